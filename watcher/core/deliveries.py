@@ -1,0 +1,51 @@
+"""A Delivery: one event owed to one endpoint. Its bytes are made once and never change.
+
+    held ──due──▶ pending ──claim──▶ in_flight ──2xx──▶ delivered
+      │              ▲                   │
+      │              ├──── retry_at ─────┤
+      │              └──── release ──────┤   (our own shutdown costs no attempt)
+      ▼                                  ▼
+    cancelled     pending ◀─replay── dead
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from watcher.core.events import Entity, EventId, EventType
+
+State = Literal["held", "pending", "in_flight", "delivered", "dead", "cancelled"]
+"""`in_flight` lives in the dispatching process only: after a crash the row is still pending, and sent again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One event owed to one endpoint, as capture makes it."""
+
+    id: EventId
+    endpoint: str
+    event: EventType
+    entity: Entity
+    at: datetime
+    """When the change happened (the event's timestamp)."""
+    body: bytes
+    """The exact bytes of every attempt."""
+    refused: str | None = None
+    """Why it can never be sent (it is stored dead, with this reason); None for all others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """A pending delivery with its place in the outbox: what dispatch works on."""
+
+    seq: int
+    """The place in the order of commits. Grows; says nothing else."""
+    delivery: Delivery
+    attempts: int
+    """Attempts that ended in a failure of the receiver's."""
+    due_at: datetime | None
+    """Not before; None when never attempted."""
+    batch: EventId | None
+    """The batch it was first sent in; it is sent again in the same one."""

@@ -1,0 +1,1 @@
+"""V8-safe JSON (see the helper's work)."""

@@ -1,0 +1,80 @@
+"""An Endpoint: one receiver, with what it wants to hear and how it wants to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from watcher.core.changes import Document
+from watcher.core.events import Event, EventType, subscribes
+
+Predicate = Callable[[Document], bool]
+"""A compiled condition (`core/conditions.py`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secret:
+    """A signing secret that cannot be printed."""
+
+    key: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Among events matching `pattern`, only those whose data meet the condition pass."""
+
+    pattern: str
+    condition: dict[str, Any]
+    """As the operator wrote it, for `explain` and the page."""
+    predicate: Predicate = field(repr=False, compare=False)
+    """Judges `{**data, "userId": …}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How many requests in any window of one second, and how many events one request may carry."""
+
+    max_per_second: float | None = None
+    batch_size: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One receiver: parsed at the door, believed inside."""
+
+    name: str
+    url: str = field(repr=False)
+    """May carry a token in its path or query: printed only by `display_url`."""
+    secrets: tuple[Secret, ...]
+    """The first signs; empty means `signing: none`."""
+    events: tuple[str, ...]
+    """Subscriptions: `message.created`, `message.*`, `*`."""
+    filters: tuple[Filter, ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    retry_delays: tuple[timedelta, ...] = (
+        timedelta(seconds=5),
+        timedelta(seconds=15),
+        timedelta(seconds=60),
+    )
+    """Waits after the 1st, 2nd, … failed attempt; after the last failure the delivery is dead."""
+    timeout: timedelta = timedelta(seconds=5)
+    rate: RateLimit = RateLimit()
+    ordered: bool = True
+    """False (`ordering: none`): events about the same thing go in parallel."""
+    max_in_flight: int = 64
+    """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
+
+    def subscribes(self, event: EventType) -> bool:
+        return any(subscribes(pattern, event) for pattern in self.events)
+
+    def wants(self, event: Event) -> bool:
+        """Subscribed, and no filter for this event says no."""
+        if not self.subscribes(event.type):
+            return False
+        applying = [rule for rule in self.filters if subscribes(rule.pattern, event.type)]
+        if not applying:
+            return True
+        subject = {**event.data, "userId": event.user_id}
+        return all(rule.predicate(subject) for rule in applying)

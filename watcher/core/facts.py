@@ -1,0 +1,94 @@
+"""Facts: what happened, told once. Metrics, log lines, readiness and tests read the same values.
+
+A fact holds ids, names, counts and spans; never document contents, secrets or URLs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watcher.core.events import EventId, EventType
+from watcher.core.outcomes import Outcome
+from watcher.core.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOpened:
+    """The change stream is open at a position."""
+
+    resumed: bool
+    """From a stored checkpoint; False on a first start."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamLost:
+    """The change stream broke; capture opens it again after `retry_in`."""
+
+    reason: str
+    retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Captured:
+    """One batch of changes was mapped and stored with its position."""
+
+    changes: int
+    events: int
+    deliveries: int
+    stored: int
+    """New deliveries; fewer than `deliveries` after a repeat."""
+    lag: timedelta | None
+    """From the last change's wallTime to its commit here; None for a batch without changes."""
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A change or its event could not be made into a delivery as it should; the stream went on."""
+
+    collection: str
+    event: EventType | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PositionRestarted:
+    """By the operator's choice (`onPositionLost: restart`) capture went on from now, leaving a gap."""
+
+    since: datetime | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempted:
+    """One request was made. A batch is one attempt that carries several deliveries."""
+
+    endpoint: str
+    id: EventId
+    event: EventType
+    carried: int
+    attempt: int
+    outcome: Outcome
+    verdict: Verdict
+    took: timedelta
+    age: timedelta
+    """From the (newest carried) change to the end of the attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreFailed:
+    """The outbox refused a write; it is tried again after `retry_in`."""
+
+    doing: str
+    reason: str
+    retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """Housekeeping dropped settled deliveries past their retention."""
+
+    deliveries: int
+
+
+Fact = StreamOpened | StreamLost | Captured | Unreadable | PositionRestarted | Attempted | StoreFailed | Swept

@@ -1,0 +1,31 @@
+"""An Outcome: what one attempt met. A refusal is data, not an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """The receiver answered with this status in time, whatever it was."""
+
+    status: int
+    retry_after: timedelta | None = None
+    """The `Retry-After` header (RFC 9110 §10.2.3), as a span from the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreachable:
+    """No answer: name not found, connection refused or cut, TLS refused, time-out."""
+
+    reason: str
+    """A short stable word (`dns`, `refused`, `tls`, `timeout`, `disconnected`, `protocol`) and detail after `: `."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotSent:
+    """Our own shutdown cut the attempt; the receiver is not to blame."""
+
+
+Outcome = Answered | Unreachable | NotSent

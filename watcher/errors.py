@@ -1,0 +1,70 @@
+"""Broken promises, and who must act. Expected failure (a 503, a time-out) is a value, not an exception.
+
+    WatcherError
+    ├── ConfigError           operator: the settings are wrong (exit 2, nothing started)
+    ├── SourceError           reading MongoDB went wrong
+    │   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
+    │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
+    │   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
+    ├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
+    │   └── OutboxLocked      operator: another `run` holds this state
+    └── DemoError             operator: the demo's private MongoDB cannot be started
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class WatcherError(Exception):
+    """The root. `str(error)` is a whole message for an operator: what, why, cure."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong in the settings: where, what, why, cure."""
+
+    where: str
+    """`webhooks.yaml:4: webhooks.endpoints[0].url`, or the environment variable's name."""
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}\n  {self.cure}"
+
+
+class ConfigError(WatcherError):
+    """Every problem of the settings at once, so that one edit can mend them all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class SourceError(WatcherError):
+    """Reading MongoDB went wrong."""
+
+
+class SourceUnavailable(SourceError):
+    """Unreachable, in election, cursor gone: nothing is lost, open again from the checkpoint."""
+
+
+class SourceRefused(SourceError):
+    """MongoDB answers, and will go on refusing until an operator changes something."""
+
+
+class PositionLost(SourceError):
+    """The resume token cannot be used any more: it fell off the oplog, or the server rejects it."""
+
+
+class OutboxError(WatcherError):
+    """The state store broke its promise: what it was given is not stored."""
+
+
+class OutboxLocked(OutboxError):
+    """Another process holds this state."""
+
+
+class DemoError(WatcherError):
+    """The demo's private MongoDB cannot be started here."""

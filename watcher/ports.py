@@ -1,0 +1,154 @@
+"""What the pipeline needs of the world outside, as obligations. Adapters keep them; `testing.py`
+keeps them too, and one contract suite per port (tests/contracts) proves both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from watcher.core.changes import Change, Checkpoint
+from watcher.core.deliveries import Delivery, Stored
+from watcher.core.events import Entity, EventId
+from watcher.core.facts import Fact
+from watcher.core.outcomes import Outcome
+from watcher.core.requests import Request
+from watcher.core.verdicts import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Changes read together, in commit order, and the position after them."""
+
+    changes: tuple[Change, ...]
+    checkpoint: Checkpoint
+
+
+class ChangeSource(Protocol):
+    def open(self, checkpoint: Checkpoint | None) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
+        """Stream every committed change after the checkpoint (None: from `startFrom`), in commit order.
+
+        A quiet stream still yields empty batches, whose checkpoint moves with the server's clock.
+        The first batch comes at once, so that the position of a first start can be stored.
+        Raises SourceUnavailable, SourceRefused or PositionLost, also in mid-stream."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A remembered departure: rows deleted later that belonged to this entity went by cascade."""
+
+    entity: Entity
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """How an attempt ended for one delivery."""
+
+    stored: Stored
+    verdict: Verdict
+    outcome: Outcome
+    attempted_at: datetime
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Deliveries of one endpoint, by state."""
+
+    held: int = 0
+    pending: int = 0
+    delivered: int = 0
+    dead: int = 0
+    cancelled: int = 0
+
+
+class Outbox(Protocol):
+    """Deliveries and the checkpoint, stored together: the wall between capture and dispatch."""
+
+    async def checkpoint(self) -> Checkpoint | None:
+        """The position stored last; None before the first start."""
+        ...
+
+    async def marks(self) -> Sequence[Mark]:
+        """Departures remembered by earlier appends and not yet dropped by housekeeping."""
+        ...
+
+    async def append(
+        self, deliveries: Sequence[Delivery], *, checkpoint: Checkpoint, marks: Sequence[Mark] = ()
+    ) -> int:
+        """Store the deliveries, the marks and the position they came from in one transaction.
+
+        A delivery already there (same id) is left as it is. Their order is the order of `seq`.
+        One with `refused` set is stored dead. Returns how many were new.
+        Raises OutboxError; then nothing of it is stored."""
+        ...
+
+    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
+        """The endpoint's pending deliveries with `seq > after`, in order, at most `limit`."""
+        ...
+
+    async def pending_of(
+        self, endpoint: str, entity: Entity, *, start: int, limit: int
+    ) -> Sequence[Stored]:
+        """The pending deliveries of one entity with `seq >= start`, in order, at most `limit`."""
+        ...
+
+    async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
+        """The pending deliveries bound to a batch, in order."""
+        ...
+
+    async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
+        """Remember, before its first attempt, which deliveries a batch carries."""
+        ...
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Write what became of attempts. A delivery that is no longer pending is left as it is."""
+        ...
+
+    async def appended(self, endpoint: str, *, after: int) -> None:
+        """Return as soon as the endpoint has a delivery with `seq > after` (at once if it has)."""
+        ...
+
+    async def counts(self) -> dict[str, Counts]:
+        """Deliveries by endpoint and state."""
+        ...
+
+    async def forget(
+        self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
+    ) -> int:
+        """Drop at most `limit` settled deliveries older than that, and old marks; returns how many rows went."""
+        ...
+
+
+class Sender(Protocol):
+    async def send(self, request: Request) -> Outcome:
+        """POST the request once: no redirect followed, no retry, whole attempt within its timeout.
+
+        Never raises for what a receiver or the network does. Cancelling it cuts the attempt."""
+        ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """The time of day, UTC. Stored and sent; may step."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never step back. For spans only."""
+        ...
+
+    async def sleep(self, span: timedelta) -> None: ...
+
+    def jitter(self) -> float:
+        """A fair number in [0, 1)."""
+        ...
+
+
+class Observer(Protocol):
+    def __call__(self, fact: Fact) -> None:
+        """Take note of a fact. Must not raise and must not block."""
+        ...
