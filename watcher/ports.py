@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from watcher.core.changes import Change, Checkpoint
-from watcher.core.deliveries import Delivery, Stored
+from watcher.core.deliveries import Delivery, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.outcomes import Outcome
@@ -24,6 +24,9 @@ class Batch:
 
     changes: tuple[Change, ...]
     checkpoint: Checkpoint
+    through: datetime
+    """Stream time: every change that happened before it has been yielded. Holds end by it, not by the wall
+    clock: after an outage the change that ends a hold may still be waiting in the oplog."""
 
 
 class ChangeSource(Protocol):
@@ -78,13 +81,20 @@ class Outbox(Protocol):
         ...
 
     async def append(
-        self, deliveries: Sequence[Delivery], *, checkpoint: Checkpoint, marks: Sequence[Mark] = ()
+        self,
+        entries: Sequence[Delivery | Lift],
+        *,
+        checkpoint: Checkpoint,
+        through: datetime,
+        marks: Sequence[Mark] = (),
     ) -> int:
-        """Store the deliveries, the marks and the position they came from in one transaction.
+        """Store the entries, the marks and the position they came from in one transaction.
 
-        A delivery already there (same id) is left as it is. Their order is the order of `seq`.
-        One with `refused` set is stored dead. Returns how many were new.
-        Raises OutboxError; then nothing of it is stored."""
+        In their order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`:
+        stored dead; `hold`: stored held); a Lift ends the holds of its key. First of all, holds whose
+        `until` is not after `through` become pending. A held delivery that becomes pending gets a new
+        `seq` at that moment, so that it stands behind what was appended before.
+        Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
         ...
 
     async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:

@@ -21,6 +21,25 @@ State = Literal["held", "pending", "in_flight", "delivered", "dead", "cancelled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Not to be sent before `until`, unless a later change of the same row ends the wait sooner."""
+
+    key: str
+    """`<collection>:<_id>` of the row whose next change decides."""
+    until: datetime
+    """In stream time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lift:
+    """A change ended the holds of a row: what was held is sent now, or never."""
+
+    key: str
+    to: Literal["pending", "cancelled"]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event owed to one endpoint, as capture makes it."""
 
@@ -32,6 +51,7 @@ class Delivery:
     """When the change happened (the event's timestamp)."""
     body: bytes
     """The exact bytes of every attempt."""
+    hold: Hold | None = None
     refused: str | None = None
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
 

@@ -1,0 +1,51 @@
+# Two commands for a fresh machine: `make demo`, `make test`. Python 3.11+ is all they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check bench chaos lock format docs clean
+
+demo: $(READY)
+	$(BIN)/librechat-watcher demo
+
+test: $(READY)
+	$(BIN)/pytest tests -m "not long"
+
+check: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/librechat-watcher mappings test
+	$(BIN)/pytest tests/test_docs.py
+
+bench: $(READY)
+	$(BIN)/python -m bench
+
+chaos: $(READY)
+	$(BIN)/pytest tests/chaos -m "long or not long" -s
+
+format: $(READY)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# The generated page docs/EVENTS.md.
+docs: $(READY)
+	$(BIN)/librechat-watcher events --markdown > docs/EVENTS.md
+
+# Pin every dependency again, with hashes, from pyproject.toml (needs uv).
+lock:
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 -o requirements.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra dev -o requirements-dev.lock pyproject.toml
+
+# Everything from the lock file, then this project itself, built by the pinned build backend.
+$(READY): requirements-dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (PYTHON=python3.x make ...)")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) dist build
