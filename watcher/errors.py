@@ -1,14 +1,14 @@
 """Broken promises, and who must act. Expected failure (a 503, a time-out) is a value, not an exception.
 
-    WatcherError
-    ├── ConfigError           operator: the settings are wrong (exit 2, nothing started)
-    ├── SourceError           reading MongoDB went wrong
-    │   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
-    │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
-    │   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
-    ├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
-    │   └── OutboxLocked      operator: another `run` holds this state
-    └── DemoError             operator: the demo's private MongoDB cannot be started
+WatcherError
+├── ConfigError           operator: the settings are wrong (exit 2, nothing started)
+├── SourceError           reading MongoDB went wrong
+│   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
+│   ├── SourceRefused     operator: standalone server, wrong password, missing rights
+│   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
+├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
+│   └── OutboxLocked      operator: another `run` holds this state
+└── DemoError             operator: the demo's private MongoDB cannot be started
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.departures import Mark as Mark
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.outcomes import Outcome
@@ -37,14 +38,6 @@ class ChangeSource(Protocol):
         The first batch comes at once, so that the position of a first start can be stored.
         Raises SourceUnavailable, SourceRefused or PositionLost, also in mid-stream."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """A remembered departure: rows deleted later that belonged to this entity went by cascade."""
-
-    entity: Entity
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,9 +94,7 @@ class Outbox(Protocol):
         """The endpoint's pending deliveries with `seq > after`, in order, at most `limit`."""
         ...
 
-    async def pending_of(
-        self, endpoint: str, entity: Entity, *, start: int, limit: int
-    ) -> Sequence[Stored]:
+    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
         """The pending deliveries of one entity with `seq >= start`, in order, at most `limit`."""
         ...
 

@@ -1,11 +1,11 @@
 """A Delivery: one event owed to one endpoint. Its bytes are made once and never change.
 
-    held ──due──▶ pending ──claim──▶ in_flight ──2xx──▶ delivered
-      │              ▲                   │
-      │              ├──── retry_at ─────┤
-      │              └──── release ──────┤   (our own shutdown costs no attempt)
-      ▼                                  ▼
-    cancelled     pending ◀─replay── dead
+held ──due──▶ pending ──claim──▶ in_flight ──2xx──▶ delivered
+  │              ▲                   │
+  │              ├──── retry_at ─────┤
+  │              └──── release ──────┤   (our own shutdown costs no attempt)
+  ▼                                  ▼
+cancelled     pending ◀─replay── dead
 """
 
 from __future__ import annotations

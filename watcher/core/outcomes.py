@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 
@@ -13,6 +13,8 @@ class Answered:
     status: int
     retry_after: timedelta | None = None
     """The `Retry-After` header (RFC 9110 §10.2.3), as a span from the answer."""
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    """As they came: shown to the operator, never logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,3 @@
+"""What is measured: whole processes on a real MongoDB, never inside tests. `make bench` prints one table.
+
+Machines are noisy: quote ratios of one run, and medians of several."""

@@ -1,0 +1,286 @@
+"""A lane decides what goes next. The model at the end plays random stores, receivers and restarts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from watcher.core.deliveries import Delivery, Stored
+from watcher.core.encoding import MAX_BODY_BYTES
+from watcher.core.endpoints import Endpoint, RateLimit
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.lanes import LINE_ROWS, WINDOW_ROWS, Lane, Launch
+from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+
+def an_endpoint(*, rate: RateLimit = RateLimit(), max_in_flight: int = 64) -> Endpoint:
+    return Endpoint(
+        name="crm",
+        url="http://127.0.0.1:9/",
+        secrets=(),
+        events=("*",),
+        rate=rate,
+        max_in_flight=max_in_flight,
+    )
+
+
+def a_row(
+    seq: int, entity: str = "", *, attempts: int = 0, due_at=None, batch=None, size: int = 10
+) -> Stored:
+    delivery = Delivery(
+        id=EventId(f"webhook_{seq:040d}"),
+        endpoint="crm",
+        event=EventType("message.created"),
+        entity=Entity(entity or f"conversation:{seq}"),
+        at=NOON,
+        body=b"x" * size,
+    )
+    return Stored(seq=seq, delivery=delivery, attempts=attempts, due_at=due_at, batch=batch)
+
+
+def launched(lane: Lane, clock: float = 0.0) -> list[Launch]:
+    launches = []
+    while (launch := lane.take(clock=clock)) is not None:
+        launches.append(launch)
+    return launches
+
+
+def seqs(launches: list[Launch]) -> list[list[int]]:
+    return [[row.seq for row in launch.parcel.members] for launch in launches]
+
+
+def test_different_entities_go_in_parallel_and_one_entity_one_by_one():
+    lane = Lane(an_endpoint())
+
+    lane.offer([a_row(1, "a"), a_row(2, "b"), a_row(3, "a")], now=NOON)
+    first = launched(lane)
+
+    assert seqs(first) == [[1], [2]]
+    lane.settle(first[0].parcel, Delivered(), now=NOON)
+    assert seqs(launched(lane)) == [[3]]
+
+
+def test_the_next_of_an_entity_waits_while_the_one_before_it_is_to_be_tried_again():
+    lane = Lane(an_endpoint())
+    lane.offer([a_row(1, "a"), a_row(2, "a")], now=NOON)
+    (launch,) = launched(lane)
+
+    later = NOON + timedelta(seconds=5)
+    lane.settle(launch.parcel, RetryAt(at=later, reason="status 503"), now=NOON)
+    lane.offer([a_row(3, "a")], now=NOON)
+
+    assert launched(lane) == []
+    assert lane.due(NOON) == ([], [])
+    (returned,), _ = lane.due(later)
+    lane.back(returned, [a_row(1, "a", attempts=1, due_at=later), a_row(2, "a"), a_row(3, "a")], now=later)
+    assert seqs(launched(lane)) == [[1]]
+
+
+def test_a_dead_delivery_lets_the_next_one_go():
+    lane = Lane(an_endpoint())
+    lane.offer([a_row(1, "a"), a_row(2, "a")], now=NOON)
+    (launch,) = launched(lane)
+
+    lane.settle(launch.parcel, Dead(reason="status 500"), now=NOON)
+
+    assert seqs(launched(lane)) == [[2]]
+
+
+def test_slots_bound_what_is_in_flight():
+    lane = Lane(an_endpoint(max_in_flight=2))
+
+    lane.offer([a_row(seq) for seq in range(1, 6)], now=NOON)
+
+    assert seqs(launched(lane)) == [[1], [2]]
+
+
+def test_one_busy_entity_does_not_fill_the_window_of_the_others():
+    lane = Lane(an_endpoint())
+
+    lane.offer([a_row(seq, "busy") for seq in range(1, LINE_ROWS + 500)], now=NOON)
+
+    assert lane.room() >= WINDOW_ROWS - LINE_ROWS
+    lane.offer([a_row(10_000, "other")], now=NOON)
+    assert seqs(launched(lane)) == [[1], [10_000]]
+
+
+def test_what_did_not_fit_in_an_entity_s_line_comes_back_from_the_store_in_order():
+    lane, store = Lane(an_endpoint()), [a_row(seq, "busy") for seq in range(1, 3 * LINE_ROWS + 4)]
+    lane.offer(store, now=NOON)
+
+    sent = []
+    while launches := launched(lane):
+        for launch in launches:
+            sent.extend(row.seq for row in launch.parcel.members)
+            lane.settle(launch.parcel, Delivered(), now=NOON)
+        returns, _ = lane.due(NOON)
+        for returned in returns:
+            rows = [row for row in store if row.seq >= returned.start][:LINE_ROWS]
+            lane.back(returned, rows, now=NOON)
+
+    assert sent == [row.seq for row in store]
+
+
+def test_singles_while_the_pace_allows_and_batches_for_the_surplus():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=2, batch_size=3)))
+    lane.offer([a_row(1), a_row(2)], now=NOON)
+
+    assert seqs(launched(lane)) == [[1], [2]]
+    lane.offer([a_row(seq) for seq in range(3, 8)], now=NOON)
+    assert launched(lane) == []
+    assert seqs(launched(lane, clock=1.3)) == [[3, 4, 5], [6, 7]]
+
+
+def test_a_batch_takes_several_of_one_entity_in_order_and_none_overtakes():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=3)))
+    lane.offer([a_row(1, "a"), a_row(2, "a"), a_row(3, "a"), a_row(4, "a"), a_row(5, "b")], now=NOON)
+
+    (first,) = launched(lane)
+    lane.settle(first.parcel, Delivered(), now=NOON)
+    (second,) = launched(lane, clock=1.3)
+
+    assert seqs([first, second]) == [[1, 2, 3], [5, 4]]
+
+
+def test_a_batch_stays_below_the_largest_body():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=10)))
+    big = MAX_BODY_BYTES // 2 - 2_000
+
+    lane.offer([a_row(seq, size=big) for seq in range(1, 6)], now=NOON)
+
+    assert seqs(launched(lane)) == [[1, 2]]
+
+
+def test_a_failed_batch_comes_back_as_the_same_batch():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
+    rows = [a_row(1), a_row(2), a_row(3)]
+    lane.offer(rows, now=NOON)
+    (launch,) = launched(lane)
+    batch = launch.parcel.batch
+    assert batch is not None
+    assert not launch.bound
+
+    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    _, batches = lane.due(NOON)
+    again = [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows[:2]]
+    lane.regroup(batch, again, now=NOON)
+    (retried,) = launched(lane, clock=1.3)
+
+    assert batches == [batch]
+    assert retried.parcel.batch == batch
+    assert retried.bound
+    assert retried.parcel.members == tuple(again)
+
+
+def test_a_batch_that_lost_a_member_is_no_batch_any_more():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
+    rows = [a_row(1), a_row(2)]
+    lane.offer(rows, now=NOON)
+    (launch,) = launched(lane)
+    batch = launch.parcel.batch
+    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    lane.due(NOON)
+
+    left = replace(rows[1], attempts=1, due_at=NOON, batch=batch)
+    lane.regroup(batch, [left], now=NOON)
+    for returned in lane.due(NOON)[0]:
+        lane.back(returned, [left] if returned.entity == left.delivery.entity else [], now=NOON)
+
+    (single,) = launched(lane, clock=1.3)
+    assert single.parcel.batch is None
+    assert single.parcel.members == (left,)
+
+
+class Store:
+    """An outbox as a list: what a lane's shell would read and settle."""
+
+    def __init__(self) -> None:
+        self.rows: dict[int, Stored] = {}
+
+    def append(self, row: Stored) -> None:
+        self.rows[row.seq] = row
+
+    def after(self, cursor: int, limit: int) -> list[Stored]:
+        return [row for seq, row in sorted(self.rows.items()) if seq > cursor][:limit]
+
+    def of(self, entity: Entity, start: int) -> list[Stored]:
+        rows = [row for seq, row in sorted(self.rows.items()) if seq >= start]
+        return [row for row in rows if row.delivery.entity == entity][:LINE_ROWS]
+
+    def members(self, batch: EventId) -> list[Stored]:
+        return [row for _, row in sorted(self.rows.items()) if row.batch == batch]
+
+    def settle(self, launch: Launch, verdict: Verdict) -> None:
+        for row in launch.parcel.members:
+            if isinstance(verdict, RetryAt):
+                self.rows[row.seq] = replace(
+                    row, attempts=row.attempts + 1, due_at=verdict.at, batch=launch.parcel.batch
+                )
+            else:
+                del self.rows[row.seq]
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed):
+    dice = random.Random(seed)
+    rate = dice.choice([RateLimit(), RateLimit(max_per_second=5, batch_size=dice.choice([1, 3, 12]))])
+    endpoint = an_endpoint(rate=rate, max_in_flight=dice.choice([1, 3, 8]))
+    store, lane, seconds = Store(), Lane(endpoint), 0.0
+    flying: list[Launch] = []
+    settled: dict[Entity, list[int]] = {}
+    batches: dict[EventId, tuple[int, ...]] = {}
+    reading: list[Stored] = []
+    appended = 0
+
+    for _ in range(3_000):
+        now = NOON + timedelta(seconds=seconds)
+        returns, due = lane.due(now)
+        for returned in returns:
+            lane.back(returned, store.of(returned.entity, returned.start), now=now)
+        for batch in due:
+            lane.regroup(batch, store.members(batch), now=now)
+        lane.offer(reading, now=now)  # read a turn ago: what was settled meanwhile is still in it
+        reading = store.after(lane.cursor, min(lane.room(), dice.choice([1, 2, 50])))
+        for launch in launched(lane, clock=seconds):
+            busy = {row.delivery.entity for other in flying for row in other.parcel.members}
+            assert not busy & {row.delivery.entity for row in launch.parcel.members}
+            if launch.parcel.batch is not None:
+                ids = tuple(row.seq for row in launch.parcel.members)
+                assert batches.setdefault(launch.parcel.batch, ids) == ids
+                for row in launch.parcel.members:
+                    store.rows[row.seq] = replace(store.rows[row.seq], batch=launch.parcel.batch)
+            flying.append(launch)
+        assert len(flying) <= endpoint.max_in_flight
+
+        match dice.random():
+            case chance if chance < 0.4 and appended < 150:
+                for _ in range(dice.randint(1, 6)):
+                    appended += 1
+                    store.append(a_row(appended, f"conversation:{dice.randint(1, 6)}"))
+            case chance if chance < 0.97 and flying:
+                launch = flying.pop(dice.randrange(len(flying)))
+                lane.answered(launch, clock=seconds)
+                failing = dice.random() < 0.3
+                verdict = (
+                    RetryAt(at=now + timedelta(seconds=dice.random() * 3), reason="")
+                    if failing
+                    else Delivered()
+                )
+                store.settle(launch, verdict)
+                lane.settle(launch.parcel, verdict, now=now)
+                if not failing:
+                    for row in launch.parcel.members:
+                        settled.setdefault(row.delivery.entity, []).append(row.seq)
+            case chance if chance > 0.97 and dice.random() < 0.9:
+                lane, flying, reading = Lane(endpoint), [], []  # killed, and started again on the same store
+        seconds += dice.random() * 0.3
+
+    assert appended > 100
+    assert store.rows == {}
+    assert all(done == sorted(done) for done in settled.values())
+    assert sum(len(done) for done in settled.values()) == appended

@@ -1,0 +1,127 @@
+"""Why there was no answer, in a short stable word and a detail of our own wording.
+
+Law: nothing of the URL, the headers or the receiver's bytes is repeated; they may carry tokens."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+from aiohttp import (
+    ClientConnectorDNSError,
+    ClientConnectorError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponseError,
+    NonHttpUrlClientError,
+    ServerDisconnectedError,
+)
+from aiohttp.http_exceptions import LineTooLong
+
+CUT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
+
+
+def fault(error: BaseException) -> str:
+    """The reason for an `Unreachable`: `word: detail`."""
+    chain = list(_causes(error))
+    for cause in chain:
+        # aiohttp's own are SSL errors too, but without what OpenSSL said.
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ClientError):
+            return f"tls: {_tls(cause)}"
+    for cause in chain:
+        if isinstance(cause, ClientConnectorDNSError):
+            return f"dns: {_dns(cause.os_error)}"
+        if isinstance(cause, ClientResponseError | ClientPayloadError):
+            return f"protocol: {_malformed(chain)}"
+    if any(_is_cut(cause) for cause in chain):
+        return _cut(chain)
+    for cause in chain:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return _network(cause.errno)
+        if isinstance(cause, ValueError | NonHttpUrlClientError):
+            return "protocol: the URL or a header cannot be put into an HTTP request"
+    return f"network: {type(error).__name__}"
+
+
+def cut_unanswered(error: BaseException) -> bool:
+    """Did the receiver close or reset a connection without a word?"""
+    chain = list(_causes(error))
+    return any(_is_cut(cause) for cause in chain) and not _began_to_answer(chain)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from. aiohttp wraps up to three times, and not always as a cause."""
+    seen: set[int] = set()
+    following: BaseException | None = error
+    while following is not None and id(following) not in seen:
+        seen.add(id(following))
+        yield following
+        inner = getattr(following, "os_error", None)
+        following = inner if isinstance(inner, BaseException) else following.__cause__
+
+
+def _is_cut(cause: BaseException) -> bool:
+    return isinstance(cause, ServerDisconnectedError | ConnectionResetError) or (
+        isinstance(cause, OSError) and cause.errno in CUT
+    )
+
+
+def _began_to_answer(chain: list[BaseException]) -> bool:
+    # aiohttp puts what it could read of the answer where the message is otherwise.
+    return any(
+        isinstance(cause, ServerDisconnectedError) and not isinstance(cause.message, str) for cause in chain
+    )
+
+
+def _cut(chain: list[BaseException]) -> str:
+    if isinstance(chain[0], ClientConnectorError):
+        # A cut before TCP is up would be a refusal.
+        return "tls: the receiver closed the connection in the handshake"
+    if _began_to_answer(chain):
+        return "disconnected: the receiver closed the connection in the middle of its answer's headers"
+    return "disconnected: the receiver closed the connection without an answer"
+
+
+def _tls(error: ssl.SSLError) -> str:
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return f"the handshake failed ({error.reason or 'no reason given'})"
+    match error.verify_code:  # X509_V_ERR_…, openssl-verification-options(1)
+        case 10:
+            return "the certificate has expired"
+        case 9:
+            return "the certificate is not valid yet (check the clocks)"
+        case 62 | 64:
+            return "the certificate is for another host name"
+        case 18 | 19 | 20 | 21:
+            return f"the certificate is not from a trusted authority ({error.verify_message})"
+        case _:
+            return f"the certificate was refused ({error.verify_message})"
+
+
+def _dns(error: OSError) -> str:
+    if error.errno in (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)):
+        return "no such host name"
+    if error.errno == socket.EAI_AGAIN:
+        return "the name server does not answer"
+    return f"the lookup failed ({error.strerror or type(error).__name__})"
+
+
+def _malformed(chain: list[BaseException]) -> str:
+    if any(isinstance(cause, LineTooLong) for cause in chain):
+        return "the answer's headers are too large"
+    if any("Too many headers" in str(getattr(cause, "message", "")) for cause in chain):
+        return "the answer has too many headers"
+    return "the answer is not HTTP"
+
+
+def _network(number: int) -> str:
+    match number:
+        case errno.ECONNREFUSED:
+            return "refused: nothing listens at that host and port"
+        case errno.ETIMEDOUT:
+            return "timeout: the system gave up connecting"
+        case _:
+            return f"network: {os.strerror(number)}"

@@ -1,0 +1,145 @@
+"""The journal: facts as log lines. One line per thing that happened; ids, counts and times, never contents."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import MutableMapping
+from datetime import timedelta
+from typing import Any, Literal, assert_never
+
+import structlog
+
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    Fact,
+    PositionRestarted,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+    Swept,
+    Unreadable,
+)
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
+
+_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://)[^@/\s]*@")
+
+
+def open_journal(style: Literal["json", "console"] | None) -> Journal:
+    """A journal on standard error. None: `console` on a terminal, else `json`."""
+    chosen = style or ("console" if sys.stderr.isatty() else "json")
+    if chosen == "json":
+        renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+    else:
+        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+    logger = structlog.wrap_logger(
+        structlog.WriteLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _without_passwords,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+    )
+    return Journal(logger)
+
+
+class Journal:
+    """An Observer that writes one line per fact."""
+
+    def __init__(self, logger: Any) -> None:
+        self._log = logger
+
+    def say(self, event: str, **values: object) -> None:
+        """A line about the program itself: started, stopping."""
+        self._log.info(event, **values)
+
+    def __call__(self, fact: Fact) -> None:
+        match fact:
+            case Attempted():
+                self._attempted(fact)
+            case Captured(changes=0):
+                pass  # a quiet stream says nothing, twice a second
+            case Captured():
+                self._log.info(
+                    "changes.captured",
+                    changes=fact.changes,
+                    events=fact.events,
+                    deliveries=fact.deliveries,
+                    stored=fact.stored,
+                    lag_ms=_ms(fact.lag) if fact.lag is not None else None,
+                    took_ms=_ms(fact.took),
+                )
+            case StreamOpened(resumed=resumed):
+                self._log.info("stream.opened", resumed=resumed)
+            case StreamLost(reason=reason, retry_in=retry_in):
+                self._log.warning("stream.lost", reason=reason, retry_in_ms=_ms(retry_in))
+            case PositionRestarted(since=since, reason=reason):
+                self._log.error(
+                    "position.restarted", gap_since=since.isoformat() if since else None, reason=reason
+                )
+            case Unreadable(collection=collection, event=event, reason=reason):
+                self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
+            case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
+                self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
+            case Swept(deliveries=deliveries):
+                self._log.info("deliveries.swept", deliveries=deliveries)
+            case _:
+                assert_never(fact)
+
+    def _attempted(self, fact: Attempted) -> None:
+        line: dict[str, object] = {
+            "endpoint": fact.endpoint,
+            "id": fact.id,
+            "webhook": fact.event,
+            "attempt": fact.attempt,
+            "outcome": _outcome(fact.outcome),
+            **_verdict(fact.verdict),
+            "took_ms": _ms(fact.took),
+        }
+        if fact.carried > 1:
+            line["carried"] = fact.carried
+        level = {Delivered: "info", Release: "info", RetryAt: "warning", Dead: "error"}[type(fact.verdict)]
+        getattr(self._log, level)("delivery.attempted", **line)
+
+
+def _outcome(outcome: Outcome) -> str | int:
+    match outcome:
+        case Answered(status=status):
+            return status
+        case Unreachable(reason=reason):
+            return reason
+        case NotSent():
+            return "not sent"
+        case _:
+            assert_never(outcome)
+
+
+def _verdict(verdict: Verdict) -> dict[str, object]:
+    match verdict:
+        case Delivered():
+            return {"verdict": "delivered"}
+        case RetryAt(at=at):
+            return {"verdict": "retry_at", "at": at.isoformat(timespec="milliseconds")}
+        case Release():
+            return {"verdict": "release"}
+        case Dead():
+            return {"verdict": "dead"}
+        case _:
+            assert_never(verdict)
+
+
+def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A second wall: messages are made without passwords; should one slip in, it ends here."""
+    for key, value in line.items():
+        if isinstance(value, str) and "mongodb" in value:
+            line[key] = _PASSWORD.sub(r"\1…@", value)
+    return line
+
+
+def _ms(span: timedelta) -> float:
+    return round(span / timedelta(milliseconds=1), 1)

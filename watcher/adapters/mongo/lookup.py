@@ -1,0 +1,39 @@
+"""The rows behind updates without a pre-image, as they are now: one `find` per collection and batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+
+from watcher.adapters.mongo.decode import CODEC, RawEvent, RowKey, id_text, plain, subject_of
+from watcher.adapters.mongo.trim import projection
+from watcher.core.changes import Document
+
+
+async def current_rows(
+    database: AsyncDatabase[dict[str, Any]], events: Sequence[RawEvent]
+) -> Mapping[RowKey, Document]:
+    """The rows of those updates; one that has been deleted since is not among them."""
+    rows: dict[RowKey, Document] = {}
+    for collection, ids in _wanted(events).items():
+        # Majority, as the stream: a row must not show what a failover may take back.
+        reader = database.get_collection(
+            collection, codec_options=CODEC, read_concern=ReadConcern("majority")
+        )
+        async for row in reader.find({"_id": {"$in": ids}}, projection(collection)):
+            rows[collection, id_text(row["_id"])] = plain(row)
+    return rows
+
+
+def _wanted(events: Sequence[RawEvent]) -> Mapping[str, list[Any]]:
+    wanted: dict[str, dict[str, Any]] = {}
+    for event in events:
+        if event.get("operationType") == "update" and not event.get("fullDocumentBeforeChange"):
+            subject = subject_of(event)
+            if subject is not None:
+                collection, row_id = subject
+                wanted.setdefault(collection, {})[id_text(row_id)] = row_id
+    return {collection: list(ids.values()) for collection, ids in wanted.items()}

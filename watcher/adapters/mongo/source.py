@@ -1,0 +1,245 @@
+"""The change source: LibreChat's database as batches of changes, from any stored position on.
+
+The stream is driven by plain commands instead of the driver's `watch()`, which hides the batches: here each
+reply becomes one Batch, with the position after all of it (`postBatchResumeToken`), also when it is empty.
+
+A limit: behind several mongos routers a cursor is known to one of them only. The driver may ask another,
+which answers CursorNotFound; the stream is then opened again. Give MONGO_URI one router."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import datetime
+from typing import Any
+
+from bson import Int64, Timestamp
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.errors import PyMongoError
+
+from watcher.adapters.mongo.classify import classify
+from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
+from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
+from watcher.adapters.mongo.lookup import current_rows
+from watcher.adapters.mongo.progress import Progress, Sounding, token_time
+from watcher.adapters.mongo.trim import CREDENTIALS, Noise, pipeline
+from watcher.core.changes import Change, Checkpoint
+from watcher.core.facts import Unreadable
+from watcher.errors import PositionLost, SourceRefused
+from watcher.ports import Batch, Observer
+
+BATCH_CHANGES = 200
+"""Changes asked for at once. Decoding them stalls the loop for at most 10 ms; and a stream that has a backlog
+gathers 16 MB before it answers when it is not asked for less (MongoDB 6.0.5)."""
+
+AWAIT_MS = 500
+"""How long the server waits for a change before it answers with an empty batch: the pace of stream time on a
+quiet LibreChat. A change itself is answered at once."""
+
+WIRE_5_0 = 13
+WIRE_6_0 = 17
+"""`maxWireVersion` of the first server with `$unsetField`, and of the first with pre-images and wallTime."""
+
+Reply = dict[str, Any]
+
+
+class MongoSource:
+    """A `ChangeSource` over one database."""
+
+    def __init__(
+        self,
+        uri: str,
+        database: str,
+        *,
+        noise: Noise,
+        observe: Observer,
+        start_from: datetime | None = None,
+    ) -> None:
+        """`noise`: the watched collections, and of each the names whose change alone means nothing.
+
+        `start_from`: where a first start begins, inside the oplog; None means now."""
+        self._uri = uri
+        self._place = place_of(uri, database)
+        self._noise = noise
+        self._observe = observe
+        self._start_from = start_from
+
+    @asynccontextmanager
+    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+        """Stream every committed change after the checkpoint (None: from `start_from`), in commit order."""
+        if forbidden := sorted(CREDENTIALS & self._noise.keys()):
+            raise SourceRefused(
+                f"{self._place.database}.{forbidden[0]} holds credentials and is never watched.\n"
+                f"  Remove the mapping file for: {', '.join(forbidden)}"
+            )
+        async with connection(self._uri) as client, client.start_session(causal_consistency=False) as session:
+            stream = _Stream(client, session, self._place, self._noise, self._observe)
+            try:
+                await stream.begin(checkpoint, self._start_from)
+                yield stream.batches()
+            finally:
+                await stream.end()
+
+
+class _Stream:
+    """One open change stream."""
+
+    def __init__(
+        self, client: Client, session: AsyncClientSession, place: Place, noise: Noise, observe: Observer
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._place = place
+        self._noise = noise
+        self._observe = observe
+        self._database = client.get_database(place.database, codec_options=CODEC)
+        self._cursor = Int64(0)
+        self._reply: Reply = {}
+        self._wire_version = 0
+        self._progress = Progress(has_wall_times=True)
+
+    async def begin(self, checkpoint: Checkpoint | None, start_from: datetime | None) -> None:
+        sounding = await self._sound()
+        self._progress = Progress(has_wall_times=self._wire_version >= WIRE_6_0)
+        position: dict[str, Any] = {}
+        if checkpoint is not None:
+            self._refuse_the_future(checkpoint.token, sounding)
+            position = {"startAfter": {"_data": checkpoint.token}}
+            await self._prove(position)
+        elif start_from is not None:
+            position = {"startAtOperationTime": Timestamp(int(start_from.timestamp()), 0)}
+            await self._prove_start(position, start_from, sounding)
+        await self._open(position)
+
+    async def batches(self) -> AsyncIterator[Batch]:
+        while True:
+            token = self._reply["postBatchResumeToken"]["_data"]
+            events = self._reply.get("nextBatch", ())
+            changes = await self._changes(events)
+            yield Batch(
+                changes=tuple(changes),
+                checkpoint=Checkpoint(token=token, at=changes[-1].at if changes else None),
+                through=self._progress.through(token, quiet=not events),
+            )
+
+            if self._progress.wants_sounding(time.monotonic()):
+                self._progress.sounded(await self._sound(), time.monotonic())
+            if self._cursor:
+                await self._read_on()
+            else:
+                # The database was dropped, as before a restore. `startAfter` passes over that; the same
+                # option serves for every other token, so that a stored one need not be told apart.
+                await self._open({"startAfter": {"_data": token}})
+
+    async def end(self) -> None:
+        if self._cursor:
+            with suppress(PyMongoError, TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._kill(self._cursor)
+
+    async def _prove_start(
+        self, position: dict[str, Any], start_from: datetime, sounding: Sounding | None
+    ) -> None:
+        cure = "Choose a time inside the oplog (`librechat-watcher check` shows its reach), or `now`."
+        if sounding is not None and start_from > sounding.at:
+            raise SourceRefused(f"watcher.startFrom: {start_from.isoformat()} is yet to come.\n  {cure}")
+        try:
+            await self._prove(position)
+        except PositionLost as error:
+            raise SourceRefused(
+                f"watcher.startFrom: {start_from.isoformat()} is before the oplog of {self._place}.\n  {cure}"
+            ) from error
+
+    def _refuse_the_future(self, token: str, sounding: Sounding | None) -> None:
+        """A position ahead of the newest write is of another history: MongoDB would await it in silence."""
+        reached = token_time(token)
+        if reached is not None and sounding is not None and reached > sounding.written:
+            raise PositionLost(
+                f"{self._place}: the stored position lies ahead of its newest write."
+                " It was restored from a backup, or it is not the cluster that the position was stored for."
+            )
+
+    async def _prove(self, position: dict[str, Any]) -> None:
+        """Hear now, not in mid-stream, if the position is lost.
+
+        MongoDB looks for a position when it looks for the first change. Behind our pipeline that can be far
+        away; without it, any change of the database will do."""
+        stages = [{"$changeStream": position}, {"$project": {"_id": 1}}]
+        reply = await self._ask(
+            {"aggregate": 1, "pipeline": stages, "cursor": {"batchSize": 1}}, proving=True
+        )
+        with self._translated():
+            await self._kill(reply["id"])
+
+    async def _open(self, position: dict[str, Any]) -> None:
+        options = dict(position)
+        if self._wire_version >= WIRE_6_0:
+            options["fullDocumentBeforeChange"] = "whenAvailable"
+        stages = pipeline(self._noise, unset_field=self._wire_version >= WIRE_5_0)
+        # Without changes the first reply comes at once, however far the first match is.
+        self._follow(
+            await self._ask(
+                {
+                    "aggregate": 1,
+                    "pipeline": [{"$changeStream": options}, *stages],
+                    "cursor": {"batchSize": 0},
+                }
+            )
+        )
+
+    async def _read_on(self) -> None:
+        self._follow(
+            await self._ask(
+                {
+                    "getMore": self._cursor,
+                    "collection": "$cmd.aggregate",
+                    "batchSize": BATCH_CHANGES,
+                    "maxTimeMS": AWAIT_MS,
+                }
+            )
+        )
+
+    def _follow(self, reply: Reply) -> None:
+        self._reply = reply
+        self._cursor = Int64(reply["id"])
+
+    async def _kill(self, cursor: int) -> None:
+        kill = {"killCursors": "$cmd.aggregate", "cursors": [Int64(cursor)]}
+        await self._database.command(kill, session=self._session)
+
+    async def _ask(self, command: dict[str, Any], *, proving: bool = False) -> Reply:
+        with self._translated(resuming=proving):
+            answer = await self._database.command(command, session=self._session, codec_options=CODEC)
+        reply: Reply = answer["cursor"]
+        return reply
+
+    async def _sound(self) -> Sounding | None:
+        with self._translated():
+            hello = await self._client.admin.command("hello", codec_options=CODEC)
+        self._wire_version = hello["maxWireVersion"]
+        if not hello.get("isWritablePrimary") or "lastWrite" not in hello:
+            return None
+        return Sounding(at=hello["localTime"], written=hello["lastWrite"]["opTime"]["ts"])
+
+    async def _changes(self, events: Sequence[RawEvent]) -> Sequence[Change]:
+        with self._translated():
+            rows = await current_rows(self._database, events)
+        changes: list[Change] = []
+        for event in events:
+            change = change_of(event, rows)
+            if isinstance(change, Malformed):
+                self._observe(Unreadable(collection=change.collection, event=None, reason=change.reason))
+            else:
+                changes.append(change)
+        return changes
+
+    @contextmanager
+    def _translated(self, *, resuming: bool = False) -> Iterator[None]:
+        try:
+            yield
+        except PyMongoError as error:
+            self._cursor = Int64(0)  # gone, or out of reach: nothing to say goodbye to
+            topology = self._client.topology_description
+            raise classify(error, self._place, resuming=resuming, topology=topology) from error

@@ -1,0 +1,1 @@
+"""The outbox in one SQLite file: who writes, who reads, and what a commit holds."""

@@ -1,0 +1,121 @@
+"""The file: opened by one `run` at a time, of a schema we know, and every complaint in an operator's words."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from watcher.adapters.sqlite.statements import SCHEMA
+from watcher.errors import OutboxError, OutboxLocked
+
+APPLICATION_ID = 0x4C435731  # "LCW1": tells our files from other people's SQLite databases
+SCHEMA_VERSION = 1
+
+OLDEST_SQLITE = (3, 35)
+"""RETURNING came with it (March 2021)."""
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the state for this process: two would send everything twice, and out of order."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise OutboxError(
+            f"{path}: the state cannot be kept there ({error.strerror}).\n"
+            "  Give watcher.state (WATCHER_STATE) a folder that this user may write to."
+        ) from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise OutboxLocked(
+                f"{path}: another `librechat-watcher run` works on this state.\n"
+                "  Stop it first, or give this one a state of its own (watcher.state, WATCHER_STATE)."
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
+    """Open the file, made with our schema if `writing` and it is not there. Raises OutboxError."""
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise OutboxError(
+            f"SQLite {sqlite3.sqlite_version} is too old.\n  Use a Python with SQLite 3.35 or newer."
+        )
+    with translated(path):
+        mode = "rwc" if writing else "ro"
+        if writing and not path.exists():
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # bodies are people's words
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, check_same_thread=False
+        )
+    try:
+        with translated(path):
+            connection.execute("PRAGMA busy_timeout = 5000")
+            if writing:
+                _migrate(connection, path)
+                connection.execute("PRAGMA journal_mode = WAL")
+                # FULL: what was acknowledged survives a power cut, dead letters and positions alike.
+                connection.execute("PRAGMA synchronous = FULL")
+            else:
+                _version(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """SQLite's and the disk's complaints as an OutboxError with the cure."""
+    try:
+        yield
+    except (sqlite3.Error, OSError) as error:
+        raise OutboxError(f"{path}: {error}.\n  {_cure(error)}") from error
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    if _version(connection, path) == SCHEMA_VERSION:
+        return
+    with connection:  # one transaction: a crash in the middle leaves an empty file
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in SCHEMA.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _version(connection: sqlite3.Connection, path: Path) -> int:
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+    if not ours and not empty:
+        raise OutboxError(f"{path}: is a database of another program.\n  Give watcher.state another path.")
+    if version > SCHEMA_VERSION:
+        raise OutboxError(
+            f"{path}: was written by a newer librechat-watcher (schema {version}, this one knows {SCHEMA_VERSION}).\n"
+            "  Run that version or a newer one; or give this one another state, which begins anew."
+        )
+    return version
+
+
+def _cure(error: Exception) -> str:
+    text = str(error)
+    if "full" in text or getattr(error, "errno", None) == 28:
+        return "Free some space on this disk; it is tried again meanwhile, and nothing is lost."
+    if "malformed" in text or "not a database" in text:
+        return (
+            "Put a good copy in its place; or move it away: the next start then begins anew"
+            " (watcher.startFrom), without knowing what was sent."
+        )
+    if "readonly" in text or "unable to open" in text or "ermission" in text:
+        return "Give this user the right to read and write the file and its folder."
+    return "It is tried again meanwhile."

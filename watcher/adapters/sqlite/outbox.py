@@ -1,0 +1,330 @@
+"""The outbox on SQLite: deliveries, holds, marks and the checkpoint in one file, written by one process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar, assert_never
+
+from watcher.adapters.sqlite.database import connect, locked, translated
+from watcher.adapters.sqlite.statements import SQL, add
+from watcher.adapters.sqlite.writer import Writer
+from watcher.core.changes import Checkpoint
+from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.departures import Mark
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.outcomes import Answered
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.ports import Counts, Settlement
+
+T = TypeVar("T")
+Tally = Counter[tuple[str, str]]
+"""Deliveries by (endpoint, state): how a transaction changes the counts."""
+
+INSERT_ROWS = 200
+"""Rows per INSERT: more gain nothing, and statements grow."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+
+
+class SqliteOutbox:
+    """An `Outbox` in one file. Open it with `SqliteOutbox.open`."""
+
+    def __init__(self, path: Path, writer: Writer, reading: sqlite3.Connection, *, last_seq: int) -> None:
+        self._path = path
+        self._writer = writer
+        self._reading = reading
+        # A thread of its own: reads never wait behind a commit's flush.
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
+        self._last_seq = last_seq  # the writer's thread only
+        self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
+        with locked(path), closing(connect(path, writing=True)) as writing:
+            with translated(path):
+                (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
+            with closing(connect(path, writing=False)) as reading:
+                writer = Writer(writing, path)
+                outbox = cls(path, writer, reading, last_seq=last_seq)
+                try:
+                    yield outbox
+                finally:
+                    await writer.close()
+                    outbox._reader.shutdown()
+
+    async def checkpoint(self) -> Checkpoint | None:
+        return await self._read(_checkpoint)
+
+    async def marks(self) -> Sequence[Mark]:
+        rows = await self._read(lambda db: db.execute(SQL["marks"]).fetchall())
+        return [Mark(entity=Entity(entity), at=_time(at)) for entity, at in rows]
+
+    async def append(
+        self,
+        entries: Sequence[Delivery | Lift],
+        *,
+        checkpoint: Checkpoint,
+        through: datetime,
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+            tally: Tally = Counter()
+            self._end_holds(db, SQL["held_due"], {"through": _ms(through)}, tally)
+            new = 0
+            for run in _runs(entries):
+                if isinstance(run, Lift):
+                    self._lift(db, run, tally)
+                else:
+                    new += self._add(db, run, tally)
+            db.executemany(SQL["keep_mark"], [{"entity": mark.entity, "at": _ms(mark.at)} for mark in marks])
+            position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
+            db.execute(SQL["keep_checkpoint"], position)
+            _count(db, tally)
+            return new, tally
+
+        new, tally = await self._writer.do(work)
+        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
+        return int(new)
+
+    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
+        return await self._rows("pending", {"endpoint": endpoint, "after": after, "limit": limit})
+
+    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
+        given = {"endpoint": endpoint, "entity": entity, "start": start, "limit": limit}
+        return await self._rows("pending_of", given)
+
+    async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
+        return await self._rows("members", {"endpoint": endpoint, "batch": batch})
+
+    async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
+        given = {"batch": batch, "seqs": json.dumps([row.seq for row in members])}
+        await self._writer.do(lambda db: db.execute(SQL["bind"], given))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        rows = [_settled(each) for each in settlements if not isinstance(each.verdict, Release)]
+        if not rows:
+            return
+
+        def work(db: sqlite3.Connection) -> None:
+            tally: Tally = Counter()
+            for endpoint, state in db.execute(SQL["settle"], {"rows": json.dumps(rows)}).fetchall():
+                tally[endpoint, "pending"] -= 1
+                tally[endpoint, state] += 1
+            _count(db, tally)
+
+        await self._writer.do(work)
+
+    async def appended(self, endpoint: str, *, after: int) -> None:
+        while True:
+            news = asyncio.get_running_loop().create_future()
+            self._waiting[endpoint].add(news)
+            try:
+                given = {"endpoint": endpoint, "after": after}
+                if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
+                    return
+                await news
+            finally:
+                self._waiting[endpoint].discard(news)
+
+    async def counts(self) -> dict[str, Counts]:
+        rows = await self._read(lambda db: db.execute(SQL["counts"]).fetchall())
+        numbers: dict[str, dict[str, int]] = defaultdict(dict)
+        for endpoint, state, number in rows:
+            numbers[endpoint][state] = number
+        return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def forget(
+        self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
+    ) -> int:
+        before = {"delivered": delivered_before, "dead": dead_before, "cancelled": delivered_before}
+
+        def work(db: sqlite3.Connection) -> int:
+            tally: Tally = Counter()
+            for state, time in before.items():
+                left = limit + tally.total()
+                given = {"state": state, "before": _ms(time), "limit": left}
+                for key in db.execute(SQL["forget"], given).fetchall():
+                    tally[key] -= 1
+            db.execute(SQL["forget_marks"], {"before": _ms(marks_before)})
+            _count(db, tally)
+            return -tally.total()
+
+        return int(await self._writer.do(work))
+
+    # ------------------------------------------------------------------ in the writer's thread
+
+    def _add(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], tally: Tally) -> int:
+        new = 0
+        for start in range(0, len(deliveries), INSERT_ROWS):
+            chunk = deliveries[start : start + INSERT_ROWS]
+            values: list[Any] = []
+            for delivery in chunk:
+                self._last_seq += 1
+                values += _new_row(self._last_seq, delivery)
+            for key in db.execute(add(len(chunk)), values).fetchall():
+                tally[key] += 1
+                new += 1
+        return new
+
+    def _lift(self, db: sqlite3.Connection, lift: Lift, tally: Tally) -> None:
+        if lift.to == "pending":
+            self._end_holds(db, SQL["held_of"], {"key": lift.key}, tally)
+            return
+        for seq, endpoint in db.execute(SQL["held_of"], {"key": lift.key}).fetchall():
+            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _ms(_now())})
+            tally[endpoint, "held"] -= 1
+            tally[endpoint, "cancelled"] += 1
+
+    def _end_holds(self, db: sqlite3.Connection, found: str, given: dict[str, Any], tally: Tally) -> None:
+        for seq, endpoint in db.execute(found, given).fetchall():
+            self._last_seq += 1
+            db.execute(SQL["let_go"], {"seq": seq, "next": self._last_seq})
+            tally[endpoint, "held"] -= 1
+            tally[endpoint, "pending"] += 1
+
+    # ------------------------------------------------------------------ helpers
+
+    async def _rows(self, name: str, given: dict[str, Any]) -> Sequence[Stored]:
+        return await self._read(lambda db: [_stored(row) for row in db.execute(SQL[name], given)])
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        def reading() -> T:
+            with translated(self._path):
+                return work(self._reading)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reader, reading)
+
+    def _wake(self, endpoints: Iterable[str]) -> None:
+        for endpoint in endpoints:
+            for news in self._waiting[endpoint]:
+                if not news.done():
+                    news.set_result(None)
+
+
+def stored_position(path: Path) -> Checkpoint | None:
+    """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
+
+    Raises OutboxError for a file that is no state of ours."""
+    if not path.exists():
+        return None
+    with closing(connect(path, writing=False)) as db, translated(path):
+        return _checkpoint(db)
+
+
+def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
+    row = db.execute(SQL["checkpoint"]).fetchone()
+    return Checkpoint(token=row[0], at=_maybe_time(row[1])) if row else None
+
+
+def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | Lift]:
+    """Deliveries that stand together, and the lifts between them, in their order."""
+    run: list[Delivery] = []
+    for entry in entries:
+        if isinstance(entry, Lift):
+            yield run
+            yield entry
+            run = []
+        else:
+            run.append(entry)
+    yield run
+
+
+def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
+    hold = delivery.hold
+    dead = delivery.refused is not None
+    return (
+        seq,
+        delivery.id,
+        delivery.endpoint,
+        delivery.event,
+        delivery.entity,
+        _ms(delivery.at),
+        "dead" if dead else "held" if hold else "pending",
+        hold.key if hold else None,
+        _ms(hold.until) if hold else None,
+        delivery.refused,
+        _ms(_now()) if dead else None,
+        delivery.body,
+    )
+
+
+def _settled(settlement: Settlement) -> Sequence[Any]:
+    state, failed, due_at, reason = _verdict(settlement)
+    outcome = settlement.outcome
+    ended = settlement.attempted_at + settlement.took
+    return (
+        settlement.stored.seq,
+        state,
+        failed,
+        _ms(due_at),
+        outcome.status if isinstance(outcome, Answered) else None,
+        reason,
+        _ms(settlement.attempted_at),
+        settlement.took // MILLISECOND,
+        None if state == "pending" else _ms(ended),
+    )
+
+
+def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | None]:
+    match settlement.verdict:
+        case Delivered():
+            return "delivered", 0, None, None
+        case RetryAt(at=at, reason=reason):
+            return "pending", 1, at, reason
+        case Dead(reason=reason):
+            return "dead", 1, None, reason
+        case Release():
+            return "pending", 0, None, None
+        case _:
+            assert_never(settlement.verdict)
+
+
+def _stored(row: Sequence[Any]) -> Stored:
+    seq, identity, endpoint, event, entity, at, attempts, due_at, batch, body = row
+    delivery = Delivery(
+        id=EventId(identity),
+        endpoint=endpoint,
+        event=EventType(event),
+        entity=Entity(entity),
+        at=_time(at),
+        body=body,
+    )
+    return Stored(
+        seq=seq,
+        delivery=delivery,
+        attempts=attempts,
+        due_at=_maybe_time(due_at),
+        batch=EventId(batch) if batch is not None else None,
+    )
+
+
+def _count(db: sqlite3.Connection, tally: Tally) -> None:
+    rows = [{"endpoint": endpoint, "state": state, "by": by} for (endpoint, state), by in tally.items() if by]
+    db.executemany(SQL["count"], rows)
+
+
+def _ms(time: datetime | None) -> int | None:
+    return None if time is None else (time - EPOCH) // MILLISECOND
+
+
+def _time(ms: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=ms)
+
+
+def _maybe_time(ms: int | None) -> datetime | None:
+    return None if ms is None else _time(ms)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

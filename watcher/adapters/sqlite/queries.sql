@@ -1,0 +1,80 @@
+-- Every statement of the outbox, by name (statements.py hands them out).
+-- Lists come as one JSON array: one statement for many rows keeps the interpreter lock out of the way.
+
+-- name: checkpoint
+SELECT token, at FROM position;
+
+-- name: keep_checkpoint
+INSERT INTO position (one, token, at, through) VALUES (1, :token, :at, :through)
+ON CONFLICT (one) DO UPDATE
+SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through;
+
+-- name: marks
+SELECT entity, at FROM marks;
+
+-- name: keep_mark
+INSERT INTO marks (entity, at) VALUES (:entity, :at) ON CONFLICT (entity) DO UPDATE SET at = excluded.at;
+
+-- name: last_seq
+SELECT coalesce(max(seq), 0) FROM deliveries;
+
+-- name: held_due
+SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND held_until <= :through ORDER BY held_until, seq;
+
+-- name: held_of
+SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND hold_key = :key ORDER BY seq;
+
+-- name: let_go
+UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
+
+-- name: cancel
+UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
+
+-- name: pending
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
+
+-- name: pending_of
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
+
+-- name: members
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
+
+-- name: any_pending
+SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after);
+
+-- name: bind
+UPDATE deliveries SET batch = :batch
+WHERE state = 'pending' AND seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: settle
+UPDATE deliveries
+SET state = new.state, attempts = attempts + new.failed, due_at = new.due_at, status = new.status,
+    reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at
+FROM (
+    SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS state,
+           json_extract(value, '$[2]') AS failed, json_extract(value, '$[3]') AS due_at,
+           json_extract(value, '$[4]') AS status, json_extract(value, '$[5]') AS reason,
+           json_extract(value, '$[6]') AS attempted_at, json_extract(value, '$[7]') AS took_ms,
+           json_extract(value, '$[8]') AS settled_at
+    FROM json_each(:rows)
+) AS new
+WHERE deliveries.seq = new.seq AND deliveries.state = 'pending'
+RETURNING deliveries.endpoint, deliveries.state;
+
+-- name: counts
+SELECT endpoint, state, number FROM counts;
+
+-- name: count
+INSERT INTO counts (endpoint, state, number) VALUES (:endpoint, :state, :by)
+ON CONFLICT (endpoint, state) DO UPDATE SET number = number + excluded.number;
+
+-- name: forget
+DELETE FROM deliveries
+WHERE seq IN (SELECT seq FROM deliveries WHERE state = :state AND settled_at < :before ORDER BY settled_at LIMIT :limit)
+RETURNING endpoint, state;
+
+-- name: forget_marks
+DELETE FROM marks WHERE at < :before;

@@ -1,0 +1,55 @@
+-- The outbox. Times are integer milliseconds since 1970, UTC. `seq` only grows while a process runs.
+--
+--   held ──due──▶ pending ──2xx──▶ delivered        pending ──last failure──▶ dead
+--     └─────────▶ cancelled                         (in_flight is not stored: after a crash it is pending)
+
+CREATE TABLE deliveries (
+    seq          INTEGER PRIMARY KEY,
+    id           TEXT NOT NULL UNIQUE,
+    endpoint     TEXT NOT NULL,
+    event        TEXT NOT NULL,
+    entity       TEXT NOT NULL,
+    at           INTEGER NOT NULL,
+    state        TEXT NOT NULL CHECK (state IN ('held', 'pending', 'delivered', 'dead', 'cancelled')),
+    attempts     INTEGER NOT NULL DEFAULT 0,
+    due_at       INTEGER,
+    batch        TEXT,
+    hold_key     TEXT,
+    held_until   INTEGER,
+    status       INTEGER,
+    reason       TEXT,
+    attempted_at INTEGER,
+    took_ms      INTEGER,
+    settled_at   INTEGER,
+    body         BLOB NOT NULL
+);
+
+-- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
+CREATE INDEX pending_in_order  ON deliveries (endpoint, seq)         WHERE state = 'pending';
+CREATE INDEX pending_of_entity ON deliveries (endpoint, entity, seq) WHERE state = 'pending';
+CREATE INDEX pending_of_batch  ON deliveries (batch, seq)            WHERE state = 'pending' AND batch IS NOT NULL;
+-- What ends holds.
+CREATE INDEX held_by_time      ON deliveries (held_until)            WHERE state = 'held';
+CREATE INDEX held_by_key       ON deliveries (hold_key)              WHERE state = 'held';
+-- What housekeeping drops.
+CREATE INDEX settled_by_time   ON deliveries (state, settled_at)     WHERE settled_at IS NOT NULL;
+
+-- How many there are in each state: counting a million rows takes 19 ms, each time.
+CREATE TABLE counts (
+    endpoint TEXT NOT NULL,
+    state    TEXT NOT NULL,
+    number   INTEGER NOT NULL,
+    PRIMARY KEY (endpoint, state)
+) WITHOUT ROWID;
+
+CREATE TABLE marks (
+    entity TEXT NOT NULL PRIMARY KEY,
+    at     INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE position (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    token   TEXT NOT NULL,
+    at      INTEGER,
+    through INTEGER NOT NULL
+);

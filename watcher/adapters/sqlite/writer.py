@@ -1,0 +1,99 @@
+"""The writer: one thread owns the writing connection, and commits together what waits together.
+
+A commit costs one flush to the disk whatever it holds; so under load many appends and settlements share one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from watcher.adapters.sqlite.database import translated
+
+GROUP_JOBS = 500
+"""Jobs in one transaction at most: a group must not keep its first member waiting."""
+
+Work = Callable[[sqlite3.Connection], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Work
+    done: asyncio.Future[Any]
+
+
+class Writer:
+    """Runs jobs on the writing connection, in order, each in a committed transaction when it returns."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
+        self._thread.start()
+
+    async def do(self, work: Work) -> Any:
+        """Have the work done and committed. Raises OutboxError; then nothing of it is stored."""
+        job = _Job(work, self._loop.create_future())
+        self._jobs.put(job)
+        return await job.done
+
+    async def close(self) -> None:
+        """Finish what was given, then end the thread."""
+        self._jobs.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        going = True
+        while going:
+            group = [self._jobs.get()]
+            while len(group) < GROUP_JOBS:
+                try:
+                    group.append(self._jobs.get_nowait())
+                except Empty:
+                    break
+            going = None not in group
+            self._commit([job for job in group if job is not None])
+
+    def _commit(self, jobs: Sequence[_Job]) -> None:
+        if not jobs:
+            return
+        try:
+            results: list[Any] = self._transaction(jobs)
+        except Exception as error:
+            if len(jobs) > 1:
+                # One bad job must not fail the others.
+                for job in jobs:
+                    self._commit([job])
+                return
+            results = [error]
+        self._loop.call_soon_threadsafe(_resolve, jobs, results)
+
+    def _transaction(self, jobs: Sequence[_Job]) -> list[Any]:
+        connection = self._connection
+        with translated(self._path):
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                results = [job.work(connection) for job in jobs]
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        return results
+
+
+def _resolve(jobs: Sequence[_Job], results: Sequence[Any]) -> None:
+    for job, result in zip(jobs, results, strict=True):
+        if job.done.done():
+            continue  # nobody waits any more
+        if isinstance(result, Exception):
+            job.done.set_exception(result)
+        else:
+            job.done.set_result(result)

@@ -1,0 +1,84 @@
+"""Readiness: is there progress? Judged from facts, in words that name the cure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from watcher.core.facts import Attempted, Captured, Fact, StoreFailed, StreamLost, StreamOpened
+from watcher.ports import Clock
+
+STALE = timedelta(seconds=30)
+"""A quiet stream tells of itself twice a second; a server that scans a long silent oplog may need longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One thing that must work."""
+
+    ready: bool
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """Ready when every part is."""
+
+    parts: dict[str, Part]
+
+    @property
+    def ready(self) -> bool:
+        return all(part.ready for part in self.parts.values())
+
+
+@dataclass(slots=True)
+class ReadinessObserver:
+    """An Observer that remembers what readiness needs."""
+
+    clock: Clock
+    _open: bool = False
+    _lost: str = ""
+    _heard_at: float | None = None
+    _store: str = field(default="")
+    _lag: timedelta | None = None
+
+    def __call__(self, fact: Fact) -> None:
+        match fact:
+            case StreamOpened():
+                self._open = True
+            case StreamLost(reason=reason):
+                self._open, self._lost = False, reason
+            case Captured(lag=lag):
+                self._heard_at, self._lag, self._store = self.clock.monotonic(), lag, ""
+            case StoreFailed(reason=reason):
+                self._store = reason
+            case Attempted():
+                self._store = ""
+            case _:
+                pass
+
+    def judge(self) -> Readiness:
+        return Readiness(parts={"stream": self._stream(), "store": self._stored(), "lag": self._lagging()})
+
+    def _stream(self) -> Part:
+        if not self._open:
+            return Part(ready=False, says=self._lost or "the change stream is not open yet")
+        if self._heard_at is None:
+            return Part(ready=False, says="open, and nothing read yet")
+        silent = self.clock.monotonic() - self._heard_at
+        if silent > STALE.total_seconds():
+            return Part(
+                ready=False,
+                says=f"nothing was heard from MongoDB for {silent:.0f} s: is it overloaded, or the network cut?",
+            )
+        return Part(ready=True, says="open")
+
+    def _stored(self) -> Part:
+        return Part(ready=not self._store, says=self._store or "can be written")
+
+    def _lagging(self) -> Part:
+        if self._heard_at is None:
+            return Part(ready=False, says="not known yet")
+        return Part(
+            ready=True, says=f"{self._lag.total_seconds():.3f} s" if self._lag is not None else "none"
+        )

@@ -1,0 +1,68 @@
+"""The HTTP server for probes and scrapes: `/livez`, `/readyz`, `/metrics`. Nothing else is told."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from watcher.admin.readiness import Readiness
+from watcher.errors import ConfigError, Problem
+
+HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "librechat-watcher"}
+
+
+@asynccontextmanager
+async def serving(
+    host: str,
+    port: int,
+    *,
+    readiness: Callable[[], Readiness],
+    metrics: Callable[[], Awaitable[tuple[bytes, str]]],
+) -> AsyncIterator[None]:
+    """Serve while the `async with` lasts. `metrics` gives a body and its content type.
+
+    Raises ConfigError when the address cannot be listened on."""
+
+    async def livez(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n", headers=HEADERS)
+
+    async def readyz(_: web.Request) -> web.Response:
+        state = readiness()
+        document = {
+            "ready": state.ready,
+            "parts": {name: {"ready": part.ready, "says": part.says} for name, part in state.parts.items()},
+        }
+        return web.json_response(document, status=200 if state.ready else 503, headers=HEADERS)
+
+    async def scrape(_: web.Request) -> web.Response:
+        body, content_type = await metrics()
+        return web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
+
+    async def unknown(_: web.Request) -> web.Response:
+        return web.json_response({"error": "not found"}, status=404, headers=HEADERS)
+
+    app = web.Application()
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", scrape)
+    app.router.add_route("*", "/{path:.*}", unknown)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            raise ConfigError([_cannot_listen(host, port, error)]) from error
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> Problem:
+    return Problem(
+        where="watcher.http.listen",
+        what=f"cannot listen on {host}:{port}: {error.strerror or error}",
+        cure="Choose a free port, or an address of this machine (WATCHER_HTTP=127.0.0.1:8686).",
+    )

@@ -1,0 +1,96 @@
+"""The composition root: settings → adapters → loops, under one TaskGroup. The only file that knows all parts.
+
+Read top to bottom it is the order of the start; bottom to top, the order of the stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+from watcher import __version__
+from watcher.adapters.clock import SystemClock
+from watcher.adapters.http import AiohttpSender
+from watcher.adapters.journal import open_journal
+from watcher.adapters.mongo.source import MongoSource
+from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.admin.readiness import ReadinessObserver
+from watcher.admin.server import serving
+from watcher.config.mappings import load_mappings
+from watcher.config.settings import Settings
+from watcher.core.planning import Plan
+from watcher.observers import Observers
+from watcher.pipeline.capture import capture
+from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.housekeeping import keep_house
+from watcher.pipeline.supervision import keep_capturing
+from watcher.ports import Observer
+
+GRACE = timedelta(seconds=8)
+"""How long attempts in flight may take to end after SIGTERM: below the 10 s after which compose kills."""
+
+
+async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
+    """Watch, map, store, deliver and serve, until `stopping` is set; then drain.
+
+    Raises ConfigError, OutboxError, SourceRefused or PositionLost for what needs an operator."""
+    mappings = load_mappings(settings.mapping_paths)
+    plan = Plan.of(mappings, settings.endpoints, unfinished_hold=settings.unfinished_hold)
+    clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
+    readiness = ReadinessObserver(clock=clock)
+    observe = Observers(journal, metrics, readiness)
+
+    async with AsyncExitStack() as stack:
+        outbox = await stack.enter_async_context(SqliteOutbox.open(settings.state_path))
+
+        async def scrape() -> tuple[bytes, str]:
+            return metrics.exposition(await outbox.counts()), CONTENT_TYPE
+
+        await stack.enter_async_context(
+            serving(settings.http_host, settings.http_port, readiness=readiness.judge, metrics=scrape)
+        )
+        sender = await stack.enter_async_context(AiohttpSender())
+
+        async def capture_once(resume: bool, observe: Observer) -> None:
+            source = MongoSource(
+                settings.mongo_uri,
+                settings.database,
+                noise=plan.noise,
+                observe=observe,
+                # After a lost position, `restart` means from now, whatever a first start was told.
+                start_from=settings.start_from if resume else None,
+            )
+            await capture(source, plan, outbox, resume=resume, clock=clock, observe=observe)
+
+        journal.say(
+            "started", version=__version__, endpoints=[endpoint.name for endpoint in settings.endpoints]
+        )
+        async with asyncio.TaskGroup() as tasks:
+            capturing = tasks.create_task(
+                keep_capturing(
+                    capture_once,
+                    outbox=outbox,
+                    on_position_lost=settings.on_position_lost,
+                    clock=clock,
+                    observe=observe,
+                )
+            )
+            housekeeping = tasks.create_task(
+                keep_house(
+                    outbox,
+                    delivered=settings.retention_delivered,
+                    dead=settings.retention_dead,
+                    clock=clock,
+                    observe=observe,
+                )
+            )
+            for endpoint in settings.endpoints:
+                dispatcher = Dispatcher(endpoint, outbox=outbox, sender=sender, clock=clock, observe=observe)
+                tasks.create_task(dispatcher.run(stopping, grace=GRACE))
+
+            await stopping.wait()
+            journal.say("stopping")
+            capturing.cancel()
+            housekeeping.cancel()
+        journal.say("stopped")

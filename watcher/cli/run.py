@@ -1,0 +1,72 @@
+"""`run`: the sidecar."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from watcher.cli.settings import config_option, refuse, settings_from
+from watcher.errors import ConfigError, PositionLost, WatcherError
+
+if TYPE_CHECKING:
+    from watcher.config.settings import Settings
+
+ErrorOf = TypeVar("ErrorOf", bound=WatcherError)
+
+FAILED = 1
+POSITION_LOST = 3
+
+
+@click.command()
+@config_option
+@click.option("--state", help="Where deliveries and the position are stored: sqlite:///ABSOLUTE/PATH.")
+@click.option("--http", help="HOST:PORT for health and metrics.")
+@click.option("--log", type=click.Choice(["json", "console"]), help="How log lines look.")
+def run(config: Path | None, state: str | None, http: str | None, log: str | None) -> None:
+    """Run the sidecar: watch, map, store, deliver, serve health and metrics.
+
+    SIGTERM or Ctrl-C lets attempts in flight end and exits 0. Exit 1: MongoDB or the state refuses (the
+    message says the cure); 2: bad settings; 3: the position is lost and `onPositionLost` says to stop."""
+    settings = settings_from(config, state=state, http=http, log=log)
+    try:
+        with asyncio.Runner(loop_factory=_loop) as runner:
+            runner.run(_until_told_to_stop(settings))
+    except* ConfigError as errors:
+        refuse(_first(errors))
+    except* PositionLost as errors:
+        _fail(_first(errors), POSITION_LOST)
+    except* WatcherError as errors:
+        _fail(_first(errors), FAILED)
+
+
+async def _until_told_to_stop(settings: Settings) -> None:
+    from watcher import app
+
+    stopping = asyncio.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
+    await app.run(settings, stopping=stopping)
+
+
+def _loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:  # not made for this platform: the standard loop serves, a little slower
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def _fail(error: WatcherError, code: int) -> None:
+    click.echo(str(error), err=True)
+    sys.exit(code)
+
+
+def _first(group: BaseExceptionGroup[ErrorOf]) -> ErrorOf:
+    """The tasks of `run` end together: what ended the first of them is what the operator must know."""
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,126 @@
+"""Loading: flags, environment, file and defaults become Settings, or every problem at once is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from types import MappingProxyType
+from typing import Any
+
+from watcher.config.messages import shape_of
+from watcher.config.receivers import endpoint, over, receivers
+from watcher.config.report import Report
+from watcher.config.settings import Settings
+from watcher.config.shapes import FileShape, WatcherShape, WebhooksShape
+from watcher.config.sources import Environment, expand, written
+from watcher.config.values import database
+from watcher.config.yaml_positions import parse
+from watcher.core.endpoints import Secret
+
+DEFAULTS = FilePath(__file__).with_name("default.yaml")
+"""The one home of every default, written for operators too."""
+
+USUAL_FILE = FilePath("webhooks.yaml")
+"""Read when neither `--config` nor WATCHER_CONFIG names another."""
+
+USUAL_DATABASE = "LibreChat"
+
+
+def load(
+    *,
+    file: FilePath | None,
+    env: Mapping[str, str],
+    flags: Mapping[str, str] = MappingProxyType({}),
+    need_endpoints: bool = True,
+    need_mongo: bool = True,
+) -> Settings:
+    """The settings, complete and checked; or a ConfigError with all problems, and nothing is half loaded.
+
+    `file` is `--config`; flags are named like their variables (`url`, `state`, `mongo_uri`). A command that
+    sends nothing, or reads no MongoDB, says so and does without endpoints or a URI."""
+    report = Report()
+    environment = Environment(env, report)
+    source = file or _usual_file(env)
+    tree = written(file=source, environment=environment, flags=flags, report=report)
+    shape = shape_of(tree, report)
+    defaults = _defaults(environment, report)
+
+    found = receivers(
+        shape.webhooks or WebhooksShape(), defaults.webhooks.given(), report, needed=need_endpoints
+    )
+    watcher = over(defaults.watcher.given(), (shape.watcher or WatcherShape()).given())
+    state_path = _state_path(watcher["state"], env, report)
+    mapping_paths = _mapping_paths(watcher["mappings"], source, report)
+    if need_mongo:
+        _check_mongo(watcher, report)
+    report.raise_if_any()
+
+    mongo_uri = watcher.get("mongo_uri", "")
+    host, port = watcher["http"]["listen"]
+    token = watcher["http"].get("token")
+    return Settings(
+        endpoints=tuple(endpoint(receiver) for receiver in found),
+        mongo_uri=mongo_uri,
+        database=database(mongo_uri) or USUAL_DATABASE,
+        state_path=state_path,
+        http_host=host,
+        http_port=port,
+        admin_token=None if token is None else Secret(key=token.encode()),
+        start_from=watcher["start_from"],
+        on_position_lost=watcher["on_position_lost"],
+        mapping_paths=mapping_paths,
+        retention_delivered=watcher["retention"]["delivered"],
+        retention_dead=watcher["retention"]["dead"],
+        unfinished_hold=watcher["unfinished_hold"],
+        log=watcher.get("log"),
+        files=(*([source] if source else []), *environment.files),
+    )
+
+
+def _usual_file(env: Mapping[str, str]) -> FilePath | None:
+    if named := env.get("WATCHER_CONFIG"):
+        return FilePath(named)
+    # A link that leads nowhere is there, too: a mount that went wrong must not mean "no settings".
+    return USUAL_FILE if os.path.lexists(USUAL_FILE) else None
+
+
+def _defaults(environment: Environment, report: Report) -> FileShape:
+    tree = parse(DEFAULTS.read_text(encoding="utf-8")).value
+    expand(tree, (), (), environment, report)
+    return FileShape.model_validate(tree)
+
+
+def _check_mongo(watcher: Mapping[str, Any], report: Report) -> None:
+    path = ("watcher", "mongoUri")
+    if "mongo_uri" not in watcher and report.sound(path):
+        cure = "set MONGO_URI as LibreChat has it, or write `mongoUri:` under `watcher:`"
+        report.add(path, "is missing: where is LibreChat's MongoDB?", cure)
+
+
+def _state_path(uri: str, env: Mapping[str, str], report: Report) -> FilePath:
+    path = uri.removeprefix("sqlite:///")
+    if path.startswith("~/"):
+        home = env.get("HOME", "")
+        if not home and report.sound(("watcher", "state")):
+            cure = "set WATCHER_STATE, for example to sqlite:///var/lib/librechat-watcher/state.db"
+            report.add(("watcher", "state"), "~ means nothing here: HOME is not set", cure)
+        path = home + path.removeprefix("~")
+    return FilePath("/" + path.lstrip("/"))
+
+
+def _mapping_paths(texts: Sequence[str], file: FilePath | None, report: Report) -> tuple[FilePath, ...]:
+    base = file.parent if file else FilePath()
+    paths = tuple(base / text for text in texts)
+    for index, path in enumerate(paths):
+        if not _exists(path):
+            cure = "correct the path; it counts from the settings' file"
+            report.add(("watcher", "mappings", index), "no such file or folder", cure)
+    return paths
+
+
+def _exists(path: FilePath) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,44 @@
+"""Settings: what an operator decided, complete and checked. Nothing behind this point asks again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from watcher.core.endpoints import Endpoint, Secret
+
+OnPositionLost = Literal["recover", "fail", "restart"]
+LogStyle = Literal["json", "console"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One program's settings. Printing it shows no secret, no URI and no header."""
+
+    endpoints: tuple[Endpoint, ...]
+    """Who is told, `default` first, then in the file's order. Empty with `enabled: false`."""
+    mongo_uri: str = field(repr=False)
+    """Empty only where the caller loaded with `need_mongo=False`."""
+    database: str
+    """LibreChat's database, from the URI's path."""
+    state_path: Path
+    """The SQLite file. Its folder may not exist yet."""
+    http_host: str
+    http_port: int
+    """0: any free port."""
+    admin_token: Secret | None
+    """None: the page and the API are off; health and metrics are served."""
+    start_from: datetime | None
+    """Where a first start begins; None means now."""
+    on_position_lost: OnPositionLost
+    mapping_paths: tuple[Path, ...]
+    """Extra mapping files and folders, in the operator's order. They existed when this was loaded."""
+    retention_delivered: timedelta
+    retention_dead: timedelta
+    unfinished_hold: timedelta
+    log: LogStyle | None
+    """None: `console` on a terminal, else `json`."""
+    files: tuple[Path, ...]
+    """What was read to get here, the settings' file first, then mounted secrets: what a reload watches."""

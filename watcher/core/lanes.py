@@ -1,0 +1,265 @@
+"""A Lane: the deliveries of one endpoint on their way out, in order per entity, at its pace.
+
+    store ──offer──▶ line of its entity ──take──▶ in flight ──settle──▶ gone
+                        ▲                            │
+                        └── back ◀── due ◀── parked ◀┘   (to be tried again)
+
+The law: of one entity only the oldest delivery (or one batch that begins with it) is ever in flight.
+Memory is bounded by rows, not by what waits: an entity that must wait is *parked*. Its rows leave memory,
+one number stays (the `seq` from which to read it again), and rows of it met meanwhile are passed over."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from watcher.core.deliveries import Stored
+from watcher.core.encoding import MAX_BODY_BYTES
+from watcher.core.endpoints import Endpoint
+from watcher.core.events import Entity, EventId, batch_id
+from watcher.core.pacing import RateWindow, Ticket
+from watcher.core.requests import Parcel
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
+
+WINDOW_ROWS = 1_000
+"""Rows a lane holds in memory. Enough to keep all slots busy between two reads of the store."""
+
+LINE_ROWS = 32
+"""Rows of one entity in memory: a busy conversation must not fill the window that others need."""
+
+ENVELOPE_BYTES = 1_000
+"""What a batch's own five keys may weigh, generously."""
+
+
+@dataclass(slots=True)
+class _Line:
+    """One entity's deliveries in memory that are not in flight, oldest first."""
+
+    rows: deque[Stored] = field(default_factory=deque)
+    rest: int | None = None
+    """Rows from this `seq` on wait in the store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """An entity whose wait is over: its rows from `start` are to be read, and handed to `back`."""
+
+    entity: Entity
+    start: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A parcel to be sent now."""
+
+    parcel: Parcel
+    ticket: Ticket
+    bound: bool
+    """The store already knows this parcel's batch."""
+
+
+class Lane:
+    """The pure part of dispatching to one endpoint: what goes next, and when."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.cursor = 0
+        """Every delivery up to this `seq` has been offered."""
+        self.in_flight = 0
+        self._pace = RateWindow(endpoint.rate.max_per_second)
+        self._lines: dict[Entity, _Line] = {}
+        self._ready: deque[Entity] = deque()
+        self._rows = 0  # in all lines together
+        self._again: deque[Parcel] = deque()
+        self._parked: dict[Entity, int] = {}
+        self._wakes: list[tuple[datetime, int, Entity | None, EventId | None]] = []
+        self._wakes_made = 0
+        self._batches: dict[EventId, set[Entity]] = {}  # batches to be sent again, and whom they keep parked
+        self._dissolved: set[EventId] = set()
+        self._ahead: set[int] = set()  # rows beyond the cursor that came with their batch
+
+    # ------------------------------------------------------------------ from the store
+
+    def room(self) -> int:
+        """How many more rows it would take in. Sips of a few rows would cost a query per delivery."""
+        free = WINDOW_ROWS - self._rows
+        return free if free >= WINDOW_ROWS // 4 else 0
+
+    def offer(self, rows: Sequence[Stored], *, now: datetime) -> None:
+        """Take in the next rows of the store, in order of `seq`, all beyond `cursor`."""
+        for row in rows:
+            self.cursor = row.seq
+            if row.seq in self._ahead:
+                self._ahead.discard(row.seq)
+            elif row.delivery.entity not in self._parked:
+                self._meet(row, now)
+
+    def due(self, now: datetime) -> tuple[list[Return], list[EventId]]:
+        """Entities and batches whose wait is over: to be read, for `back` and for `regroup`."""
+        entities: list[Return] = []
+        batches: list[EventId] = []
+        while self._wakes and self._wakes[0][0] <= now:
+            _, _, entity, batch = heapq.heappop(self._wakes)
+            if entity is not None and entity in self._parked:
+                entities.append(Return(entity=entity, start=self._parked[entity]))
+            elif batch is not None:
+                batches.append(batch)
+        return entities, batches
+
+    def back(self, returned: Return, rows: Sequence[Stored], *, now: datetime) -> None:
+        """A parked entity's rows are here: the first `LINE_ROWS` of what waits."""
+        del self._parked[returned.entity]
+        known = [row for row in rows if row.seq <= self.cursor]  # what is beyond will be offered
+        for row in known:
+            if returned.entity not in self._parked:
+                self._meet(row, now)
+        line = self._lines.get(returned.entity)
+        if line is not None and len(known) == LINE_ROWS:
+            line.rest = known[-1].seq + 1
+
+    def regroup(self, batch: EventId, members: Sequence[Stored], *, now: datetime) -> None:
+        """A batch that was sent before is due again: it goes as the same batch, or not as a batch."""
+        if batch_id(tuple(row.delivery.id for row in members)) != batch:
+            self._dissolved.add(batch)
+            self._release_batch(batch, now)
+            return
+        for row in members:
+            self._parked.setdefault(row.delivery.entity, row.seq)
+            self._batches[batch].add(row.delivery.entity)
+        self._ahead.update(row.seq for row in members if row.seq > self.cursor)
+        self._again.append(Parcel(members=tuple(members), batch=batch))
+
+    # ------------------------------------------------------------------ to the receiver
+
+    def take(self, *, clock: float) -> Launch | None:
+        """The next parcel to send now, or None: nothing is ready, no slot is free, or the pace says wait."""
+        allowance = self._pace.allowance(clock)
+        if self.in_flight >= self.endpoint.max_in_flight or allowance < 1:
+            return None
+        if self._again:
+            parcel = self._again.popleft()
+        elif self._ready:
+            parcel = self._next_parcel(allowance)
+        else:
+            return None
+        self.in_flight += 1
+        return Launch(parcel=parcel, ticket=self._pace.take(clock), bound=parcel.batch in self._batches)
+
+    def answered(self, launch: Launch, *, clock: float) -> None:
+        """The attempt is over, whatever came of it: from here its second of the pace runs."""
+        self._pace.answered(launch.ticket, clock)
+
+    def settle(self, parcel: Parcel, verdict: Verdict, *, now: datetime) -> None:
+        """The attempt is settled in the store: free its slot, and let the next of its entities go."""
+        self.in_flight -= 1
+        match verdict:
+            case Delivered() | Dead():
+                self._advance(parcel, now)
+            case RetryAt(at=at):
+                self._wait(parcel, at)
+            case Release():
+                self._wait(parcel, now)
+
+    def next_wake(self, *, now: datetime, clock: float) -> float | None:
+        """In how many seconds time alone changes what `due` or `take` would say; None: never."""
+        waits = []
+        if self._wakes:
+            waits.append((self._wakes[0][0] - now).total_seconds())
+        if (self._ready or self._again) and self.in_flight < self.endpoint.max_in_flight:
+            free = self._pace.next_free()
+            if free is not None:
+                waits.append(free - clock)
+        return max(0.0, min(waits)) if waits else None
+
+    # ------------------------------------------------------------------ helpers
+
+    def _meet(self, row: Stored, now: datetime) -> None:
+        entity = row.delivery.entity
+        line = self._lines.get(entity)
+        if line is not None:
+            self._queue(line, row)
+        elif row.batch is not None and row.batch not in self._dissolved:
+            # Sent before a restart: the batch comes back as a whole, when it is due.
+            self._parked[entity] = row.seq
+            if row.batch not in self._batches:
+                self._batches[row.batch] = set()
+                self._wake(row.due_at or now, batch=row.batch)
+            self._batches[row.batch].add(entity)
+        elif row.due_at is not None and row.due_at > now:
+            self._parked[entity] = row.seq
+            self._wake(row.due_at, entity=entity)
+        else:
+            line = self._lines[entity] = _Line()
+            self._queue(line, row)
+            self._ready.append(entity)
+
+    def _queue(self, line: _Line, row: Stored) -> None:
+        if line.rest is None and len(line.rows) < LINE_ROWS:
+            line.rows.append(row)
+            self._rows += 1
+        elif line.rest is None:
+            line.rest = row.seq
+
+    def _next_parcel(self, allowance: float) -> Parcel:
+        """One delivery; or, when more waits than the pace lets go singly, a batch (CONTRACT §5)."""
+        size = self.endpoint.rate.batch_size if self._rows > allowance else 1
+        members: list[Stored] = []
+        weight = ENVELOPE_BYTES
+        while self._ready and len(members) < size:
+            rows = self._lines[self._ready[0]].rows
+            while rows and len(members) < size and self._fits(rows[0], weight, members):
+                weight += len(rows[0].delivery.body) + 1
+                members.append(rows.popleft())
+            if members and members[-1].delivery.entity != self._ready[0]:
+                break  # the next one does not fit any more
+            self._ready.popleft()
+        self._rows -= len(members)
+        if len(members) == 1:
+            return Parcel(members=(members[0],))
+        return Parcel(members=tuple(members), batch=batch_id(tuple(row.delivery.id for row in members)))
+
+    def _fits(self, row: Stored, weight: int, members: Sequence[Stored]) -> bool:
+        return not members or weight + len(row.delivery.body) + 1 <= MAX_BODY_BYTES
+
+    def _advance(self, parcel: Parcel, now: datetime) -> None:
+        if parcel.batch is not None and parcel.batch in self._batches:
+            self._release_batch(parcel.batch, now)
+            return
+        for entity in _entities(parcel.members):
+            line = self._lines[entity]
+            if line.rows:
+                self._ready.append(entity)
+                continue
+            del self._lines[entity]
+            if line.rest is not None:
+                self._parked[entity] = line.rest
+                self._wake(now, entity=entity)
+
+    def _wait(self, parcel: Parcel, until: datetime) -> None:
+        for entity in _entities(parcel.members):
+            line = self._lines.pop(entity, None)
+            self._rows -= len(line.rows) if line is not None else 0
+        for row in reversed(parcel.members):
+            self._parked[row.delivery.entity] = row.seq
+        if parcel.batch is None:
+            self._wake(until, entity=parcel.members[0].delivery.entity)
+        else:
+            self._batches[parcel.batch] = set(_entities(parcel.members))
+            self._wake(until, batch=parcel.batch)
+
+    def _release_batch(self, batch: EventId, now: datetime) -> None:
+        """The batch keeps nobody parked any more: what stands behind its members may come."""
+        for entity in self._batches.pop(batch):
+            self._wake(now, entity=entity)
+
+    def _wake(self, at: datetime, *, entity: Entity | None = None, batch: EventId | None = None) -> None:
+        self._wakes_made += 1  # breaks ties: entities and batches do not compare
+        heapq.heappush(self._wakes, (at, self._wakes_made, entity, batch))
+
+
+def _entities(rows: Iterable[Stored]) -> Iterable[Entity]:
+    """The entities of rows, each once, in order."""
+    return dict.fromkeys(row.delivery.entity for row in rows)

@@ -1,0 +1,151 @@
+"""A mapping: which changes of one LibreChat collection are which events, and which fields go out.
+
+The files in `mappings/` are its source; docs/EVENTS.md and the `events` command are made from the same.
+The law: a rule says what it sends by name. Nothing that no rule names can leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from watcher.core.changes import Operation
+from watcher.core.endpoints import Predicate
+from watcher.core.events import EventType
+from watcher.core.expressions import NULL, Expression
+from watcher.core.views import View, Viewpoint, top
+
+Unmet = Literal["silent", "unknown"]
+"""`unknown`: it may be this event, but what is left of the row does not tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Example:
+    """A change, and what its rule makes of it."""
+
+    place: str
+    """`messages.yaml:31`."""
+    given: dict[str, Any]
+    sends: dict[str, Any] | Literal["nothing", "unknown"] | None = None
+    """The event's data. None in a rule without an event, where `fires` says it."""
+    fires: bool | None = None
+    holds: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One way in which a change means something. Without an event it only lifts holds or leaves a mark."""
+
+    place: str
+    operations: frozenset[Operation]
+    event: EventType | None = None
+    summary: str = ""
+    changed: frozenset[str] | Literal["any"] | None = None
+    """It fires when one of these was written or removed; `any`: something beyond noise and `exempt`."""
+    exempt: frozenset[str] = frozenset()
+    differs: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Fields of which these parts must differ from the pre-image. Without a pre-image they are taken to."""
+    condition: Predicate | None = field(default=None, repr=False, compare=False)
+    where: dict[str, Any] | None = None
+    """The condition as written, for `explain`."""
+    data: tuple[tuple[str, Expression], ...] = field(default=(), repr=False, compare=False)
+    values: tuple[str, ...] = ()
+    """Of the changed names these go into the data with their new value."""
+    reasons: tuple[tuple[str, Predicate], ...] = field(default=(), repr=False, compare=False)
+    """The first whose condition holds is `data.reason`."""
+    removes: bool = False
+    """Rows of this entity that are deleted later went by cascade."""
+    holds: bool = False
+    """The event waits for a later change of its row, at most as long as the settings say."""
+    lifts: Literal["pending", "cancelled"] | None = None
+    """What this change makes of the holds of its row."""
+    blind: bool = False
+    """Fires also where no image of the row is known, only its `_id`."""
+    examples: tuple[Example, ...] = field(default=(), repr=False, compare=False)
+
+    def fire(self, view: View, *, known: bool) -> View | Unmet:
+        """The view in which this rule fires: its `changed` is what this rule counts. Or why it does not."""
+        if self.changed is not None:
+            if "touched" not in view:
+                return "unknown"  # a replace of which nobody knows what it replaced
+            counted = self._counted(view)
+            if not counted:
+                return "silent"
+            view = view | {"changed": counted}
+        if not known and not self.blind:
+            return "unknown"
+        if any(not _differs(view, name, parts) for name, parts in self.differs):
+            return "silent"
+        return view if self.condition is None or self.condition(view) else "silent"
+
+    def data_of(self, view: View) -> dict[str, Any]:
+        """What is sent, given the view in which this rule fired."""
+        data = {}
+        for name, expression in self.data:
+            value = expression(view)
+            if value is not None:
+                data[name] = None if value is NULL else value
+        if self.values:
+            row = view["row"]
+            data |= {name: row[name] for name in view["changed"] if name in self.values and name in row}
+        for reason, predicate in self.reasons:
+            if predicate(view):
+                data["reason"] = reason
+                break
+        return data
+
+    def _counted(self, view: View) -> list[str]:
+        if isinstance(self.changed, frozenset):
+            # A name that a rule asks for counts, even if it is noise to the others.
+            return [name for name in view["touched"] if name in self.changed]
+        return [name for name in view["changed"] if name not in self.exempt]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectionMapping:
+    """All rules of one collection, and how its rows are seen."""
+
+    viewpoint: Viewpoint
+    noise: tuple[str, ...]
+    """As written."""
+    rules: tuple[Rule, ...]
+
+    @property
+    def collection(self) -> str:
+        return self.viewpoint.collection
+
+    def never_telling(self) -> tuple[str, ...]:
+        """The names that the server may judge by: an update of these alone fires no rule at all."""
+        asked = {name for rule in self.rules for name in _asked_by(rule)}
+        return tuple(pattern for pattern in self.noise if not any(_matches(pattern, name) for name in asked))
+
+
+def _asked_by(rule: Rule) -> set[str]:
+    names = set() if rule.changed is None or rule.changed == "any" else set(rule.changed)
+    return names | {top(path) for path in _updates_in(rule.where)}
+
+
+def _updates_in(condition: Any) -> list[str]:
+    """The fields of the update that a condition looks at, below `updated.`."""
+    if isinstance(condition, list):
+        return [path for part in condition for path in _updates_in(part)]
+    if not isinstance(condition, dict):
+        return []
+    own = [key.removeprefix("updated.") for key in condition if key.startswith("updated.")]
+    return own + [path for part in condition.values() for path in _updates_in(part)]
+
+
+def _matches(pattern: str, name: str) -> bool:
+    return name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+
+
+def _differs(view: View, name: str, parts: Sequence[str]) -> bool:
+    before = view.get("before")
+    return before is None or _parts(before.get(name), parts) != _parts(view["row"].get(name), parts)
+
+
+def _parts(value: Any, parts: Sequence[str]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    picked = [value.get(part) for part in parts]
+    return picked if any(part is not None for part in picked) else None

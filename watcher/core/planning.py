@@ -1,0 +1,249 @@
+"""Planning: mappings × endpoints, applied to changes, give the entries of the outbox.
+
+The laws: the same changes give the same entries, byte for byte, on every replay; and no document, however
+damaged, stops the stream: what goes wrong with one becomes a fact, and a refused delivery to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Self
+
+from watcher.core.changes import Change
+from watcher.core.deliveries import Delivery, Hold, Lift
+from watcher.core.departures import Departures, Mark
+from watcher.core.encoding import OpenedBody, close_body, open_body
+from watcher.core.endpoints import Endpoint
+from watcher.core.events import Entity, Event, EventType, event_id, subscribes
+from watcher.core.facts import Unreadable
+from watcher.core.mapping import CollectionMapping, Rule
+from watcher.core.views import Seen, Viewpoint, row_entity, see
+
+NO_IMAGE = "no pre-image: what the row was is not known, so nothing can be said of it"
+LIFTED = {
+    "cancelled": "its row was finished or rewritten, and is sent as it is then",
+    "pending": "its row was settled",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """What a batch of changes comes to."""
+
+    entries: tuple[Delivery | Lift, ...]
+    """In order: commit order of the changes, then the order of the rules."""
+    marks: tuple[Mark, ...]
+    events: int
+    """Events that happened and were subscribed to by somebody, whether or not a filter let them pass."""
+    facts: tuple[Unreadable, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Aimed:
+    """A rule, and who subscribes to its event: each endpoint, and whether it has a filter to ask."""
+
+    rule: Rule
+    endpoints: tuple[tuple[Endpoint, bool], ...]
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A plan in the making, one per batch."""
+
+    entries: list[Delivery | Lift] = field(default_factory=list)
+    departed: dict[Entity, datetime] = field(default_factory=dict)
+    facts: list[Unreadable] = field(default_factory=list)
+    events: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Which rules matter, and for whom. Made anew whenever the settings change."""
+
+    collections: tuple[str, ...]
+    """What the source must watch for these endpoints; a plan with others needs the stream opened anew."""
+    noise: Mapping[str, tuple[str, ...]]
+    """For each watched collection the names whose update alone fires no rule: the server may drop it."""
+    longest_hold: timedelta
+    _rules: Mapping[tuple[str, str], tuple[_Aimed, ...]] = field(repr=False)
+    _viewpoints: Mapping[str, Viewpoint] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        mappings: Iterable[CollectionMapping],
+        endpoints: Iterable[Endpoint],
+        *,
+        unfinished_hold: timedelta,
+    ) -> Self:
+        listed, receivers = tuple(mappings), tuple(endpoints)
+        needed = _needed(listed, receivers)
+        live = [mapping for mapping in listed if needed[mapping.collection]]
+        rules: dict[tuple[str, str], tuple[_Aimed, ...]] = {}
+        for mapping in live:
+            for aimed in needed[mapping.collection]:
+                for operation in aimed.rule.operations:
+                    key = (mapping.collection, operation)
+                    rules[key] = (*rules.get(key, ()), aimed)
+        return cls(
+            collections=tuple(mapping.collection for mapping in live),
+            noise={mapping.collection: mapping.never_telling() for mapping in live},
+            longest_hold=unfinished_hold,
+            _rules=rules,
+            _viewpoints={mapping.collection: mapping.viewpoint for mapping in live},
+        )
+
+    def entries(self, changes: Sequence[Change], departures: Departures) -> Planned:
+        """What the changes mean to the endpoints. Departures of this batch count for what follows in it."""
+        draft = _Draft()
+        departures = departures.followed_by(draft.departed)
+        for change in changes:
+            rules = self._rules.get((change.collection, change.operation))
+            if rules is not None:
+                self._plan(change, rules, departures, draft)
+        return Planned(
+            entries=tuple(draft.entries),
+            marks=tuple(Mark(entity=entity, at=at) for entity, at in draft.departed.items()),
+            events=draft.events,
+            facts=tuple(draft.facts),
+        )
+
+    def _plan(self, change: Change, rules: Sequence[_Aimed], departures: Departures, draft: _Draft) -> None:
+        try:
+            seen = see(change, self._viewpoints[change.collection], departures, hold=self.longest_hold)
+        except Exception as error:
+            for aimed in rules:
+                _refuse(change, aimed, error, draft)
+            return
+        sent: set[EventType] = set()
+        for aimed in rules:
+            # Of several rules for an event the first that fires speaks: an event has one id per change.
+            if aimed.rule.event in sent:
+                continue
+            try:
+                fired = self._apply(change, seen, aimed, draft)
+            except Exception as error:
+                # Its text may quote the document; its type does not.
+                _refuse(change, aimed, error, draft)
+                fired = True
+            if fired and aimed.rule.event is not None:
+                sent.add(aimed.rule.event)
+
+    def _apply(self, change: Change, seen: Seen, aimed: _Aimed, draft: _Draft) -> bool:
+        """Plan what one rule makes of a change; whether it fired."""
+        rule = aimed.rule
+        view = rule.fire(seen.view, known=seen.known)
+        if view == "silent":
+            return False
+        if view == "unknown":
+            if aimed.endpoints:
+                draft.facts.append(
+                    Unreadable(collection=change.collection, event=rule.event, reason=NO_IMAGE)
+                )
+            return False
+
+        # The event first: if making it fails, nothing of this rule is planned.
+        deliveries: Sequence[Delivery] = ()
+        if rule.event is not None and aimed.endpoints:
+            event = Event(
+                type=rule.event,
+                change=change.id,
+                at=change.at,
+                entity=seen.entity,
+                user_id=seen.user_id,
+                data=rule.data_of(view),
+            )
+            deliveries = _deliveries(event, aimed, self._hold(change, seen) if rule.holds else None)
+            draft.events += 1
+        if rule.lifts is not None:
+            key = row_entity(change)
+            draft.entries.append(Lift(key=key, to=rule.lifts, reason=LIFTED[rule.lifts]))
+        draft.entries += deliveries
+        if rule.removes and seen.entity_known:
+            draft.departed[seen.entity] = change.at
+        return True
+
+    def _hold(self, change: Change, seen: Seen) -> Hold:
+        """Rewriting a held row does not make the wait longer."""
+        until = change.at + self.longest_hold
+        if seen.created is not None and change.operation != "insert":
+            until = max(change.at, min(until, seen.created + self.longest_hold))
+        return Hold(key=row_entity(change), until=until)
+
+
+def _needed(
+    mappings: Sequence[CollectionMapping], endpoints: Sequence[Endpoint]
+) -> Mapping[str, tuple[_Aimed, ...]]:
+    """The rules of each collection that somebody listens to, or that those depend on."""
+    aimed = {
+        mapping.collection: [_Aimed(rule, _listeners(rule, endpoints)) for rule in mapping.rules]
+        for mapping in mappings
+    }
+    heard = [each for rules in aimed.values() for each in rules if each.endpoints]
+    reasons = any(each.rule.reasons for each in heard)
+    return {
+        collection: tuple(
+            each
+            for each in rules
+            if each.endpoints
+            or (reasons and each.rule.removes)
+            or (each.rule.lifts and any(other.rule.holds and other.endpoints for other in rules))
+        )
+        for collection, rules in aimed.items()
+    }
+
+
+def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoint, bool], ...]:
+    event = rule.event
+    if event is None:
+        return ()
+    return tuple(
+        (endpoint, any(subscribes(each.pattern, event) for each in endpoint.filters))
+        for endpoint in endpoints
+        if endpoint.subscribes(event)
+    )
+
+
+def _deliveries(event: Event, aimed: _Aimed, hold: Hold | None) -> Sequence[Delivery]:
+    """The event for every endpoint that wants it, encoded once."""
+    wanting = [endpoint for endpoint, filtered in aimed.endpoints if not filtered or endpoint.wants(event)]
+    if not wanting:
+        return ()
+    opened = open_body(event)
+    return [_delivery(event, endpoint, opened, hold=hold) for endpoint in wanting]
+
+
+def _delivery(
+    event: Event,
+    endpoint: Endpoint,
+    opened: OpenedBody,
+    *,
+    hold: Hold | None = None,
+    refused: str | None = None,
+) -> Delivery:
+    webhook_id = event_id(event.change, event.type, endpoint.name)
+    return Delivery(
+        id=webhook_id,
+        endpoint=endpoint.name,
+        event=event.type,
+        entity=event.entity,
+        at=event.at,
+        body=close_body(opened, webhook_id),
+        hold=hold,
+        refused=refused,
+    )
+
+
+def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> None:
+    """Tell what cannot be sent, and leave a dead delivery for it wherever it would have gone."""
+    rule = aimed.rule
+    reason = f"{type(error).__name__} in the rule at {rule.place}"
+    draft.facts.append(Unreadable(collection=change.collection, event=rule.event, reason=reason))
+    if rule.event is None:
+        return
+    event = Event(
+        type=rule.event, change=change.id, at=change.at, entity=row_entity(change), user_id=None, data={}
+    )
+    opened = open_body(event)
+    draft.entries += [_delivery(event, endpoint, opened, refused=reason) for endpoint, _ in aimed.endpoints]

@@ -1,0 +1,159 @@
+"""Diagnosis: what stands in the way of `run`, found by trying, each finding with its cure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from watcher.adapters.http_probe import reach
+from watcher.adapters.mongo.probe import MongoReport, inspect
+from watcher.adapters.sqlite.outbox import stored_position
+from watcher.config.mappings import load_mappings
+from watcher.config.settings import Settings
+from watcher.core.changes import Checkpoint
+from watcher.core.endpoints import Endpoint
+from watcher.core.planning import Plan
+from watcher.errors import OutboxError, SourceError
+
+MUCH_SKEW = timedelta(seconds=5)
+"""Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies and lags."""
+
+LITTLE_OPLOG = timedelta(hours=24)
+"""A watcher that is down over a night must find its position again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    level: Literal["ok", "warning", "problem"]
+    about: str
+    what: str
+    cure: str = ""
+    """Empty when all is well."""
+
+
+async def diagnose(settings: Settings) -> tuple[Finding, ...]:
+    """Look at everything that `run` needs, changing nothing. Raises ConfigError for bad mapping files."""
+    plan = Plan.of(
+        load_mappings(settings.mapping_paths), settings.endpoints, unfinished_hold=settings.unfinished_hold
+    )
+    position, state = await asyncio.to_thread(_state, settings)
+    mongo, *receivers = await asyncio.gather(
+        _mongo(settings, plan, position), *(_receiver(endpoint) for endpoint in settings.endpoints)
+    )
+    return (Finding(level="ok", about="settings", what="can be used"), state, *mongo, *receivers)
+
+
+async def _mongo(settings: Settings, plan: Plan, position: Checkpoint | None) -> Sequence[Finding]:
+    try:
+        report = await inspect(settings.mongo_uri, settings.database, plan.collections)
+    except SourceError as error:
+        return [_problem("MongoDB", error)]
+    if not report.reachable or report.problems:
+        return [_problem("MongoDB", problem) for problem in report.problems]
+    return [
+        Finding(
+            level="ok",
+            about="MongoDB",
+            what=f"{report.version} at {report.hosts}, {report.kind}"
+            + (f" {report.set_name}" if report.set_name else ""),
+        ),
+        Finding(level="ok", about="rights", what=f"the changes of {settings.database} can be read"),
+        *_pre_images(report),
+        _oplog(report, position),
+        _clock(report),
+    ]
+
+
+def _pre_images(report: MongoReport) -> Sequence[Finding]:
+    missing = [each.name for each in report.collections if not each.pre_images]
+    if not missing:
+        return [Finding(level="ok", about="pre-images", what="on for every watched collection")]
+    return [
+        Finding(
+            level="warning",
+            about="pre-images",
+            what=f"off for {', '.join(missing)}: what is deleted there cannot be told",
+            cure="librechat-watcher prepare   (once, with a user that has dbAdmin on this database)",
+        )
+    ]
+
+
+def _oplog(report: MongoReport, position: Checkpoint | None) -> Finding:
+    if report.oplog is None:
+        return Finding(
+            level="ok",
+            about="oplog",
+            what="window unknown (it takes `read` on the database local; not needed)",
+        )
+    hours = report.oplog.span / timedelta(hours=1)
+    if position is not None and position.at is not None and position.at < report.oplog.first:
+        return Finding(
+            level="problem",
+            about="oplog",
+            what=f"the stored position ({position.at.isoformat()}) is older than its beginning "
+            f"({report.oplog.first.isoformat()}): it is lost",
+            cure="Decide what happens then with watcher.onPositionLost, and make the oplog larger:\n"
+            "db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})",
+        )
+    what = f"reaches back {hours:.1f} h"
+    if position is not None and position.at is not None:
+        what += f"; the stored position is {_ago(report.oplog.last - position.at)} old"
+    if report.oplog.span < LITTLE_OPLOG:
+        return Finding(
+            level="warning",
+            about="oplog",
+            what=f"{what}. A watcher that is down for longer loses its position (a young oplog still grows)",
+            cure='db.adminCommand({replSetResizeOplog: 1, minRetentionHours: 48})   (in mongosh, on "admin")',
+        )
+    return Finding(level="ok", about="oplog", what=what)
+
+
+def _clock(report: MongoReport) -> Finding:
+    skew = report.clock_skew or timedelta(0)
+    what = f"MongoDB's is {abs(skew.total_seconds()):.1f} s {'ahead' if skew > timedelta(0) else 'behind'}"
+    if abs(skew) > MUCH_SKEW:
+        return Finding(
+            level="warning", about="clock", what=what, cure="Synchronise both machines' clocks (NTP)."
+        )
+    return Finding(level="ok", about="clock", what=what)
+
+
+async def _receiver(endpoint: Endpoint) -> Finding:
+    about = f"endpoint {endpoint.name}"
+    why = await reach(endpoint.url)
+    if why is None:
+        return Finding(level="ok", about=about, what="answers")
+    return Finding(
+        level="problem",
+        about=about,
+        what=f"cannot be reached: {why}",
+        cure="Correct its url, or start it. Deliveries wait only as long as its retryDelays.",
+    )
+
+
+def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
+    about = "state"
+    try:
+        position = stored_position(settings.state_path)
+    except OutboxError as error:
+        return None, _problem(about, error)
+    if position is None:
+        begin = settings.start_from.isoformat() if settings.start_from else "now"
+        return None, Finding(level="ok", about=about, what=f"none yet: the first start begins {begin}")
+    return position, Finding(level="ok", about=about, what="holds a position")
+
+
+def _problem(about: str, error: Exception) -> Finding:
+    what, _, cure = str(error).partition("\n")
+    return Finding(
+        level="problem", about=about, what=what, cure="\n".join(line.strip() for line in cure.splitlines())
+    )
+
+
+def _ago(span: timedelta) -> str:
+    return str(timedelta(seconds=round(max(0.0, span.total_seconds()))))

@@ -1,0 +1,66 @@
+"""Capture: changes in, deliveries and the position stored together. It never knows that a receiver is slow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from watcher.core.deliveries import Delivery, Lift
+from watcher.core.departures import Departures
+from watcher.core.facts import Captured, StreamOpened
+from watcher.core.planning import Plan
+from watcher.ports import ChangeSource, Clock, Observer, Outbox
+
+QUIET_STORE = timedelta(seconds=10)
+"""How often a quiet stream's position is stored. More often would wear a disk for nothing; much less
+often would let the stored position of a quiet LibreChat fall behind a small oplog."""
+
+
+async def capture(
+    source: ChangeSource, plan: Plan, outbox: Outbox, *, resume: bool, clock: Clock, observe: Observer
+) -> None:
+    """Follow the stream from the stored checkpoint, for ever; `resume=False` passes it over.
+
+    Raises what the source and the outbox raise; started again, it goes on where the store stands. A batch
+    cut off before its commit is read and planned again, and gives the same ids."""
+    checkpoint = await outbox.checkpoint() if resume else None
+    departures = Departures.of((mark.entity, mark.at) for mark in await outbox.marks())
+    stored_at = -QUIET_STORE.total_seconds() + clock.monotonic()
+    holding_until: datetime | None = None
+
+    async with source.open(checkpoint) as batches:
+        observe(StreamOpened(resumed=checkpoint is not None))
+        async for batch in batches:
+            began = clock.monotonic()
+            planned = plan.entries(batch.changes, departures)
+            departures = departures.joined(planned.marks, through=batch.through)
+            if holding_until is None:  # an earlier run's holds may be open for as long as the longest
+                holding_until = batch.through + plan.longest_hold
+            holding_until = max([holding_until, *_hold_ends(planned.entries)])
+
+            stored = 0
+            waiting = batch.through <= holding_until
+            if batch.changes or waiting or began - stored_at >= QUIET_STORE.total_seconds():
+                stored = await outbox.append(
+                    planned.entries, checkpoint=batch.checkpoint, through=batch.through, marks=planned.marks
+                )
+                stored_at = clock.monotonic()
+
+            for fact in planned.facts:
+                observe(fact)
+            observe(
+                Captured(
+                    changes=len(batch.changes),
+                    events=planned.events,
+                    deliveries=sum(isinstance(entry, Delivery) for entry in planned.entries),
+                    stored=stored,
+                    lag=clock.now() - batch.changes[-1].at if batch.changes else None,
+                    took=timedelta(seconds=clock.monotonic() - began),
+                )
+            )
+
+
+def _hold_ends(entries: Iterable[Delivery | Lift]) -> Iterable[datetime]:
+    for entry in entries:
+        if isinstance(entry, Delivery) and entry.hold is not None:
+            yield entry.hold.until

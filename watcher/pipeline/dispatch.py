@@ -1,0 +1,169 @@
+"""Dispatch: what the outbox owes to one endpoint, sent, judged and settled, for ever.
+
+Each endpoint has a dispatcher of its own, with its own slots: a slow receiver holds up nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from watcher.core.endpoints import Endpoint
+from watcher.core.facts import Attempted
+from watcher.core.lanes import LINE_ROWS, Lane, Launch
+from watcher.core.outcomes import NotSent, Outcome, Unreachable
+from watcher.core.requests import BATCH, Parcel, compose
+from watcher.core.verdicts import Release, Verdict, decide
+from watcher.pipeline.patience import insist
+from watcher.ports import Clock, Observer, Outbox, Sender, Settlement
+
+T = TypeVar("T")
+
+
+class Dispatcher:
+    """Delivers to one endpoint until told to stop."""
+
+    def __init__(
+        self, endpoint: Endpoint, *, outbox: Outbox, sender: Sender, clock: Clock, observe: Observer
+    ) -> None:
+        self._endpoint = endpoint
+        self._outbox = outbox
+        self._sender = sender
+        self._clock = clock
+        self._observe = observe
+        self._lane = Lane(endpoint)
+        self._changed = asyncio.Event()
+        self._offered = asyncio.Event()
+
+    async def run(self, stopping: asyncio.Event, *, grace: timedelta) -> None:
+        """Deliver until `stopping` is set; then let attempts in flight end, for `grace` at most.
+
+        Attempts cut after that cost their deliveries nothing: they are pending, as before."""
+        attempts: set[asyncio.Task[None]] = set()
+        async with asyncio.TaskGroup() as tasks:
+            feeding = tasks.create_task(self._feed(tasks, attempts))
+            listening = tasks.create_task(self._listen())
+            await stopping.wait()
+
+            feeding.cancel()
+            listening.cancel()
+            if attempts:
+                await asyncio.wait(attempts, timeout=grace.total_seconds())
+            for attempt in attempts:
+                attempt.cancel()
+
+    async def _feed(self, tasks: asyncio.TaskGroup, attempts: set[asyncio.Task[None]]) -> None:
+        while True:
+            await self._read_what_is_due()
+            await self._read_what_is_new()
+
+            while (launch := self._lane.take(clock=self._clock.monotonic())) is not None:
+                attempt = tasks.create_task(self._attempt(launch))
+                attempts.add(attempt)
+                attempt.add_done_callback(attempts.discard)
+
+            await self._something_to_do()
+
+    async def _read_what_is_due(self) -> None:
+        lane, name = self._lane, self._endpoint.name
+        returns, batches = lane.due(self._clock.now())
+        for returned in returns:
+            rows = await self._insist(
+                "read",
+                lambda returned=returned: self._outbox.pending_of(  # type: ignore[misc]
+                    name, returned.entity, start=returned.start, limit=LINE_ROWS
+                ),
+            )
+            lane.back(returned, rows, now=self._clock.now())
+        for batch in batches:
+            members = await self._insist("read", lambda batch=batch: self._outbox.members(name, batch))  # type: ignore[misc]
+            lane.regroup(batch, members, now=self._clock.now())
+
+    async def _read_what_is_new(self) -> None:
+        room = self._lane.room()
+        if not room:
+            return
+        after = self._lane.cursor
+        rows = await self._insist(
+            "read", lambda: self._outbox.pending(self._endpoint.name, after=after, limit=room)
+        )
+        if rows:
+            self._lane.offer(rows, now=self._clock.now())
+            self._offered.set()
+
+    async def _listen(self) -> None:
+        """Wake the feeder when the outbox holds more than the lane has seen."""
+        while True:
+            await self._outbox.appended(self._endpoint.name, after=self._lane.cursor)
+            self._changed.set()
+            await self._offered.wait()
+            self._offered.clear()
+
+    async def _something_to_do(self) -> None:
+        seconds = self._lane.next_wake(now=self._clock.now(), clock=self._clock.monotonic())
+        if seconds is None:
+            await self._changed.wait()
+        else:
+            async with asyncio.TaskGroup() as tasks:
+                alarm = tasks.create_task(self._ring(timedelta(seconds=seconds)))
+                await self._changed.wait()
+                alarm.cancel()
+        self._changed.clear()
+
+    async def _ring(self, after: timedelta) -> None:
+        await self._clock.sleep(after)
+        self._changed.set()
+
+    async def _attempt(self, launch: Launch) -> None:
+        parcel = launch.parcel
+        if parcel.batch is not None and not launch.bound:
+            batch = parcel.batch
+            await self._insist("bind", lambda: self._outbox.bind(parcel.members, batch))
+
+        started, began = self._clock.now(), self._clock.monotonic()
+        outcome = await self._send(parcel)
+        ended = self._clock.now()
+        took = timedelta(seconds=self._clock.monotonic() - began)
+        self._lane.answered(launch, clock=self._clock.monotonic())
+        verdict = decide(outcome, attempts=parcel.attempts, endpoint=self._endpoint, now=ended)
+
+        if not isinstance(verdict, Release):
+            settlements = [
+                Settlement(stored=row, verdict=verdict, outcome=outcome, attempted_at=started, took=took)
+                for row in parcel.members
+            ]
+            await self._insist("settle", lambda: self._outbox.settle(settlements))
+
+        self._lane.settle(parcel, verdict, now=self._clock.now())
+        self._changed.set()
+        self._tell(parcel, outcome, verdict, took)
+
+    async def _send(self, parcel: Parcel) -> Outcome:
+        try:
+            return await self._sender.send(compose(parcel, self._endpoint))
+        except asyncio.CancelledError:
+            # Only our own shutdown cancels an attempt: the receiver is not to blame.
+            return NotSent()
+        except Exception as error:
+            # A fault of ours in one request must not stop the others; as a failure it stays visible.
+            return Unreachable(reason=f"internal: {type(error).__name__}")
+
+    def _tell(self, parcel: Parcel, outcome: Outcome, verdict: Verdict, took: timedelta) -> None:
+        newest = parcel.members[-1].delivery
+        self._observe(
+            Attempted(
+                endpoint=self._endpoint.name,
+                id=parcel.batch or newest.id,
+                event=BATCH if parcel.batch else newest.event,
+                carried=len(parcel.members),
+                attempt=parcel.attempts + 1,
+                outcome=outcome,
+                verdict=verdict,
+                took=took,
+                age=self._clock.now() - newest.at,
+            )
+        )
+
+    async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
+        return await insist(act, doing=doing, clock=self._clock, observe=self._observe)

@@ -1,0 +1,45 @@
+"""Housekeeping: settled deliveries leave the store when their retention is over, a few at a time."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from watcher.core.facts import StoreFailed, Swept
+from watcher.errors import OutboxError
+from watcher.ports import Clock, Observer, Outbox
+
+EVERY = timedelta(minutes=1)
+
+CHUNK = 1_000
+"""Rows per transaction: a larger one would make captures and settlements wait behind it."""
+
+MARKS_LAST = timedelta(hours=1)
+"""Departures are asked for within minutes of stream time; the rest is for a capture that lags."""
+
+
+async def keep_house(
+    outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock, observe: Observer
+) -> None:
+    """Drop what is past its retention, for ever. A store that fails is left alone until the next round."""
+    while True:
+        try:
+            swept = await _sweep(outbox, delivered=delivered, dead=dead, clock=clock)
+            if swept:
+                observe(Swept(deliveries=swept))
+        except OutboxError as error:
+            observe(StoreFailed(doing="forget", reason=str(error), retry_in=EVERY))
+        await clock.sleep(EVERY)
+
+
+async def _sweep(outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock) -> int:
+    now, total = clock.now(), 0
+    while True:
+        gone = await outbox.forget(
+            delivered_before=now - delivered,
+            dead_before=now - dead,
+            marks_before=now - MARKS_LAST,
+            limit=CHUNK,
+        )
+        total += gone
+        if gone < CHUNK:
+            return total
