@@ -30,9 +30,9 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The generated page docs/EVENTS.md.
+# The generated parts: docs/EVENTS.md, and settings, metrics and log lines in docs/OPERATING.md.
 docs: $(READY)
-	$(BIN)/librechat-watcher events --markdown > docs/EVENTS.md
+	$(BIN)/python -m docs.generate
 
 # Pin every dependency again, with hashes, from pyproject.toml (needs uv).
 lock:

@@ -150,7 +150,7 @@ def _agrees(name: str, value: Any, said: dict[str, Any], body: dict[str, Any]) -
     if name == "changed":
         return set(value) == set(said.get("changed", ()))
     if name == "userId":
-        return value == body["userId"] == said.get("userId")
+        return body["userId"] == said.get("userId") and bool(body["userId"] == value)
     if name == "feedback":
-        return (said.get("feedback") or {}).get("rating") == value["rating"]
+        return bool((said.get("feedback") or {}).get("rating") == value["rating"])
     return bool(said.get(name) == value)

@@ -361,6 +361,15 @@ def test_a_variable_of_the_file_may_be_a_mounted_one_too(tmp_path: Path) -> None
     assert settings.endpoints[0].secrets == (Secret(key=b"kept\n"),)
 
 
+@pytest.mark.parametrize("text", ["${CRM}", "${CRM:-other}"])
+def test_a_bad_mounted_file_of_a_variable_is_one_problem_and_no_default_hides_it(
+    tmp_path: Path, text: str
+) -> None:
+    problems = refused(tmp_path, VALID.replace("s3cret", text), env={"CRM_FILE": "nowhere"})
+
+    assert told(problems) == [("CRM_FILE", "nowhere cannot be read: No such file or directory")]
+
+
 def test_a_variable_and_its_file_both_set_is_a_problem(tmp_path: Path) -> None:
     (tmp_path / "mounted").write_text("b")
 

@@ -25,6 +25,37 @@ from watcher.core.facts import (
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 
+LINES = {
+    "started": ("info", "The program runs.", ""),
+    "stream.opened": ("info", "The change stream is open; `resumed`: from the stored position.", ""),
+    "stream.lost": ("warning", "It broke, or MongoDB cannot be reached; tried again.", "The reason names the cure."),
+    "changes.captured": ("info", "One batch of changes was mapped and stored with its position.", ""),
+    "change.unreadable": (
+        "warning",
+        "A change could not be told: no pre-image, or a document that a rule failed on.",
+        "`librechat-watcher prepare`; for a failed rule, look at the rule that `reason` names.",
+    ),
+    "delivery.attempted": (
+        "info; warning: to be tried again; error: dead",
+        "One request: endpoint, id, outcome (a status, or why there was none), verdict.",
+        "Dead ones: see what the outcome says of the receiver.",
+    ),
+    "store.failed": (
+        "error",
+        "The state refused a read or a write; tried again, nothing is lost.",
+        "The reason names the cure: most often a full disk.",
+    ),
+    "position.restarted": (
+        "error",
+        "The position was lost, and capture went on from now (`onPositionLost: restart`).",
+        "What changed since `gap_since` was not sent. Make the oplog larger.",
+    ),
+    "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
+    "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
+    "stopped": ("info", "Everything is closed.", ""),
+}
+"""Every line: its level, what it tells, and what an operator does about it."""
+
 _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://)[^@/\s]*@")
 
 

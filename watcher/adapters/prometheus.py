@@ -28,6 +28,8 @@ from watcher.ports import Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
+OUTBOX_LABELS = ("endpoint", "state")
+
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
 
@@ -114,6 +116,14 @@ class Metrics:
         self._outbox.sizes = sizes
         return generate_latest(self._registry)
 
+    def described(self) -> Iterable[tuple[str, str, tuple[str, ...], str]]:
+        """Each metric's name as scraped, type, labels and meaning."""
+        for family in self._registry.collect():
+            metric = self._registry._names_to_collectors.get(family.name)
+            labels = getattr(metric, "_labelnames", OUTBOX_LABELS)
+            suffix = "_total" if family.type == "counter" else ""
+            yield f"{family.name}{suffix}", family.type, tuple(labels), family.documentation
+
     def _captured(self, fact: Captured) -> None:
         self._changes.inc(fact.changes)
         self._events.inc(fact.events)
@@ -164,7 +174,7 @@ class _OutboxSize(Collector):
 
     def collect(self) -> Iterable[Metric]:
         family = GaugeMetricFamily(
-            "watcher_outbox_deliveries", "Deliveries in the store.", labels=["endpoint", "state"]
+            "watcher_outbox_deliveries", "Deliveries in the store.", labels=OUTBOX_LABELS
         )
         for endpoint, counts in self.sizes.items():
             for state in ("held", "pending", "delivered", "dead", "cancelled"):

@@ -150,8 +150,9 @@ class RuleReader:
         if not isinstance(raw, dict):
             self.report.add((*path, "data"), "must be a mapping", "write `data: {name: row.name}`")
             return
-        for name, expression in raw.items():
-            at = (*path, "data", name)
+        # In the order of the file: what `<<` brings in stands above, in its anchor.
+        for at in sorted(((*path, "data", name) for name in raw), key=self.positions.__getitem__):
+            name, expression = at[-1], raw[at[-1]]
             try:
                 compiled = compile_expression(expression)
             except BadExpression as bad:

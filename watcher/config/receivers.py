@@ -82,7 +82,7 @@ def over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
     """The upper level's keys before the lower's; mappings are merged, headers in any spelling.
 
     >>> over({"http": {"listen": 1, "token": 2}, "log": 3}, {"http": {"token": 4}})
-    {'http': {'listen': 1, 'token': 4}, 'log': 3}
+    {'log': 3, 'http': {'listen': 1, 'token': 4}}
     """
     spelled = {key.lower() for key in upper}
     merged = {key: value for key, value in lower.items() if key.lower() not in spelled} | dict(upper)

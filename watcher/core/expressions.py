@@ -58,7 +58,7 @@ def check_path(path: str, at: tuple[str | int, ...] = ()) -> None:
     root, _, rest = path.partition(".")
     if root in NAMES and path.split(".").count("") == 0:
         return
-    close = difflib.get_close_matches(root, NAMES, n=1)
+    close = difflib.get_close_matches(root, NAMES, n=1, cutoff=0.75)
     meant = ".".join([close[0], rest] if rest else [close[0]]) if close else f"row.{path}"
     cure = f"a change has: {', '.join(NAMES)} — did you mean `{meant}`?"
     raise BadExpression(at, f"unknown field `{path}`", cure)

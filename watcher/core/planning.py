@@ -113,7 +113,7 @@ class Plan:
         try:
             seen = see(change, self._viewpoints[change.collection], departures, hold=self.longest_hold)
         except Exception as error:
-            for aimed in rules:
+            for aimed in {each.rule.event: each for each in rules}.values():
                 _refuse(change, aimed, error, draft)
             return
         sent: set[EventType] = set()
@@ -160,7 +160,7 @@ class Plan:
             key = row_entity(change)
             draft.entries.append(Lift(key=key, to=rule.lifts, reason=LIFTED[rule.lifts]))
         draft.entries += deliveries
-        if rule.removes and seen.entity_known:
+        if rule.removes:
             draft.departed[seen.entity] = change.at
         return True
 

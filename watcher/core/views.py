@@ -96,7 +96,6 @@ class Seen:
     entity: Entity
     known: bool
     """Is an image of the row there? If not, only its `_id` and what the update wrote are known."""
-    entity_known: bool
     user_id: str | None
     created: datetime | None
     """The row's `createdAt`, where it is a date."""
@@ -136,7 +135,7 @@ def see(change: Change, viewpoint: Viewpoint, departures: Departures, *, hold: t
             gone.append("user")
         _tell(view, "gone", gone)
     known = after is not None or before is not None
-    return Seen(view, entity, known, identity is not None, user_id, created)
+    return Seen(view, entity, known, user_id, created)
 
 
 def row_entity(change: Change) -> Entity:

@@ -1,0 +1,78 @@
+"""Whole valid things; a test names only what it is about."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+from watcher.core.changes import Change, ChangeId, Checkpoint
+from watcher.core.deliveries import Delivery, Stored
+from watcher.core.endpoints import Endpoint, Secret
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.outcomes import Answered, Outcome
+from watcher.core.verdicts import Delivered, Verdict
+from watcher.ports import Settlement
+
+NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+_numbers = count(1)
+
+
+def a_delivery(**fields: Any) -> Delivery:
+    number = next(_numbers)
+    return Delivery(
+        **{
+            "id": EventId(f"webhook_{number:040d}"),
+            "endpoint": "crm",
+            "event": EventType("message.created"),
+            "entity": Entity("conversation:c1"),
+            "at": NOON,
+            "body": b'{"event":"message.created","number":%d}' % number,
+            **fields,
+        }
+    )
+
+
+def an_endpoint(**fields: Any) -> Endpoint:
+    return Endpoint(
+        **{
+            "name": "crm",
+            "url": "https://crm.example/hook",
+            "secrets": (Secret(key=b"secret"),),
+            "events": ("*",),
+            **fields,
+        }
+    )
+
+
+def a_change(**fields: Any) -> Change:
+    number = next(_numbers)
+    return Change(
+        **{
+            "id": ChangeId(f"826B044D47{number:08X}2B"),
+            "collection": "messages",
+            "operation": "insert",
+            "at": NOON,
+            "document_id": f"{number:024x}",
+            "before": None,
+            "after": {"messageId": f"m{number}", "conversationId": "c1", "user": "u1", "text": "hi"},
+            "updated": {},
+            "removed": (),
+            **fields,
+        }
+    )
+
+
+def a_checkpoint(token: str = "82AA", at: datetime | None = NOON) -> Checkpoint:
+    return Checkpoint(token=token, at=at)
+
+
+def a_settlement(stored: Stored, verdict: Verdict | None = None, outcome: Outcome | None = None) -> Settlement:
+    return Settlement(
+        stored=stored,
+        verdict=verdict or Delivered(),
+        outcome=outcome or Answered(status=200),
+        attempted_at=NOON,
+        took=timedelta(milliseconds=12),
+    )

@@ -1,0 +1,289 @@
+"""What every Outbox promises, sentence by sentence of the port's docstrings."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+
+from watcher.core.deliveries import Hold, Lift
+from watcher.core.departures import Mark
+from watcher.core.events import Entity, EventId
+from watcher.core.outcomes import Answered, NotSent
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.ports import Counts
+
+LATER = NOON + timedelta(minutes=1)
+
+
+async def put(outbox, *entries, token="82AA", through=NOON, marks=()):
+    return await outbox.append(entries, checkpoint=a_checkpoint(token), through=through, marks=marks)
+
+
+async def ids(outbox, endpoint="crm", after=0):
+    return [row.delivery.id for row in await outbox.pending(endpoint, after=after, limit=100)]
+
+
+def held(key="messages:1", until=LATER, **fields):
+    return a_delivery(hold=Hold(key=key, until=until), **fields)
+
+
+class OutboxContract:
+    """Subclasses give the `outbox` fixture."""
+
+    async def test_before_the_first_append_there_is_no_checkpoint(self, outbox):
+        assert await outbox.checkpoint() is None
+        assert await outbox.pending("crm", after=0, limit=10) == []
+
+    async def test_deliveries_and_checkpoint_are_there_after_an_append(self, outbox):
+        delivery = a_delivery(body='{"text":"é🧵"}'.encode())
+
+        new = await put(outbox, delivery, token="82AB")
+
+        (row,) = await outbox.pending("crm", after=0, limit=10)
+        assert new == 1
+        assert row.delivery == delivery
+        assert (row.attempts, row.due_at, row.batch) == (0, None, None)
+        assert await outbox.checkpoint() == a_checkpoint("82AB")
+
+    async def test_a_quiet_checkpoint_moves_the_token_and_keeps_the_last_change_s_time(self, outbox):
+        await put(outbox, a_delivery())
+
+        await outbox.append([], checkpoint=a_checkpoint("82AC", at=None), through=NOON)
+
+        assert await outbox.checkpoint() == a_checkpoint("82AC", at=NOON)
+
+    async def test_their_order_is_the_order_of_seq(self, outbox):
+        deliveries = [a_delivery() for _ in range(450)]
+
+        await put(outbox, *deliveries[:3])
+        await put(outbox, *deliveries[3:])
+
+        rows = await outbox.pending("crm", after=0, limit=1_000)
+        assert [row.delivery for row in rows] == deliveries
+        assert [row.seq for row in rows] == sorted({row.seq for row in rows})
+
+    async def test_a_delivery_already_there_is_left_as_it_is(self, outbox):
+        delivery, other = a_delivery(), a_delivery()
+        await put(outbox, delivery)
+        (row,) = await outbox.pending("crm", after=0, limit=10)
+        await outbox.settle([a_settlement(row)])
+
+        new = await put(outbox, delivery, other, token="82AD")
+
+        assert new == 1
+        assert await ids(outbox) == [other.id]
+        assert await outbox.checkpoint() == a_checkpoint("82AD")
+
+    async def test_a_refused_delivery_is_dead_from_the_start(self, outbox):
+        await put(outbox, a_delivery(refused="KeyError in the rule at x.yaml:3"))
+
+        assert await ids(outbox) == []
+        assert await outbox.counts() == {"crm": Counts(dead=1)}
+
+    async def test_endpoints_are_apart(self, outbox):
+        mine, theirs = a_delivery(), a_delivery(endpoint="slack")
+
+        await put(outbox, mine, theirs)
+
+        assert await ids(outbox, "crm") == [mine.id]
+        assert await ids(outbox, "slack") == [theirs.id]
+
+    async def test_pending_goes_on_after_a_seq_and_stops_at_the_limit(self, outbox):
+        deliveries = [a_delivery() for _ in range(5)]
+        await put(outbox, *deliveries)
+
+        first = await outbox.pending("crm", after=0, limit=2)
+        rest = await outbox.pending("crm", after=first[-1].seq, limit=10)
+
+        assert [row.delivery for row in (*first, *rest)] == deliveries
+        assert len(first) == 2
+
+    async def test_pending_of_gives_one_entity_from_a_seq_on(self, outbox):
+        mine = [a_delivery(entity=Entity("conversation:mine")) for _ in range(4)]
+        await put(outbox, mine[0], a_delivery(), mine[1], mine[2], a_delivery(), mine[3])
+        start = (await outbox.pending_of("crm", Entity("conversation:mine"), start=0, limit=9))[1].seq
+
+        rows = await outbox.pending_of("crm", Entity("conversation:mine"), start=start, limit=2)
+
+        assert [row.delivery for row in rows] == mine[1:3]
+
+    # ------------------------------------------------------------------ holds
+
+    async def test_a_held_delivery_waits_until_stream_time_has_passed_its_end(self, outbox):
+        one = held()
+        await put(outbox, one, through=NOON)
+        assert await ids(outbox) == []
+
+        await put(outbox, through=LATER - timedelta(milliseconds=1))
+        assert await ids(outbox) == []
+        assert await outbox.counts() == {"crm": Counts(held=1)}
+
+        await put(outbox, through=LATER)
+        assert await ids(outbox) == [one.id]
+        assert await outbox.counts() == {"crm": Counts(pending=1)}
+
+    async def test_a_released_hold_stands_behind_what_came_before_and_in_front_of_what_comes_with_it(self, outbox):
+        one, between, after = held(), a_delivery(), a_delivery()
+        await put(outbox, one)
+        await put(outbox, between)
+        (seen,) = await outbox.pending("crm", after=0, limit=9)
+
+        await put(outbox, after, through=LATER)
+
+        assert await ids(outbox, after=seen.seq) == [one.id, after.id]
+
+    async def test_a_lift_sends_what_its_key_holds_to_every_endpoint_and_nothing_else(self, outbox):
+        mine, theirs, other = held(), held(endpoint="slack"), held(key="messages:2")
+        await put(outbox, mine, theirs, other)
+        follower = a_delivery()
+
+        await put(outbox, Lift(key="messages:1", to="pending", reason="deleted"), follower)
+
+        assert await ids(outbox, "crm") == [mine.id, follower.id]
+        assert await ids(outbox, "slack") == [theirs.id]
+        assert (await outbox.counts())["crm"] == Counts(held=1, pending=2)
+
+    async def test_a_lift_may_cancel_what_its_key_holds(self, outbox):
+        await put(outbox, held(), held(key="messages:2"))
+        finished = a_delivery()
+
+        await put(outbox, Lift(key="messages:1", to="cancelled", reason="finished"), finished)
+        await put(outbox, through=LATER)
+
+        assert len(await ids(outbox)) == 2
+        assert await outbox.counts() == {"crm": Counts(pending=2, cancelled=1)}
+
+    async def test_a_hold_and_its_lift_may_come_in_one_append(self, outbox):
+        one, finished = held(), a_delivery()
+
+        await put(outbox, one, Lift(key="messages:1", to="cancelled", reason="finished"), finished)
+
+        assert await ids(outbox) == [finished.id]
+
+    # ------------------------------------------------------------------ settling
+
+    async def settled(self, outbox, verdict, outcome=Answered(status=500)):
+        delivery = a_delivery()
+        await put(outbox, delivery)
+        (row,) = await outbox.pending("crm", after=0, limit=10)
+        await outbox.settle([a_settlement(row, verdict, outcome)])
+        return row, await outbox.pending("crm", after=0, limit=10)
+
+    async def test_delivered_is_pending_no_more(self, outbox):
+        _, left = await self.settled(outbox, Delivered(), Answered(status=204))
+
+        assert left == []
+        assert await outbox.counts() == {"crm": Counts(delivered=1)}
+
+    async def test_a_retry_keeps_its_place_and_counts_the_attempt(self, outbox):
+        row, (left,) = await self.settled(outbox, RetryAt(at=LATER, reason="status 500"))
+
+        assert left.seq == row.seq
+        assert left.delivery == row.delivery
+        assert (left.attempts, left.due_at) == (1, LATER)
+
+    async def test_dead_is_kept_and_counted(self, outbox):
+        _, left = await self.settled(outbox, Dead(reason="status 500"))
+
+        assert left == []
+        assert await outbox.counts() == {"crm": Counts(dead=1)}
+
+    async def test_a_release_changes_nothing(self, outbox):
+        row, left = await self.settled(outbox, Release(), NotSent())
+
+        assert list(left) == [row]
+
+    async def test_what_is_no_longer_pending_is_left_as_it_is(self, outbox):
+        row, _ = await self.settled(outbox, Delivered())
+
+        await outbox.settle([a_settlement(row, Dead(reason="late"))])
+
+        assert await outbox.counts() == {"crm": Counts(delivered=1)}
+
+    async def test_many_settle_at_once_each_with_its_verdict(self, outbox):
+        await put(outbox, *(a_delivery() for _ in range(300)))
+        rows = await outbox.pending("crm", after=0, limit=300)
+        verdicts = [Delivered(), Dead(reason="x"), RetryAt(at=LATER, reason="y")]
+
+        await asyncio.gather(
+            *(outbox.settle([a_settlement(row, verdicts[row.seq % 3])]) for row in rows)
+        )
+
+        assert await outbox.counts() == {"crm": Counts(pending=100, delivered=100, dead=100)}
+
+    async def test_a_batch_is_remembered_with_its_members_in_order(self, outbox):
+        await put(outbox, *(a_delivery() for _ in range(4)))
+        rows = await outbox.pending("crm", after=0, limit=9)
+        batch = EventId("webhook_batch")
+
+        await outbox.bind([rows[3], rows[1]], batch)
+
+        members = await outbox.members("crm", batch)
+        assert [row.seq for row in members] == [rows[1].seq, rows[3].seq]
+        assert {row.batch for row in members} == {batch}
+        await outbox.settle([a_settlement(members[0])])
+        assert [row.seq for row in await outbox.members("crm", batch)] == [rows[3].seq]
+
+    # ------------------------------------------------------------------ the rest
+
+    async def test_marks_are_remembered_until_they_are_forgotten(self, outbox):
+        old, new = Mark(entity=Entity("user:1"), at=NOON), Mark(entity=Entity("user:2"), at=LATER)
+        await put(outbox, marks=[old, new])
+        assert sorted(await outbox.marks(), key=lambda mark: mark.at) == [old, new]
+
+        await outbox.forget(delivered_before=NOON, dead_before=NOON, marks_before=LATER, limit=9)
+
+        assert list(await outbox.marks()) == [new]
+
+    async def test_what_is_settled_long_ago_is_forgotten_a_few_at_a_time(self, outbox):
+        await put(outbox, *(a_delivery() for _ in range(6)))
+        rows = await outbox.pending("crm", after=0, limit=9)
+        for row in rows[:3]:
+            await outbox.settle([a_settlement(row)])
+        await outbox.settle([a_settlement(rows[3], Dead(reason="x"))])
+
+        async def forget(delivered_before, dead_before, limit):
+            return await outbox.forget(
+                delivered_before=delivered_before, dead_before=dead_before, marks_before=NOON, limit=limit
+            )
+
+        assert await forget(NOON, NOON, 9) == 0
+        assert await forget(LATER, NOON, 2) == 2
+        assert await forget(LATER, NOON, 9) == 1
+        assert await outbox.counts() == {"crm": Counts(pending=2, dead=1)}
+        assert await forget(LATER, LATER, 9) == 1
+        assert len(await ids(outbox)) == 2
+
+    async def test_appended_returns_at_once_when_something_is_there(self, outbox):
+        await put(outbox, a_delivery())
+
+        async with asyncio.timeout(1):
+            await outbox.appended("crm", after=0)
+
+    async def test_appended_waits_for_its_own_endpoint(self, outbox):
+        await put(outbox, a_delivery())
+        (row,) = await outbox.pending("crm", after=0, limit=9)
+        waiting = asyncio.create_task(outbox.appended("crm", after=row.seq))
+        await put(outbox, a_delivery(endpoint="slack"))
+        await put(outbox, held())
+        assert not waiting.done()
+
+        await put(outbox, a_delivery())
+
+        async with asyncio.timeout(1):
+            await waiting
+
+    async def test_a_hold_that_ends_wakes_who_waits(self, outbox):
+        await put(outbox, held())
+        waiting = asyncio.create_task(outbox.appended("crm", after=0))
+        await outbox.counts()
+        assert not waiting.done()
+
+        await put(outbox, through=LATER)
+
+        async with asyncio.timeout(1):
+            await waiting
+
+

@@ -1,0 +1,22 @@
+"""The Outbox contract over the double and over SQLite."""
+
+from __future__ import annotations
+
+import pytest
+from tests.contracts.outbox_contract import OutboxContract
+
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.testing import MemoryOutbox
+
+
+class TestMemoryOutbox(OutboxContract):
+    @pytest.fixture
+    def outbox(self):
+        return MemoryOutbox()
+
+
+class TestSqliteOutbox(OutboxContract):
+    @pytest.fixture
+    async def outbox(self, tmp_path):
+        async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+            yield outbox

@@ -1,0 +1,37 @@
+"""Samples: a whole body of an event, as receivers would get it, from the catalogue."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from watcher.core.changes import ChangeId
+from watcher.core.deliveries import Delivery
+from watcher.core.encoding import close_body, open_body
+from watcher.core.events import Entity, Event, event_id
+from watcher.core.examples import CatalogueEntry
+
+SAMPLE_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+SAMPLE_CHANGE = ChangeId("826956630000000001")
+
+
+def sample(
+    entry: CatalogueEntry, *, endpoint: str, change: ChangeId = SAMPLE_CHANGE, at: datetime = SAMPLE_AT
+) -> Delivery:
+    """The entry's sample event as it would be owed to an endpoint. Another change, another id."""
+    event = Event(
+        type=entry.event,
+        change=change,
+        at=at,
+        entity=Entity("sample"),
+        user_id=entry.user_id,
+        data=entry.data,
+    )
+    identity = event_id(change, event.type, endpoint)
+    return Delivery(
+        id=identity,
+        endpoint=endpoint,
+        event=event.type,
+        entity=event.entity,
+        at=at,
+        body=close_body(open_body(event), identity),
+    )

@@ -1,0 +1,283 @@
+"""Public doubles that keep the ports' contracts: the suites in tests/contracts prove them beside the real ones."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar, assert_never
+
+from watcher.core.changes import Checkpoint
+from watcher.core.deliveries import Delivery, Lift, State, Stored
+from watcher.core.departures import Mark
+from watcher.core.events import Entity, EventId
+from watcher.core.facts import Fact
+from watcher.core.outcomes import Answered, Outcome
+from watcher.core.requests import Request
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.ports import Batch, Counts, Settlement
+
+F = TypeVar("F")
+
+
+class FakeClock:
+    """A `Clock` that stands still until it is advanced."""
+
+    def __init__(self, now: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
+        self._now = now
+        self._elapsed = timedelta(0)
+        self._sleepers: list[tuple[timedelta, asyncio.Future[None]]] = []
+
+    def now(self) -> datetime:
+        return self._now + self._elapsed
+
+    def monotonic(self) -> float:
+        return self._elapsed.total_seconds()
+
+    async def sleep(self, span: timedelta) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.append((self._elapsed + span, woken))
+        await woken
+
+    def jitter(self) -> float:
+        return 0.0
+
+    def advance(self, span: timedelta) -> None:
+        """Let time pass: whoever slept until then wakes."""
+        self._elapsed += span
+        for until, woken in self._sleepers:
+            if until <= self._elapsed and not woken.done():
+                woken.set_result(None)
+        self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[1].done()]
+
+
+class Facts:
+    """An `Observer` in which tests wait for what happens instead of for time."""
+
+    def __init__(self) -> None:
+        self.seen: list[Fact] = []
+        self._news = asyncio.Event()
+
+    def __call__(self, fact: Fact) -> None:
+        self.seen.append(fact)
+        self._news.set()
+
+    def of(self, kind: type[F]) -> list[F]:
+        return [fact for fact in self.seen if isinstance(fact, kind)]
+
+    async def until(self, kind: type[F], count: int = 1) -> list[F]:
+        """The first `count` facts of a kind, as soon as they are there."""
+        async with asyncio.timeout(10):
+            while len(self.of(kind)) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.of(kind)[:count]
+
+
+class RecordingSender:
+    """A `Sender` that answers as told, and remembers what it was given."""
+
+    def __init__(self, answer: Callable[[Request], Outcome] = lambda _: Answered(status=200)) -> None:
+        self.answer = answer
+        self.requests: list[Request] = []
+        self.open = asyncio.Event()
+        """Cleared: requests hang until it is set again."""
+        self.open.set()
+
+    async def send(self, request: Request) -> Outcome:
+        self.requests.append(request)
+        await self.open.wait()
+        return self.answer(request)
+
+
+@dataclass
+class ScriptedSource:
+    """A `ChangeSource` over given batches, then quiet; it can break after some of them."""
+
+    batches: Sequence[Batch]
+    breaks: dict[int, Exception] = field(default_factory=dict)
+    """Raised, once, after so many batches of the script."""
+    opened_at: list[Checkpoint | None] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+        self.opened_at.append(checkpoint)
+        if -1 in self.breaks:
+            raise self.breaks.pop(-1)
+        yield self._after(checkpoint)
+
+    async def _after(self, checkpoint: Checkpoint | None) -> AsyncIterator[Batch]:
+        tokens = [batch.checkpoint.token for batch in self.batches]
+        start = tokens.index(checkpoint.token) + 1 if checkpoint and checkpoint.token in tokens else 0
+        for number, batch in enumerate(self.batches):
+            if number >= start:
+                yield batch
+                if number + 1 in self.breaks:
+                    raise self.breaks.pop(number + 1)
+        await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Row:
+    stored: Stored
+    state: State
+    settled_at: datetime | None = None
+    reason: str | None = None
+
+
+class MemoryOutbox:
+    """An `Outbox` in memory: the contract in its plainest form."""
+
+    def __init__(self) -> None:
+        self._rows: dict[EventId, _Row] = {}
+        self._last_seq = 0
+        self._checkpoint: Checkpoint | None = None
+        self._marks: dict[Entity, datetime] = {}
+        self._news = asyncio.Event()
+        self.refuse: Exception | None = None
+        """Raised instead of the next write."""
+
+    async def checkpoint(self) -> Checkpoint | None:
+        return self._checkpoint
+
+    async def marks(self) -> Sequence[Mark]:
+        return [Mark(entity=entity, at=at) for entity, at in self._marks.items()]
+
+    async def append(
+        self,
+        entries: Sequence[Delivery | Lift],
+        *,
+        checkpoint: Checkpoint,
+        through: datetime,
+        marks: Sequence[Mark] = (),
+    ) -> int:
+        self._may_write()
+        held = [row for row in self._in(("held",)) if _until(row) <= through]
+        for row in sorted(held, key=lambda row: (_until(row), row.stored.seq)):
+            self._let_go(row)
+        new = sum(self._enter(entry) for entry in entries)
+        self._marks |= {mark.entity: mark.at for mark in marks}
+        at = checkpoint.at or (self._checkpoint.at if self._checkpoint else None)
+        self._checkpoint = replace(checkpoint, at=at)
+        self._news.set()
+        return new
+
+    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
+        return [row for row in self._pending(endpoint) if row.seq > after][:limit]
+
+    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
+        rows = self._pending(endpoint)
+        return [row for row in rows if row.delivery.entity == entity and row.seq >= start][:limit]
+
+    async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
+        return [row for row in self._pending(endpoint) if row.batch == batch]
+
+    async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
+        self._may_write()
+        for member in members:
+            row = self._rows[member.delivery.id]
+            if row.state == "pending":
+                self._put(replace(row, stored=replace(row.stored, batch=batch)))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> None:
+        self._may_write()
+        for settlement in settlements:
+            row = self._rows.get(settlement.stored.delivery.id)
+            if row is not None and row.state == "pending" and row.stored.seq == settlement.stored.seq:
+                self._put(_after(row, settlement))
+
+    async def appended(self, endpoint: str, *, after: int) -> None:
+        while not any(row.seq > after for row in self._pending(endpoint)):
+            self._news.clear()
+            await self._news.wait()
+
+    async def counts(self) -> dict[str, Counts]:
+        numbers: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for row in self._rows.values():
+            numbers[row.stored.delivery.endpoint][row.state] += 1
+        return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def forget(
+        self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
+    ) -> int:
+        self._may_write()
+        before = {"delivered": delivered_before, "cancelled": delivered_before, "dead": dead_before}
+        old = [
+            row
+            for row in self._in(tuple(before))
+            if row.settled_at is not None and row.settled_at < before[row.state]
+        ][:limit]
+        for row in old:
+            del self._rows[row.stored.delivery.id]
+        self._marks = {entity: at for entity, at in self._marks.items() if at >= marks_before}
+        return len(old)
+
+    def _may_write(self) -> None:
+        if self.refuse is not None:
+            error, self.refuse = self.refuse, None
+            raise error
+
+    def _enter(self, entry: Delivery | Lift) -> int:
+        if isinstance(entry, Lift):
+            for row in self._in(("held",)):
+                if row.stored.delivery.hold and row.stored.delivery.hold.key == entry.key:
+                    if entry.to == "pending":
+                        self._let_go(row)
+                    else:
+                        self._put(
+                            replace(row, state="cancelled", settled_at=datetime.now(UTC), reason=entry.reason)
+                        )
+            return 0
+        self._last_seq += 1
+        if entry.id in self._rows:
+            return 0
+        stored = Stored(seq=self._last_seq, delivery=entry, attempts=0, due_at=None, batch=None)
+        state: State = "dead" if entry.refused else "held" if entry.hold else "pending"
+        settled_at = datetime.now(UTC) if state == "dead" else None
+        self._put(_Row(stored=stored, state=state, settled_at=settled_at, reason=entry.refused))
+        return 1
+
+    def _let_go(self, row: _Row) -> None:
+        self._last_seq += 1
+        self._put(replace(row, stored=replace(row.stored, seq=self._last_seq), state="pending"))
+
+    def _put(self, row: _Row) -> None:
+        self._rows[row.stored.delivery.id] = row
+
+    def _in(self, states: tuple[str, ...]) -> list[_Row]:
+        return sorted(
+            (row for row in self._rows.values() if row.state in states), key=lambda row: row.stored.seq
+        )
+
+    def _pending(self, endpoint: str) -> list[Stored]:
+        rows: Iterable[Stored] = (row.stored for row in self._in(("pending",)))
+        return [_as_read(row) for row in rows if row.delivery.endpoint == endpoint]
+
+
+def _as_read(row: Stored) -> Stored:
+    """What dispatch reads has no hold any more."""
+    return replace(row, delivery=replace(row.delivery, hold=None))
+
+
+def _until(row: _Row) -> datetime:
+    assert row.stored.delivery.hold is not None
+    return row.stored.delivery.hold.until
+
+
+def _after(row: _Row, settlement: Settlement) -> _Row:
+    ended = settlement.attempted_at + settlement.took
+    failed = replace(row.stored, attempts=row.stored.attempts + 1)
+    match settlement.verdict:
+        case Delivered():
+            return replace(row, state="delivered", settled_at=ended, reason=None)
+        case RetryAt(at=at, reason=reason):
+            return replace(row, stored=replace(failed, due_at=at), reason=reason)
+        case Dead(reason=reason):
+            return replace(row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason)
+        case Release():
+            return row
+        case _:
+            assert_never(settlement.verdict)
