@@ -68,7 +68,9 @@ def a_checkpoint(token: str = "82AA", at: datetime | None = NOON) -> Checkpoint:
     return Checkpoint(token=token, at=at)
 
 
-def a_settlement(stored: Stored, verdict: Verdict | None = None, outcome: Outcome | None = None) -> Settlement:
+def a_settlement(
+    stored: Stored, verdict: Verdict | None = None, outcome: Outcome | None = None
+) -> Settlement:
     return Settlement(
         stored=stored,
         verdict=verdict or Delivered(),

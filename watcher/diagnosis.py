@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from watcher.adapters.http_probe import reach
@@ -19,7 +19,7 @@ from watcher.core.planning import Plan
 from watcher.errors import OutboxError, SourceError
 
 MUCH_SKEW = timedelta(seconds=5)
-"""Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies and lags."""
+"""Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies."""
 
 LITTLE_OPLOG = timedelta(hours=24)
 """A watcher that is down over a night must find its position again."""
@@ -42,8 +42,9 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
         load_mappings(settings.mapping_paths), settings.endpoints, unfinished_hold=settings.unfinished_hold
     )
     position, state = await asyncio.to_thread(_state, settings)
-    mongo, *receivers = await asyncio.gather(
-        _mongo(settings, plan, position), *(_receiver(endpoint) for endpoint in settings.endpoints)
+    mongo, receivers = await asyncio.gather(
+        _mongo(settings, plan, position),
+        asyncio.gather(*(_receiver(endpoint) for endpoint in settings.endpoints)),
     )
     return (Finding(level="ok", about="settings", what="can be used"), state, *mongo, *receivers)
 

@@ -83,10 +83,11 @@ class Outbox(Protocol):
     ) -> int:
         """Store the entries, the marks and the position they came from in one transaction.
 
-        In their order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`:
-        stored dead; `hold`: stored held); a Lift ends the holds of its key. First of all, holds whose
-        `until` is not after `through` become pending. A held delivery that becomes pending gets a new
-        `seq` at that moment, so that it stands behind what was appended before.
+        First, holds whose `until` is not after `through` become pending, but for those that a Lift among the
+        entries ends: what the changes say of a row goes before what time says. Then the entries in their
+        order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`: stored dead;
+        `hold`: stored held); a Lift ends the holds of its key. A held delivery that becomes pending gets a
+        new `seq` at that moment, so that it stands behind what was appended before.
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
         ...
 
@@ -121,7 +122,7 @@ class Outbox(Protocol):
     async def forget(
         self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
     ) -> int:
-        """Drop at most `limit` settled deliveries older than that, and old marks; returns how many rows went."""
+        """Drop at most `limit` settled deliveries older than that, and old marks; how many rows went."""
         ...
 
 
@@ -150,6 +151,6 @@ class Clock(Protocol):
 
 
 class Observer(Protocol):
-    def __call__(self, fact: Fact) -> None:
+    def __call__(self, fact: Fact, /) -> None:
         """Take note of a fact. Must not raise and must not block."""
         ...

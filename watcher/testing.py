@@ -1,4 +1,4 @@
-"""Public doubles that keep the ports' contracts: the suites in tests/contracts prove them beside the real ones."""
+"""Public doubles that keep the ports' contracts; tests/contracts proves them beside the real ones."""
 
 from __future__ import annotations
 
@@ -155,7 +155,8 @@ class MemoryOutbox:
         marks: Sequence[Mark] = (),
     ) -> int:
         self._may_write()
-        held = [row for row in self._in(("held",)) if _until(row) <= through]
+        lifted = {entry.key for entry in entries if isinstance(entry, Lift)}
+        held = [row for row in self._in(("held",)) if _until(row) <= through and _key(row) not in lifted]
         for row in sorted(held, key=lambda row: (_until(row), row.stored.seq)):
             self._let_go(row)
         new = sum(self._enter(entry) for entry in entries)
@@ -223,7 +224,7 @@ class MemoryOutbox:
     def _enter(self, entry: Delivery | Lift) -> int:
         if isinstance(entry, Lift):
             for row in self._in(("held",)):
-                if row.stored.delivery.hold and row.stored.delivery.hold.key == entry.key:
+                if _key(row) == entry.key:
                     if entry.to == "pending":
                         self._let_go(row)
                     else:
@@ -262,6 +263,11 @@ def _as_read(row: Stored) -> Stored:
     return replace(row, delivery=replace(row.delivery, hold=None))
 
 
+def _key(row: _Row) -> str:
+    assert row.stored.delivery.hold is not None
+    return row.stored.delivery.hold.key
+
+
 def _until(row: _Row) -> datetime:
     assert row.stored.delivery.hold is not None
     return row.stored.delivery.hold.until
@@ -276,7 +282,9 @@ def _after(row: _Row, settlement: Settlement) -> _Row:
         case RetryAt(at=at, reason=reason):
             return replace(row, stored=replace(failed, due_at=at), reason=reason)
         case Dead(reason=reason):
-            return replace(row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason)
+            return replace(
+                row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason
+            )
         case Release():
             return row
         case _:

@@ -18,7 +18,8 @@ from unittest import mock
 import pytest
 import trustme
 import uvloop
-from raw_receiver import (
+
+from tests.adapters.raw_receiver import (
     OK,
     Connection,
     Law,
@@ -29,7 +30,6 @@ from raw_receiver import (
     receiving,
     saying,
 )
-
 from watcher.adapters.http import AiohttpSender
 from watcher.core.outcomes import Answered, Outcome
 

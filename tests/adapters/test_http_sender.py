@@ -13,7 +13,8 @@ import pytest
 import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from raw_receiver import (
+
+from tests.adapters.raw_receiver import (
     OK,
     TOKEN,
     Connection,
@@ -27,7 +28,6 @@ from raw_receiver import (
     receiving,
     saying,
 )
-
 from watcher.adapters.http import LONGEST_WAIT, AiohttpSender, retry_after
 from watcher.core.outcomes import Answered, Unreachable
 

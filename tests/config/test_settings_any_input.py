@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from settings_texts import DOCUMENTED, loaded
 
+from tests.config.settings_texts import DOCUMENTED, loaded
 from watcher.errors import ConfigError, Problem
 
 ENV = {"MONGO_URI": "mongodb://h/d", "WATCHER_ADMIN_TOKEN": "t"}

@@ -7,8 +7,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import yaml
-from settings_texts import DOCUMENTED, VALID, loaded
 
+from tests.config.settings_texts import DOCUMENTED, VALID, loaded
 from watcher.config.loading import DEFAULTS
 from watcher.config.shapes import EndpointShape, FileShape, ReceiverShape, Shape, TlsShape
 from watcher.core.endpoints import Endpoint, RateLimit, Secret

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from settings_texts import VALID, loaded, refused, told
+
+from tests.config.settings_texts import VALID, loaded, refused, told
 
 NOT_YET = "not supported by this version"
 TEXT = "must be text, not "

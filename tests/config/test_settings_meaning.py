@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from settings_texts import VALID, loaded, refused, told
+import yaml
 
+from tests.config.settings_texts import VALID, loaded, refused, told
 from watcher.config.loading import load
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.errors import ConfigError
@@ -440,3 +442,58 @@ def test_mapping_paths_count_from_the_settings_file(tmp_path: Path) -> None:
     settings = loaded(tmp_path, f"{VALID}  mappings: [./mine, {absolute}]\n")
 
     assert settings.mapping_paths == (tmp_path / "mine", absolute)
+
+
+def test_an_event_that_an_operator_s_mapping_file_sends_may_be_subscribed_to(tmp_path: Path) -> None:
+    pinned: dict[str, Any] = {
+        "collection": "conversations",
+        "rules": [
+            {
+                "event": "conversation.pinned",
+                "summary": "A conversation was pinned.",
+                "operations": ["update"],
+                "changed": ["pinned"],
+                "data": {"conversationId": "row.conversationId"},
+                "examples": [
+                    {
+                        "given": {
+                            "operation": "update",
+                            "before": {"conversationId": "c1"},
+                            "updated": {"pinned": True},
+                        },
+                        "sends": {"conversationId": "c1"},
+                    },
+                    {"given": {"operation": "update", "updated": {"title": "x"}}, "sends": "nothing"},
+                ],
+            }
+        ],
+    }
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(pinned))
+    text: dict[str, Any] = {
+        "webhooks": {"url": "https://a.example/", "secret": "s", "events": ["conversation.pinned"]},
+        "watcher": {"mongoUri": "mongodb://m/", "mappings": ["./mine.yaml"]},
+    }
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(yaml.safe_dump(text))
+
+    assert load(file=file, env={"HOME": "/home/operator"}).endpoints[0].events == ("conversation.pinned",)
+
+    text["watcher"]["mappings"] = []
+    file.write_text(yaml.safe_dump(text))
+    with pytest.raises(ConfigError, match=r"conversation\.pinned"):
+        load(file=file, env={})
+
+
+def test_what_is_wrong_in_a_mapping_file_is_told_with_everything_else(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("collection: conversations\nrulez: []\n")
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(
+        "webhooks: {url: ftp://a, secret: s}\nwatcher: {mongoUri: mongodb://m/, mappings: [./mine.yaml]}\n"
+    )
+
+    with pytest.raises(ConfigError) as refused:
+        load(file=file, env={})
+
+    told = str(refused.value)
+    assert "rulez" in told
+    assert "webhooks.url" in told

@@ -6,8 +6,8 @@ import traceback
 from pathlib import Path
 
 import pytest
-from settings_texts import loaded
 
+from tests.config.settings_texts import loaded
 from watcher.errors import ConfigError
 
 PLANTED = "Pl4nted"

@@ -6,8 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from settings_texts import VALID, loaded, refused, told
 
+from tests.config.settings_texts import VALID, loaded, refused, told
 from watcher.config.loading import load
 from watcher.config.settings import Settings
 from watcher.core.endpoints import Secret

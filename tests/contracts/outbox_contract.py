@@ -6,7 +6,6 @@ import asyncio
 from datetime import timedelta
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
-
 from watcher.core.deliveries import Hold, Lift
 from watcher.core.departures import Mark
 from watcher.core.events import Entity, EventId
@@ -124,7 +123,9 @@ class OutboxContract:
         assert await ids(outbox) == [one.id]
         assert await outbox.counts() == {"crm": Counts(pending=1)}
 
-    async def test_a_released_hold_stands_behind_what_came_before_and_in_front_of_what_comes_with_it(self, outbox):
+    async def test_a_released_hold_stands_behind_what_came_before_and_in_front_of_what_comes_with_it(
+        self, outbox
+    ):
         one, between, after = held(), a_delivery(), a_delivery()
         await put(outbox, one)
         await put(outbox, between)
@@ -155,6 +156,16 @@ class OutboxContract:
         assert len(await ids(outbox)) == 2
         assert await outbox.counts() == {"crm": Counts(pending=2, cancelled=1)}
 
+    async def test_a_lift_goes_before_time_when_both_come_in_one_append(self, outbox):
+        # After an outage one batch may reach from before the end of an answer to long after its hold.
+        await put(outbox, held())
+        finished = a_delivery()
+
+        lift = Lift(key="messages:1", to="cancelled", reason="finished")
+        await put(outbox, lift, finished, through=LATER + timedelta(hours=1))
+
+        assert await ids(outbox) == [finished.id]
+
     async def test_a_hold_and_its_lift_may_come_in_one_append(self, outbox):
         one, finished = held(), a_delivery()
 
@@ -164,11 +175,11 @@ class OutboxContract:
 
     # ------------------------------------------------------------------ settling
 
-    async def settled(self, outbox, verdict, outcome=Answered(status=500)):
+    async def settled(self, outbox, verdict, outcome=None):
         delivery = a_delivery()
         await put(outbox, delivery)
         (row,) = await outbox.pending("crm", after=0, limit=10)
-        await outbox.settle([a_settlement(row, verdict, outcome)])
+        await outbox.settle([a_settlement(row, verdict, outcome or Answered(status=500))])
         return row, await outbox.pending("crm", after=0, limit=10)
 
     async def test_delivered_is_pending_no_more(self, outbox):
@@ -207,9 +218,7 @@ class OutboxContract:
         rows = await outbox.pending("crm", after=0, limit=300)
         verdicts = [Delivered(), Dead(reason="x"), RetryAt(at=LATER, reason="y")]
 
-        await asyncio.gather(
-            *(outbox.settle([a_settlement(row, verdicts[row.seq % 3])]) for row in rows)
-        )
+        await asyncio.gather(*(outbox.settle([a_settlement(row, verdicts[row.seq % 3])]) for row in rows))
 
         assert await outbox.counts() == {"crm": Counts(pending=100, delivered=100, dead=100)}
 
@@ -285,5 +294,3 @@ class OutboxContract:
 
         async with asyncio.timeout(1):
             await waiting
-
-

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.contracts.outbox_contract import OutboxContract
 
+from tests.contracts.outbox_contract import OutboxContract
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.testing import MemoryOutbox
 

@@ -18,7 +18,10 @@ from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 
-def an_endpoint(*, rate: RateLimit = RateLimit(), max_in_flight: int = 64) -> Endpoint:
+UNLIMITED = RateLimit()
+
+
+def an_endpoint(*, rate: RateLimit = UNLIMITED, max_in_flight: int = 64) -> Endpoint:
     return Endpoint(
         name="crm",
         url="http://127.0.0.1:9/",
@@ -113,7 +116,7 @@ def test_what_did_not_fit_in_an_entity_s_line_comes_back_from_the_store_in_order
     lane, store = Lane(an_endpoint()), [a_row(seq, "busy") for seq in range(1, 3 * LINE_ROWS + 4)]
     lane.offer(store, now=NOON)
 
-    sent = []
+    sent: list[int] = []
     while launches := launched(lane):
         for launch in launches:
             sent.extend(row.seq for row in launch.parcel.members)
@@ -183,6 +186,7 @@ def test_a_batch_that_lost_a_member_is_no_batch_any_more():
     lane.offer(rows, now=NOON)
     (launch,) = launched(lane)
     batch = launch.parcel.batch
+    assert batch is not None
     lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
     lane.due(NOON)
 

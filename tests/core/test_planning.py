@@ -420,3 +420,11 @@ def _events(planned: Planned) -> Sequence[str]:
 
 def _reasons(planned: Planned) -> Sequence[str]:
     return [json.loads(entry.body)["data"]["reason"] for entry in _deliveries(planned)]
+
+
+def test_without_ordering_each_delivery_stands_in_a_line_of_its_own() -> None:
+    plan = _plan(replace(_endpoint("crm"), ordered=False))
+
+    planned = plan.entries([a_message(operation="insert"), a_message(operation="delete")], Departures())
+
+    assert all(str(entry.entity) == str(entry.id) for entry in _deliveries(planned))

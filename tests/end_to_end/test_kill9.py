@@ -8,7 +8,7 @@ import random
 import time
 from collections import defaultdict
 
-from tests.end_to_end.conftest import SECRET
+from tests.end_to_end.harness import SECRET
 
 PER_SECOND = 200
 SECONDS = 20

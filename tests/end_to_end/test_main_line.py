@@ -8,9 +8,9 @@ import time
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
-from tests.end_to_end.conftest import SECRET
-
+from tests.end_to_end.harness import SECRET
 from watcher.core.events import DOCUMENTED
 from watcher.demo.script import ordinary_day
 
@@ -118,7 +118,7 @@ async def test_the_surplus_over_the_limit_goes_in_batches(librechat, uri, receiv
     await watchers(settings(uri, inbox.url, rateLimit={"maxPerSecond": 5, "batchSize": 10})).start()
 
     await librechat.messages.insert_many([a_message(number, f"c{number % 7}") for number in range(100)])
-    members: list[dict] = []
+    members: list[dict[str, Any]] = []
 
     def all_here(receipts):
         members[:] = [

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from watcher.demo.mongod import PrivateMongo
 
@@ -40,7 +42,7 @@ async def test_missing_rights_and_a_wrong_password_each_have_their_message(watch
 
         codes = await asyncio.gather(ended(without), ended(wrong))
 
-    assert codes == [1, 1]
+    assert set(codes) == {1}
     assert '"read"' in without.log.replace("'", '"')
     assert "password" in wrong.log.lower()
     assert "pw-of-elsewhere" not in without.log
@@ -56,9 +58,7 @@ async def test_least_rights_are_enough(watchers, receivers):
         watcher = watchers(chosen)
         await watcher.start()
 
-        from pymongo import AsyncMongoClient
-
-        async with AsyncMongoClient(mongo.uri) as client:
+        async with AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
             await client.LibreChat.messages.insert_one(
                 {"messageId": "m1", "conversationId": "c1", "user": "u1"}
             )

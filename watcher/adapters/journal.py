@@ -1,4 +1,4 @@
-"""The journal: facts as log lines. One line per thing that happened; ids, counts and times, never contents."""
+"""The journal: facts as log lines. One line per thing that happened, of ids, counts, times; no contents."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 LINES = {
     "started": ("info", "The program runs.", ""),
     "stream.opened": ("info", "The change stream is open; `resumed`: from the stored position.", ""),
-    "stream.lost": ("warning", "It broke, or MongoDB cannot be reached; tried again.", "The reason names the cure."),
+    "stream.lost": (
+        "warning",
+        "It broke, or MongoDB cannot be reached; tried again.",
+        "The reason names the cure.",
+    ),
     "changes.captured": ("info", "One batch of changes was mapped and stored with its position.", ""),
     "change.unreadable": (
         "warning",

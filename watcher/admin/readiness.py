@@ -69,7 +69,7 @@ class ReadinessObserver:
         if silent > STALE.total_seconds():
             return Part(
                 ready=False,
-                says=f"nothing was heard from MongoDB for {silent:.0f} s: is it overloaded, or the network cut?",
+                says=f"nothing heard from MongoDB for {silent:.0f} s: is it overloaded, or the network cut?",
             )
         return Part(ready=True, says="open")
 

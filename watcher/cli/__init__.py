@@ -40,4 +40,4 @@ class Commands(click.Group):
 def commands() -> None:
     """Webhooks for an unmodified LibreChat: signed, in order, and none is missed.
 
-    A new machine: `librechat-watcher demo` shows the whole story. Beside a LibreChat: `check`, `prepare`, `run`."""
+    `demo` shows the whole story on any machine. Beside a LibreChat: `check`, `prepare`, `run`."""

@@ -69,9 +69,9 @@ def _page(entries: Sequence[CatalogueEntry]) -> str:
     lines = [
         "# Events",
         "",
-        "Made from the mapping files by `make docs`; each sample is the first example of its rule, which runs as a test.",
-        "Absent fields are left out. What `reason` says of a deletion: `user`, `cascade` (its conversation or account",
-        "went), `ttl` (it expired), `retention` (LibreChat's sweep).",
+        "Made from the mapping files by `make docs`; each sample is a rule's example, which runs as a test.",
+        "Absent fields are left out. Why something was deleted: `user`, `cascade` (its conversation or",
+        "account went), `ttl` (it expired), `retention` (LibreChat's sweep).",
         "",
         "| event | when |",
         "|---|---|",

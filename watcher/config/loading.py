@@ -8,6 +8,7 @@ from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
+from watcher.config.mappings import load_mappings
 from watcher.config.messages import shape_of
 from watcher.config.receivers import endpoint, over, receivers
 from watcher.config.report import Report
@@ -17,6 +18,7 @@ from watcher.config.sources import Environment, expand, written
 from watcher.config.values import database
 from watcher.config.yaml_positions import parse
 from watcher.core.endpoints import Secret
+from watcher.errors import ConfigError
 
 DEFAULTS = FilePath(__file__).with_name("default.yaml")
 """The one home of every default, written for operators too."""
@@ -43,7 +45,7 @@ def load(
     environment = Environment(env, report)
     source = file or _usual_file(env)
     tree = written(file=source, environment=environment, flags=flags, report=report)
-    shape = shape_of(tree, report)
+    shape = shape_of(tree, report, own_events=_own_events(tree, source, report))
     defaults = _defaults(environment, report)
 
     found = receivers(
@@ -110,13 +112,33 @@ def _state_path(uri: str, env: Mapping[str, str], report: Report) -> FilePath:
 
 
 def _mapping_paths(texts: Sequence[str], file: FilePath | None, report: Report) -> tuple[FilePath, ...]:
-    base = file.parent if file else FilePath()
-    paths = tuple(base / text for text in texts)
+    paths = tuple(_beside(file) / text for text in texts)
     for index, path in enumerate(paths):
         if not _exists(path):
             cure = "correct the path; it counts from the settings' file"
             report.add(("watcher", "mappings", index), "no such file or folder", cure)
     return paths
+
+
+def _own_events(tree: Mapping[str, Any], file: FilePath | None, report: Report) -> frozenset[str]:
+    """The events that the operator's mapping files send. What is wrong in those files is reported too."""
+    watcher = tree.get("watcher")
+    texts = watcher.get("mappings") if isinstance(watcher, dict) else None
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+        return frozenset()
+    paths = [path for path in (_beside(file) / text for text in texts) if _exists(path)]
+    try:
+        mappings = load_mappings(paths)
+    except ConfigError as error:
+        for problem in error.problems:
+            report.add_of(problem.where, problem.what, problem.cure)
+        return frozenset()
+    return frozenset(rule.event for mapping in mappings for rule in mapping.rules if rule.event)
+
+
+def _beside(file: FilePath | None) -> FilePath:
+    """The folder from which relative paths in the settings' file count."""
+    return file.parent if file else FilePath()
 
 
 def _exists(path: FilePath) -> bool:

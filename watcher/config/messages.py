@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,10 +15,12 @@ from watcher.config.values import did_you_mean
 from watcher.config.yaml_positions import Path
 
 
-def shape_of(tree: Mapping[str, Any], report: Report) -> FileShape:
-    """The tree as a shape. What does not fit is reported, spoiled, and left out of the shape."""
+def shape_of(tree: Mapping[str, Any], report: Report, *, own_events: Collection[str]) -> FileShape:
+    """The tree as a shape. What does not fit is reported, spoiled, and left out of the shape.
+
+    `own_events`: names that may be subscribed to because the operator's mapping files send them."""
     try:
-        return FileShape.model_validate(tree)
+        return FileShape.model_validate(tree, context=own_events)
     except ValidationError as error:
         details = error.errors(include_url=False)
 
@@ -30,7 +32,7 @@ def shape_of(tree: Mapping[str, Any], report: Report) -> FileShape:
     for whole in {_setting(_path_of(detail)) for detail in details}:
         report.spoil(whole)
         fitting = _without(fitting, whole)
-    return FileShape.model_validate(fitting)
+    return FileShape.model_validate(fitting, context=own_events)
 
 
 def _setting(path: Path) -> Path:

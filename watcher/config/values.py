@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
+from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from watcher.config.sources import Expanded
@@ -137,9 +138,11 @@ def secrets(value: Any) -> tuple[Secret, ...]:
     return tuple(Secret(key=text.encode()) for text in texts)
 
 
-def event_pattern(pattern: str) -> str:
-    """An event's name, `message.*` or `*`; whatever matches nothing is a slip."""
-    known = (*DOCUMENTED, *BEYOND)
+def event_pattern(pattern: str, info: ValidationInfo) -> str:
+    """An event's name, `message.*` or `*`; whatever matches nothing is a slip.
+
+    The validation's context holds the names that the operator's own mapping files send."""
+    known = (*DOCUMENTED, *BEYOND, *(info.context or ()))
     if pattern in known or any(subscribes(pattern, event) for event in DOCUMENTED):
         return pattern
     families = dict.fromkeys(f"{event.split('.')[0]}.*" for event in DOCUMENTED)

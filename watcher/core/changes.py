@@ -15,7 +15,7 @@ Document = Mapping[str, Any]
 Operation = Literal["insert", "update", "replace", "delete"]
 
 ChangeId = NewType("ChangeId", str)
-"""The resume token's `_data` (hex): unique per change, the same on every replay (MongoDB, change events)."""
+"""The resume token's `_data` (hex): unique per change, and the same on every replay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +44,6 @@ class Change:
     after: Document | None
     """The row after the change; None for deletes and for rows that were gone when looked up."""
     updated: Document
-    """`updateDescription.updatedFields`: new values by (dotted) path. A replace is given as its difference."""
+    """`updateDescription.updatedFields`: new values by (dotted) path. Of a replace: the difference."""
     removed: Sequence[str]
     """`updateDescription.removedFields`: (dotted) paths."""

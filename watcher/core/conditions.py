@@ -4,8 +4,8 @@
     {tokenCount: {$gte: 1000}, $or: [{model: gpt-4o}, {model: {$regex: "^o[1-9]"}}]}
 
 The law: a condition that compiles never raises on any document, and judges as MongoDB would. Accepted
-differences: `$regex` is Python's `re` (MongoDB has PCRE2) and sees the first 10,000 characters of a text, so that
-no text can hold up the stream; documents and arrays can be compared for equality, not for order."""
+differences: `$regex` is Python's `re` (MongoDB has PCRE2) and sees the first 10,000 characters of a text, so
+that no text can hold up the stream; documents and arrays can be compared for equality, not for order."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _on_field(field: str, value: object, at: Path, problems: list[ConditionProbl
     if "." not in field:
         if not isinstance(value, Mapping) and (quick := _quick(field, value)) is not None:
             return quick
-        return lambda document: test([document.get(field, MISSING)])
+        return lambda document: test(_ends(document.get(field, MISSING)))
     parts = tuple(field.split("."))
     return lambda document: test(_reach(document, parts))
 
@@ -150,8 +150,8 @@ def _has_operators(value: object) -> bool:
 def _equal(value: object) -> Test:
     wanted = _plain(value)
     if wanted is None:
-        return lambda found: any(each is None or each is MISSING for each in _spread(found))
-    return lambda found: any(_same(each, wanted) for each in _spread(found))
+        return lambda found: any(each is None or each is MISSING for each in found)
+    return lambda found: any(_same(each, wanted) for each in found)
 
 
 def _not(test: Test) -> Test:
@@ -192,7 +192,7 @@ def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[..., Test]:
                 "Compare with one of these.",
             )
             return lambda found: False
-        return lambda found: any(_kind(each) == kind and compare(each, bound) for each in _spread(found))
+        return lambda found: any(_kind(each) == kind and compare(each, bound) for each in found)
 
     return make
 
@@ -233,7 +233,7 @@ def _make_regex(
         )
         return lambda found: False
     return lambda found: any(
-        isinstance(each, str) and search(each[:REGEX_CHARACTERS]) is not None for each in _spread(found)
+        isinstance(each, str) and search(each[:REGEX_CHARACTERS]) is not None for each in found
     )
 
 
@@ -270,31 +270,25 @@ LOGICAL: Mapping[str, Callable[[Sequence[Predicate]], Predicate]] = {
 # ---------------------------------------------------------------------- values and paths
 
 
-def _reach(value: Any, parts: Sequence[str]) -> list[Any]:
+def _reach(value: Any, parts: Sequence[str]) -> Sequence[Any]:
     """What a dotted path leads to: arrays on the way are entered, by index and by each document in them."""
-    if not parts:
-        return [value]
     first, rest = parts[0], parts[1:]
     if isinstance(value, Mapping):
-        return _reach(value[first], rest) if first in value else [MISSING]
+        if first not in value:
+            return (MISSING,)
+        return _reach(value[first], rest) if rest else _ends(value[first])
     if isinstance(value, list | tuple):
         found = [each for item in value if isinstance(item, Mapping) for each in _reach(item, parts)]
         if first.isdecimal() and first.isascii() and len(first) < 10 and int(first) < len(value):
-            found += _reach(value[int(first)], rest)
+            # What an index names is meant as it is: an array there is not looked into.
+            found += _reach(value[int(first)], rest) if rest else (value[int(first)],)
         return found
-    return [MISSING]
+    return (MISSING,)
 
 
-def _spread(found: Sequence[Any]) -> Sequence[Any]:
-    """The values, and the elements of those that are arrays: an array matches when one of its elements does."""
-    for each in found:
-        if isinstance(each, list | tuple):
-            return [
-                item
-                for value in found
-                for item in ((value, *value) if isinstance(value, list | tuple) else (value,))
-            ]
-    return found
+def _ends(value: Any) -> Sequence[Any]:
+    """A value at a path's end, and its elements: an array matches when one of its elements does."""
+    return (value, *value) if isinstance(value, list | tuple) else (value,)
 
 
 def _same(one: Any, other: Any) -> bool:

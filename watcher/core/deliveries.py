@@ -17,7 +17,7 @@ from typing import Literal
 from watcher.core.events import Entity, EventId, EventType
 
 State = Literal["held", "pending", "in_flight", "delivered", "dead", "cancelled"]
-"""`in_flight` lives in the dispatching process only: after a crash the row is still pending, and sent again."""
+"""`in_flight` lives in the dispatching process only: after a crash the row is pending, and sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ EventId = NewType("EventId", str)
 """`webhook_…`: what receivers drop repeats by. One per change, event and endpoint."""
 
 Entity = NewType("Entity", str)
-"""What events are about and are kept in order by: `conversation:<id>`, `user:<id>`, `agent:<id>`, `file:<id>`."""
+"""What events are kept in order by: `conversation:<id>`, `user:<id>`, `agent:<id>`, `file:<id>`."""
 
 DOCUMENTED = tuple(
     EventType(name)

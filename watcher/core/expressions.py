@@ -26,7 +26,7 @@ NULL: Final = object()
 FORMS = ("first", "texts", "pick", "each", "literal")
 
 
-class BadExpression(Exception):  # noqa: N818 - a finding for an operator, not a failure
+class BadExpression(Exception):
     """An expression that means nothing: where inside it, what is wrong, and the cure."""
 
     def __init__(self, path: tuple[str | int, ...], what: str, cure: str) -> None:

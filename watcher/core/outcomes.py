@@ -22,7 +22,7 @@ class Unreachable:
     """No answer: name not found, connection refused or cut, TLS refused, time-out."""
 
     reason: str
-    """A short stable word (`dns`, `refused`, `tls`, `timeout`, `disconnected`, `protocol`) and detail after `: `."""
+    """A stable word (`dns refused tls timeout disconnected protocol network`), `: `, and a detail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -227,7 +227,8 @@ def _delivery(
         id=webhook_id,
         endpoint=endpoint.name,
         event=event.type,
-        entity=event.entity,
+        # Without order each delivery stands in a line of its own.
+        entity=event.entity if endpoint.ordered else Entity(webhook_id),
         at=event.at,
         body=close_body(opened, webhook_id),
         hold=hold,

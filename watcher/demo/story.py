@@ -40,7 +40,7 @@ PATIENCE_SECONDS = 30.0
 
 
 async def tell() -> bool:
-    """Play the demo; True when every event came, verified, and none beyond them but repeats with the same id."""
+    """Play the demo; True when every event came, verified, and beyond them only repeats with the same id."""
     with tempfile.TemporaryDirectory(prefix="librechat-watcher-demo-") as name:
         folder, secret = Path(name), secrets.token_urlsafe(16)
         inbox = _Inbox()

@@ -1,4 +1,4 @@
-"""Capture: changes in, deliveries and the position stored together. It never knows that a receiver is slow."""
+"""Capture: changes in; deliveries and position stored together. It never knows that a receiver is slow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Supervision: which broken promise is waited out, which one needs an operator, and what a lost position means."""
+"""Supervision: which broken promise is waited out, and which one needs an operator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file: opened by one `run` at a time, of a schema we know, and every complaint in an operator's words."""
+"""The file: opened by one `run` at a time, of a schema we know, its complaints in an operator's words."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
         raise OutboxError(f"{path}: is a database of another program.\n  Give watcher.state another path.")
     if version > SCHEMA_VERSION:
         raise OutboxError(
-            f"{path}: was written by a newer librechat-watcher (schema {version}, this one knows {SCHEMA_VERSION}).\n"
+            f"{path}: was written by a newer librechat-watcher (schema {version}; known: {SCHEMA_VERSION}).\n"
             "  Run that version or a newer one; or give this one another state, which begins anew."
         )
     return version

@@ -78,9 +78,12 @@ class SqliteOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
     ) -> int:
+        lifted = [entry.key for entry in entries if isinstance(entry, Lift)]
+
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
-            self._end_holds(db, SQL["held_due"], {"through": _ms(through)}, tally)
+            due = {"through": _ms(through), "lifted": json.dumps(lifted)}
+            self._end_holds(db, SQL["held_due"], due, tally)
             new = 0
             for run in _runs(entries):
                 if isinstance(run, Lift):
@@ -126,11 +129,11 @@ class SqliteOutbox:
         await self._writer.do(work)
 
     async def appended(self, endpoint: str, *, after: int) -> None:
+        given = {"endpoint": endpoint, "after": after}
         while True:
             news = asyncio.get_running_loop().create_future()
             self._waiting[endpoint].add(news)
             try:
-                given = {"endpoint": endpoint, "after": after}
                 if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
                     return
                 await news

@@ -19,7 +19,9 @@ INSERT INTO marks (entity, at) VALUES (:entity, :at) ON CONFLICT (entity) DO UPD
 SELECT coalesce(max(seq), 0) FROM deliveries;
 
 -- name: held_due
-SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND held_until <= :through ORDER BY held_until, seq;
+SELECT seq, endpoint FROM deliveries
+WHERE state = 'held' AND held_until <= :through AND hold_key NOT IN (SELECT value FROM json_each(:lifted))
+ORDER BY held_until, seq;
 
 -- name: held_of
 SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND hold_key = :key ORDER BY seq;

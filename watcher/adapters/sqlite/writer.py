@@ -1,6 +1,6 @@
 """The writer: one thread owns the writing connection, and commits together what waits together.
 
-A commit costs one flush to the disk whatever it holds; so under load many appends and settlements share one."""
+A commit costs one flush to the disk whatever it holds; under load many appends and settlements share one."""
 
 from __future__ import annotations
 

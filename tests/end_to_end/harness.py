@@ -1,0 +1,116 @@
+"""The real program as an operator runs it: a process, a settings' file, and receivers on sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from watcher.receiver import Receipt
+
+SECRET = "end-to-end"
+START_SECONDS = 20.0
+
+
+class Inbox:
+    """What one receiver got, in order of arrival; tests wait for facts in it."""
+
+    def __init__(self) -> None:
+        self.receipts: list[Receipt] = []
+        self.url = ""
+        self._news = asyncio.Event()
+
+    def take(self, receipt: Receipt) -> None:
+        self.receipts.append(receipt)
+        self._news.set()
+
+    @property
+    def accepted(self) -> list[Receipt]:
+        return [receipt for receipt in self.receipts if receipt.status == 200]
+
+    async def until(self, done: Callable[[list[Receipt]], bool], *, seconds: float = 20) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                while not done(self.receipts):
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            names = [f"{receipt.event}#{receipt.attempt}={receipt.status}" for receipt in self.receipts[-40:]]
+            raise AssertionError(
+                f"waited {seconds} s; {len(self.receipts)} receipts, last: {names}"
+            ) from None
+
+    async def until_accepted(self, count: int, *, seconds: float = 20) -> None:
+        await self.until(lambda _: len(self.accepted) >= count, seconds=seconds)
+
+
+class Watcher:
+    """`librechat-watcher run`, as a process that can be killed and started again."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
+        self.folder = folder
+        self.port = _free_port()
+        self.config = folder / "webhooks.yaml"
+        settings.setdefault("watcher", {}).setdefault("http", {})["listen"] = f"127.0.0.1:{self.port}"
+        settings["watcher"].setdefault("state", f"sqlite:///{str(folder / 'state.db').lstrip('/')}")
+        self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "watcher", "run", "--config", str(self.config), "--log", "json"],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+            )
+        return self.process
+
+    async def start(self) -> None:
+        """Start, and return when it is ready."""
+        process = self.launch()
+        async with httpx.AsyncClient() as client:
+            for _ in range(int(START_SECONDS / 0.05)):
+                if process.poll() is not None:
+                    raise AssertionError(f"ended with {process.returncode}:\n{self.log}")
+                try:
+                    if (await client.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
+                        return
+                except httpx.TransportError:
+                    pass
+                await asyncio.sleep(0.05)
+        raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log}")
+
+    def kill9(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+
+    async def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, 30)
+
+    @property
+    def log_file(self) -> Path:
+        return self.folder / "log"
+
+    @property
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
