@@ -13,7 +13,7 @@ RUN python -m venv --without-pip /opt/librechat-watcher \
 
 # The build backend, as pinned for development. A dependency that this list lacks ends the build: it has no hash.
 COPY requirements-dev.lock ./
-RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|trove-classifiers)==/ } keep' \
+RUN awk '/^[a-z]/ { keep = /^(hatchling|packaging|pathspec|pluggy|tomlkit|trove-classifiers)==/ } keep' \
         requirements-dev.lock > build.lock \
     && pip install --require-hashes --requirement build.lock
 

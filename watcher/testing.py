@@ -38,6 +38,9 @@ class FakeClock:
         return self._elapsed.total_seconds()
 
     async def sleep(self, span: timedelta) -> None:
+        if span <= timedelta(0):
+            await asyncio.sleep(0)
+            return
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sleepers.append((self._elapsed + span, woken))
         await woken
@@ -101,6 +104,8 @@ class ScriptedSource:
     breaks: dict[int, Exception] = field(default_factory=dict)
     """Raised, once, after so many batches of the script."""
     opened_at: list[Checkpoint | None] = field(default_factory=list)
+    after_each: Callable[[], object] = lambda: None
+    """Called when a batch has been dealt with and the next is asked for."""
 
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
@@ -115,6 +120,7 @@ class ScriptedSource:
         for number, batch in enumerate(self.batches):
             if number >= start:
                 yield batch
+                self.after_each()
                 if number + 1 in self.breaks:
                     raise self.breaks.pop(number + 1)
         await asyncio.Event().wait()

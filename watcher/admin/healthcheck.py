@@ -21,11 +21,11 @@ TIMEOUT_SECONDS = 3.0
 
 
 def main(arguments: Sequence[str], env: Mapping[str, str]) -> int:
-    """Exit code 0 when `/livez` answers 200, else 1 and one line. HOST:PORT: argument, WATCHER_HTTP, usual."""
+    """0 when `/livez` answers 200, else 1 and a line why. HOST:PORT: the argument, else WATCHER_HTTP."""
     listen = arguments[0] if arguments else env.get("WATCHER_HTTP") or USUAL
     trouble = _trouble(listen)
     if trouble:
-        sys.stderr.write(f"http://{listen}/livez: {trouble}\n")
+        sys.stderr.write(f"{trouble}\n")
     return 1 if trouble else 0
 
 
@@ -33,16 +33,16 @@ def _trouble(listen: str) -> str | None:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     if not port.isdecimal():
-        return "not HOST:PORT; give the address of `run --http` or WATCHER_HTTP"
+        return f"{listen}: not HOST:PORT; give the address of `run --http` or WATCHER_HTTP"
     connection = HTTPConnection(ANYWHERE.get(host, host), int(port), timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/livez")
         status = connection.getresponse().status
     except (OSError, HTTPException) as error:
-        return f"no answer ({error or type(error).__name__})"
+        return f"{connection.host}:{port}/livez: no answer ({error or type(error).__name__})"
     finally:
         connection.close()
-    return None if status == 200 else f"answers {status}"
+    return None if status == 200 else f"{connection.host}:{port}/livez: answers {status}"
 
 
 if __name__ == "__main__":

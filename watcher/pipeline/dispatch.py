@@ -101,19 +101,21 @@ class Dispatcher:
             self._offered.clear()
 
     async def _something_to_do(self) -> None:
-        seconds = self._lane.next_wake(now=self._clock.now(), clock=self._clock.monotonic())
-        if seconds is None:
+        if self._next_wake() is None:
             await self._changed.wait()
         else:
             async with asyncio.TaskGroup() as tasks:
-                alarm = tasks.create_task(self._ring(timedelta(seconds=seconds)))
+                alarm = tasks.create_task(self._ring())
                 await self._changed.wait()
                 alarm.cancel()
         self._changed.clear()
 
-    async def _ring(self, after: timedelta) -> None:
-        await self._clock.sleep(after)
+    async def _ring(self) -> None:
+        await self._clock.sleep(timedelta(seconds=self._next_wake() or 0))
         self._changed.set()
+
+    def _next_wake(self) -> float | None:
+        return self._lane.next_wake(now=self._clock.now(), clock=self._clock.monotonic())
 
     async def _attempt(self, launch: Launch) -> None:
         parcel = launch.parcel

@@ -1,0 +1,209 @@
+"""The outbox's file: killed processes, full disks, foreign files, and queries that never scan."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.builders import NOON, a_checkpoint, a_delivery
+from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
+from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
+from watcher.adapters.sqlite.statements import SQL
+from watcher.errors import OutboxError, OutboxLocked
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from tests.builders import NOON, a_checkpoint, a_delivery
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.core.events import EventId
+
+async def main():
+    async with SqliteOutbox.open(Path(sys.argv[1])) as outbox:
+        stored = await outbox.checkpoint()
+        number = int(stored.token, 16) if stored else 0
+        while True:
+            number += 1
+            batch = [a_delivery(id=EventId(f"webhook_{number}_{part}")) for part in range(3)]
+            await outbox.append(batch, checkpoint=a_checkpoint(f"{number:08X}"), through=NOON)
+            print(number, flush=True)
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9_and_agrees_with_the_position(tmp_path):
+    path, dice, acknowledged = tmp_path / "state.db", random.Random(1), 0
+
+    for _ in range(8):
+        child = subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(path)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": "."},
+        )
+        assert child.stdout
+        acknowledged = int(child.stdout.readline())
+        time.sleep(
+            dice.uniform(0.02, 0.2)
+        )  # any moment will do: what matters is that it is not ours to choose
+        child.send_signal(signal.SIGKILL)
+        acknowledged = max([acknowledged, *map(int, child.stdout.read().split())])
+        child.wait()
+
+        with sqlite3.connect(path) as db:
+            (count, last) = db.execute(
+                "SELECT count(*), (SELECT token FROM position) FROM deliveries"
+            ).fetchone()
+        assert int(last, 16) >= acknowledged
+        assert count == 3 * int(last, 16)
+
+
+async def test_a_second_process_is_kept_away_and_told_why(tmp_path):
+    async with SqliteOutbox.open(tmp_path / "state.db"):
+        with pytest.raises(OutboxLocked, match=r"another `librechat-watcher run`"):
+            async with SqliteOutbox.open(tmp_path / "state.db"):
+                pass
+
+    async with SqliteOutbox.open(tmp_path / "state.db"):
+        pass  # free again
+
+
+async def test_the_position_can_be_looked_at_while_run_is_at_work(tmp_path):
+    path = tmp_path / "state.db"
+    assert stored_position(path) is None
+
+    async with SqliteOutbox.open(path) as outbox:
+        assert stored_position(path) is None
+        await outbox.append([], checkpoint=a_checkpoint("82FF"), through=NOON)
+
+        assert stored_position(path) == a_checkpoint("82FF")
+
+
+async def test_only_its_owner_may_read_what_people_wrote(tmp_path):
+    path = tmp_path / "folder" / "state.db"
+
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([a_delivery()], checkpoint=a_checkpoint(), through=NOON)
+
+        modes = {file.name: oct(file.stat().st_mode & 0o777) for file in path.parent.iterdir()}
+
+    assert set(modes.values()) == {"0o600"}
+    assert oct(path.parent.stat().st_mode & 0o777) == "0o700"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "word"),
+    [
+        (lambda path: path.write_bytes(b"no database at all" * 100), "not a database"),
+        (lambda path: _foreign(path), "another program"),
+        (lambda path: _newer(path), "newer librechat-watcher"),
+        (lambda path: path.mkdir(), "unable to open"),
+        (lambda path: path.parent.joinpath("state.db.lock").mkdir(), "cannot be kept there"),
+    ],
+)
+async def test_a_file_that_cannot_be_used_is_refused_with_a_cure(tmp_path, prepare, word):
+    path = tmp_path / "state.db"
+    prepare(path)
+
+    with pytest.raises(OutboxError, match=word) as refused:
+        async with SqliteOutbox.open(path):
+            pass
+
+    where, _, cure = str(refused.value).partition("\n")
+    assert str(path) in where
+    assert cure.startswith("  ")
+
+
+async def test_a_full_disk_refuses_the_write_and_the_next_one_goes_when_there_is_room(tmp_path):
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        await outbox._writer.do(lambda db: None)
+        pages = outbox._writer._connection.execute("PRAGMA page_count").fetchone()[0]
+        outbox._writer._connection.execute(f"PRAGMA max_page_count = {pages + 5}")
+        big = [a_delivery(body=b"x" * 50_000) for _ in range(4)]
+
+        with pytest.raises(OutboxError, match="full"):
+            await outbox.append(big, checkpoint=a_checkpoint("8201"), through=NOON)
+        assert await outbox.checkpoint() is None
+        assert await outbox.pending("crm", after=0, limit=9) == []
+
+        outbox._writer._connection.execute("PRAGMA max_page_count = 100000")
+        assert await outbox.append(big, checkpoint=a_checkpoint("8202"), through=NOON) == 4
+
+
+async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        import asyncio
+
+        def bad(db: sqlite3.Connection) -> None:
+            db.execute("INSERT INTO marks VALUES ('half', 1)")
+            raise sqlite3.IntegrityError("bad")
+
+        results = await asyncio.gather(
+            outbox.append([a_delivery()], checkpoint=a_checkpoint("8201"), through=NOON),
+            outbox._writer.do(bad),
+            outbox.append([a_delivery()], checkpoint=a_checkpoint("8202"), through=NOON),
+            return_exceptions=True,
+        )
+
+        assert results[0] == results[2] == 1
+        assert isinstance(results[1], OutboxError)
+        assert await outbox.marks() == []
+        assert await outbox.checkpoint() == a_checkpoint("8202")
+
+
+@pytest.mark.parametrize(
+    ("name", "index"),
+    [
+        ("pending", "pending_in_order"),
+        ("any_pending", "pending_in_order"),
+        ("pending_of", "pending_of_entity"),
+        ("members", "pending_of_batch"),
+        ("held_due", "held_by_time"),
+        ("held_of", "held_by_key"),
+        ("forget", "settled_by_time"),
+    ],
+)
+def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_path, name, index):
+    db = connect(tmp_path / "state.db", writing=True)
+    names = (
+        "endpoint",
+        "after",
+        "limit",
+        "entity",
+        "start",
+        "batch",
+        "through",
+        "key",
+        "state",
+        "before",
+        "lifted",
+    )
+
+    plan = " / ".join(
+        row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", dict.fromkeys(names, "[]"))
+    )
+
+    db.close()
+    assert f"USING INDEX {index}" in plan or f"USING COVERING INDEX {index}" in plan
+    assert "SCAN deliveries" not in plan
+    assert "TEMP B-TREE" not in plan or name == "held_of"
+
+
+def _foreign(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE theirs (a)")
+
+
+def _newer(path: Path) -> None:
+    connect(path, writing=True).close()
+    with sqlite3.connect(path) as db:
+        db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")

@@ -1,0 +1,209 @@
+"""A dispatcher with a real lane, an outbox in memory and a sender that does as it is told."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
+from watcher.core.deliveries import Delivery
+from watcher.core.endpoints import Endpoint, RateLimit
+from watcher.core.events import Entity
+from watcher.core.facts import Attempted, StoreFailed
+from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.errors import OutboxError
+from watcher.pipeline.dispatch import Dispatcher
+from watcher.ports import Counts
+from watcher.testing import Facts, FakeClock, MemoryOutbox, RecordingSender
+
+
+class Stage:
+    """Everything around one dispatcher."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.outbox = MemoryOutbox()
+        self.sender = RecordingSender()
+        self.clock = FakeClock(NOON)
+        self.facts = Facts()
+        self.stopping = asyncio.Event()
+        self.dispatcher = Dispatcher(
+            endpoint, outbox=self.outbox, sender=self.sender, clock=self.clock, observe=self.facts
+        )
+
+    async def append(self, *deliveries: Delivery) -> None:
+        await self.outbox.append(deliveries, checkpoint=a_checkpoint(), through=NOON)
+
+    @asynccontextmanager
+    async def running(self, grace: timedelta = timedelta(seconds=5)) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.dispatcher.run(self.stopping, grace=grace))
+        yield
+        self.stopping.set()
+        await task
+
+    def sent(self) -> Sequence[bytes]:
+        return [request.body for request in self.sender.requests]
+
+
+async def settle_down() -> None:
+    """Let everything that can run now, run."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_pending_is_sent_and_settled():
+    stage, delivery = Stage(an_endpoint()), a_delivery()
+
+    async with stage.running():
+        await stage.append(delivery)
+        (attempted,) = await stage.facts.until(Attempted)
+
+    assert stage.sent() == [delivery.body]
+    assert attempted.verdict == Delivered()
+    assert (attempted.id, attempted.attempt, attempted.carried) == (delivery.id, 1, 1)
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1)}
+
+
+async def test_a_failure_is_tried_again_when_it_is_due_and_holds_back_its_entity_only():
+    stage = Stage(an_endpoint())
+    first, second = a_delivery(), a_delivery()
+    other = a_delivery(entity=Entity("conversation:other"))
+    stage.sender.answer = lambda request: Answered(status=500 if request.body == first.body else 200)
+
+    async with stage.running():
+        await stage.append(first, second, other)
+        await stage.facts.until(Attempted, 2)
+        await settle_down()
+        assert set(stage.sent()) == {first.body, other.body}
+
+        stage.sender.answer = lambda _: Answered(status=200)
+        stage.clock.advance(timedelta(seconds=5))
+        await stage.facts.until(Attempted, 4)
+
+    assert stage.sent()[2:] == [first.body, second.body]
+    attempts = [fact for fact in stage.facts.of(Attempted) if fact.id == first.id]
+    assert [fact.attempt for fact in attempts] == [1, 2]
+    assert attempts[0].verdict == RetryAt(at=NOON + timedelta(seconds=5), reason="status 500")
+
+
+async def test_after_the_last_failure_it_is_dead_and_the_next_goes():
+    stage = Stage(an_endpoint(retry_delays=()))
+    first, second = a_delivery(), a_delivery()
+    stage.sender.answer = lambda _: Unreachable(reason="refused: nothing listens")
+
+    async with stage.running():
+        await stage.append(first, second)
+        verdicts = [fact.verdict for fact in await stage.facts.until(Attempted, 2)]
+
+    assert verdicts == [Dead(reason="refused: nothing listens")] * 2
+    assert stage.sent() == [first.body, second.body]
+    assert await stage.outbox.counts() == {"crm": Counts(dead=2)}
+
+
+async def test_attempts_in_flight_end_before_the_dispatcher_does():
+    stage = Stage(an_endpoint())
+    stage.sender.open.clear()
+
+    async with stage.running():
+        await stage.append(a_delivery(), a_delivery())
+        while not stage.sender.requests:
+            await asyncio.sleep(0)
+        stage.stopping.set()
+        await settle_down()
+        stage.sender.open.set()
+
+    assert len(stage.sender.requests) == 1
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1, pending=1)}
+
+
+async def test_an_attempt_cut_by_our_own_stop_costs_nothing():
+    stage = Stage(an_endpoint())
+    stage.sender.open.clear()
+
+    async with stage.running(grace=timedelta(0)):
+        await stage.append(a_delivery())
+        while not stage.sender.requests:
+            await asyncio.sleep(0)
+
+    (row,) = await stage.outbox.pending("crm", after=0, limit=9)
+    assert row.attempts == 0
+    (attempted,) = stage.facts.of(Attempted)
+    assert (attempted.outcome, attempted.verdict) == (NotSent(), Release())
+
+
+async def test_a_store_that_refuses_delays_and_loses_nothing():
+    stage = Stage(an_endpoint())
+
+    async with stage.running():
+        await stage.append(a_delivery())
+        stage.outbox.refuse = OutboxError("disk full")
+        (failed,) = await stage.facts.until(StoreFailed)
+        assert (failed.doing, failed.reason) == ("settle", "disk full")
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.facts.until(Attempted)
+
+    assert len(stage.sender.requests) == 1
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1)}
+
+
+async def test_a_fault_of_our_own_in_one_request_does_not_stop_the_others():
+    stage = Stage(an_endpoint())
+    broken, good = a_delivery(), a_delivery(entity=Entity("conversation:other"))
+
+    def answer(request):
+        if request.body == broken.body:
+            raise KeyError("ours")
+        return Answered(status=200)
+
+    stage.sender.answer = answer
+    async with stage.running():
+        await stage.append(broken, good)
+        await stage.facts.until(Attempted, 2)
+
+    assert {fact.id: fact.outcome for fact in stage.facts.of(Attempted)} == {
+        broken.id: Unreachable(reason="internal: KeyError"),
+        good.id: Answered(status=200),
+    }
+
+
+async def test_a_batch_is_bound_before_it_is_sent_and_sent_again_as_it_was():
+    stage = Stage(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=5)))
+    deliveries = [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(4)]
+    bound_when_sent = []
+
+    def answer(request):
+        bound_when_sent.append([row.batch for row in stage.outbox._pending("crm")])
+        return Answered(status=500 if len(stage.sender.requests) == 1 else 200)
+
+    stage.sender.answer = answer
+    await stage.append(*deliveries)
+    async with stage.running():
+        await stage.facts.until(Attempted, 1)
+        stage.clock.advance(timedelta(seconds=5))
+        await stage.facts.until(Attempted, 2)
+
+    first, again = stage.sender.requests
+    assert first.body == again.body
+    assert dict(first.headers)["X-Webhook-ID"] == dict(again.headers)["X-Webhook-ID"]
+    assert dict(again.headers)["X-Webhook-Attempt"] == "2"
+    assert len(set(bound_when_sent[0])) == 1
+    assert None not in bound_when_sent[0]
+    assert [fact.carried for fact in stage.facts.of(Attempted)] == [4, 4]
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=4)}
+
+
+async def test_the_pace_is_kept_by_the_clock():
+    stage = Stage(an_endpoint(rate=RateLimit(max_per_second=2)))
+    deliveries = [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(5)]
+
+    async with stage.running():
+        await stage.append(*deliveries)
+        await stage.facts.until(Attempted, 2)
+        await settle_down()
+        assert len(stage.sender.requests) == 2
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.facts.until(Attempted, 4)
+        await settle_down()
+        assert len(stage.sender.requests) == 4
