@@ -36,7 +36,7 @@ def _section(page: str, name: str, text: str) -> str:
 
 def _metrics() -> str:
     rows = ["| metric | type | labels | is |", "|---|---|---|---|"]
-    for name, kind, labels, text in Metrics().described():
+    for name, kind, labels, text in Metrics().table:
         rows.append(f"| `{name}` | {kind} | {', '.join(labels)} | {text} |")
     return "\n".join(rows)
 

@@ -89,9 +89,12 @@ class RecordingSender:
         self.open = asyncio.Event()
         """Cleared: requests hang until it is set again."""
         self.open.set()
+        self.given = asyncio.Event()
+        """Set as soon as there was a request."""
 
     async def send(self, request: Request) -> Outcome:
         self.requests.append(request)
+        self.given.set()
         await self.open.wait()
         return self.answer(request)
 

@@ -213,7 +213,7 @@ async def test_what_is_deleted_with_its_conversation_says_so_also_after_a_restar
 
 
 async def test_after_a_restart_from_now_the_next_outage_resumes_as_ever():
-    breaks = {1: PositionLost("gone"), 2: SourceUnavailable("election")}
+    breaks: dict[int, Exception] = {1: PositionLost("gone"), 2: SourceUnavailable("election")}
     stage = Stage(a_batch(1, a_change()), a_batch(2, a_change()), breaks=breaks)
 
     async with stage.capturing("restart"):

@@ -108,8 +108,7 @@ async def test_attempts_in_flight_end_before_the_dispatcher_does():
 
     async with stage.running():
         await stage.append(a_delivery(), a_delivery())
-        while not stage.sender.requests:
-            await asyncio.sleep(0)
+        await stage.sender.given.wait()
         stage.stopping.set()
         await settle_down()
         stage.sender.open.set()
@@ -124,8 +123,7 @@ async def test_an_attempt_cut_by_our_own_stop_costs_nothing():
 
     async with stage.running(grace=timedelta(0)):
         await stage.append(a_delivery())
-        while not stage.sender.requests:
-            await asyncio.sleep(0)
+        await stage.sender.given.wait()
 
     (row,) = await stage.outbox.pending("crm", after=0, limit=9)
     assert row.attempts == 0

@@ -28,8 +28,6 @@ from watcher.ports import Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-OUTBOX_LABELS = ("endpoint", "state")
-
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
 
@@ -37,57 +35,37 @@ class Metrics:
     """An Observer whose registry can be scraped."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
+        self._registry = CollectorRegistry()
         self._outbox = _OutboxSize()
-        registry.register(self._outbox)
-        build = Gauge(
-            "watcher_build_info", "Always 1; the version is the label.", ["version"], registry=registry
-        )
-        build.labels(__version__).set(1)
+        self._registry.register(self._outbox)
+        self.table: list[tuple[str, str, tuple[str, ...], str]] = [self._outbox.described]
+        """Each metric's name as scraped, type, labels and meaning, for docs/OPERATING.md."""
 
-        self._stream_open = Gauge(
-            "watcher_stream_open", "1 while the change stream is open.", registry=registry
+        gauge, counter, histogram = self._gauge, self._counter, self._histogram
+        build = gauge("watcher_build_info", "Always 1; the version is the label.", "version")
+        build.labels(__version__).set(1)
+        self._stream_open = gauge("watcher_stream_open", "1 while the change stream is open.")
+        self._stream_lost = counter("watcher_stream_lost", "Times the change stream broke.")
+        self._restarts = counter(
+            "watcher_position_restarts", "Times capture went on from now, leaving a gap."
         )
-        self._stream_lost = Counter(
-            "watcher_stream_lost", "Times the change stream broke.", registry=registry
-        )
-        self._restarts = Counter(
-            "watcher_position_restarts", "Times capture went on from now, leaving a gap.", registry=registry
-        )
-        self._changes = Counter("watcher_changes", "Changes read that were not noise.", registry=registry)
-        self._events = Counter("watcher_events", "Events that somebody subscribes to.", registry=registry)
-        self._deliveries = Counter("watcher_deliveries", "Deliveries stored.", registry=registry)
-        self._lag = Gauge(
-            "watcher_capture_lag_seconds", "From the last change to its being stored.", registry=registry
-        )
-        self._batch = Histogram(
-            "watcher_capture_batch_seconds",
-            "Mapping and storing one batch of changes.",
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self._unreadable = Counter(
-            "watcher_unreadable", "Changes that could not be told.", ["collection"], registry=registry
-        )
-        self._attempts = Counter(
-            "watcher_attempts", "Requests made.", ["endpoint", "outcome", "verdict"], registry=registry
-        )
-        self._attempt = Histogram(
-            "watcher_attempt_seconds", "One request.", ["endpoint"], buckets=SECONDS, registry=registry
-        )
-        self._receipt = Histogram(
+        self._changes = counter("watcher_changes", "Changes read that were not noise.")
+        self._events = counter("watcher_events", "Events that somebody subscribes to.")
+        self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
+        self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
+        self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
+        self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
+        self._attempts = counter("watcher_attempts", "Requests made.", "endpoint", "outcome", "verdict")
+        self._attempt = histogram("watcher_attempt_seconds", "One request.", "endpoint")
+        self._receipt = histogram(
             "watcher_commit_to_receipt_seconds",
             "From the commit in MongoDB to the receiver's 2xx.",
-            ["endpoint"],
-            buckets=SECONDS,
-            registry=registry,
+            "endpoint",
         )
-        self._store_failures = Counter(
-            "watcher_store_failures", "Writes or reads that the state refused.", ["doing"], registry=registry
+        self._store_failures = counter(
+            "watcher_store_failures", "Writes or reads that the state refused.", "doing"
         )
-        self._swept = Counter(
-            "watcher_deliveries_swept", "Settled deliveries dropped after their retention.", registry=registry
-        )
+        self._swept = counter("watcher_deliveries_swept", "Settled deliveries dropped after their retention.")
 
     def __call__(self, fact: Fact) -> None:
         match fact:
@@ -116,13 +94,17 @@ class Metrics:
         self._outbox.sizes = sizes
         return generate_latest(self._registry)
 
-    def described(self) -> Iterable[tuple[str, str, tuple[str, ...], str]]:
-        """Each metric's name as scraped, type, labels and meaning."""
-        for family in self._registry.collect():
-            metric = self._registry._names_to_collectors.get(family.name)
-            labels = getattr(metric, "_labelnames", OUTBOX_LABELS)
-            suffix = "_total" if family.type == "counter" else ""
-            yield f"{family.name}{suffix}", family.type, tuple(labels), family.documentation
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        self.table.append((name, "gauge", labels, text))
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        self.table.append((f"{name}_total", "counter", labels, text))
+        return Counter(name, text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        self.table.append((name, "histogram", labels, text))
+        return Histogram(name, text, labels, buckets=SECONDS, registry=self._registry)
 
     def _captured(self, fact: Captured) -> None:
         self._changes.inc(fact.changes)
@@ -169,13 +151,14 @@ def verdict_word(verdict: Verdict) -> str:
 class _OutboxSize(Collector):
     """Read from the store for each scrape: counters of our own would drift from it."""
 
+    described = ("watcher_outbox_deliveries", "gauge", ("endpoint", "state"), "Deliveries in the store.")
+
     def __init__(self) -> None:
         self.sizes: Mapping[str, Counts] = {}
 
     def collect(self) -> Iterable[Metric]:
-        family = GaugeMetricFamily(
-            "watcher_outbox_deliveries", "Deliveries in the store.", labels=OUTBOX_LABELS
-        )
+        name, _, labels, text = self.described
+        family = GaugeMetricFamily(name, text, labels=labels)
         for endpoint, counts in self.sizes.items():
             for state in ("held", "pending", "delivered", "dead", "cancelled"):
                 family.add_metric([endpoint, state], getattr(counts, state))

@@ -1,0 +1,116 @@
+"""Facts as log lines."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+from tests.builders import NOON
+
+from watcher.adapters.journal import LINES, open_journal
+from watcher.core.events import EventId, EventType
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    Fact,
+    PositionRestarted,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+    Swept,
+    Unreadable,
+)
+from watcher.core.outcomes import Answered, Unreachable
+from watcher.core.verdicts import Dead, Delivered, RetryAt
+
+SECOND = timedelta(seconds=1)
+
+
+def attempted(**fields) -> Attempted:
+    return Attempted(
+        **{
+            "endpoint": "crm",
+            "id": EventId("webhook_1"),
+            "event": EventType("message.created"),
+            "carried": 1,
+            "attempt": 2,
+            "outcome": Answered(status=503),
+            "verdict": RetryAt(at=NOON, reason="status 503"),
+            "took": timedelta(milliseconds=41),
+            "age": SECOND,
+            **fields,
+        }
+    )
+
+
+@pytest.fixture
+def lines(capsys):
+    def of(*facts: Fact):
+        journal = open_journal("json")
+        for fact in facts:
+            journal(fact)
+        return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+    return of
+
+
+def test_one_canonical_line_per_attempt(lines):
+    (line,) = lines(attempted())
+
+    assert {key: line[key] for key in line if key != "timestamp"} == {
+        "event": "delivery.attempted",
+        "level": "warning",
+        "endpoint": "crm",
+        "id": "webhook_1",
+        "webhook": "message.created",
+        "attempt": 2,
+        "outcome": 503,
+        "verdict": "retry_at",
+        "at": "2026-11-24T12:00:00.000+00:00",
+        "took_ms": 41.0,
+    }
+
+
+def test_the_level_says_whether_somebody_must_look(lines):
+    good = attempted(outcome=Answered(status=200), verdict=Delivered())
+    dead = attempted(outcome=Unreachable(reason="dns: no such host"), verdict=Dead(reason="dns"))
+
+    assert [line["level"] for line in lines(good, attempted(), dead)] == ["info", "warning", "error"]
+
+
+def test_a_quiet_stream_says_nothing(lines):
+    assert lines(Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND)) == []
+
+
+def test_every_fact_has_its_line_and_every_line_is_described(lines):
+    facts = [
+        attempted(),
+        Captured(changes=1, events=1, deliveries=1, stored=1, lag=SECOND, took=SECOND),
+        StreamOpened(resumed=False),
+        StreamLost(reason="x", retry_in=SECOND),
+        PositionRestarted(since=NOON, reason="x"),
+        Unreadable(collection="messages", event=None, reason="x"),
+        StoreFailed(doing="append", reason="x", retry_in=SECOND),
+        Swept(deliveries=1),
+    ]
+
+    told = {line["event"] for line in lines(*facts)}
+
+    assert len(told) == len(facts)
+    assert told | {"started", "stopping", "stopped"} == set(LINES)
+
+
+def test_a_password_in_a_message_does_not_get_through(lines):
+    (line,) = lines(StreamLost(reason="no mongodb://lc:s3cr3t@db:27017/ here", retry_in=SECOND))
+
+    assert "s3cr3t" not in json.dumps(line)
+    assert "mongodb://" in line["reason"]
+
+
+def test_the_console_has_the_same_words(capsys):
+    open_journal("console")(attempted())
+
+    line = capsys.readouterr().err
+    assert "delivery.attempted" in line
+    assert "endpoint=crm" in line

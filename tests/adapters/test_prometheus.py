@@ -1,0 +1,117 @@
+"""Facts as metrics."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from tests.builders import NOON
+
+from watcher.adapters.prometheus import Metrics
+from watcher.core.events import EventId, EventType
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    Fact,
+    PositionRestarted,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+    Swept,
+    Unreadable,
+)
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
+from watcher.ports import Counts
+
+SECOND = timedelta(seconds=1)
+
+
+def scraped(*facts: Fact, sizes: dict[str, Counts] | None = None) -> dict[str, float]:
+    metrics = Metrics()
+    for fact in facts:
+        metrics(fact)
+    text = metrics.exposition(sizes or {}).decode()
+    return {
+        f"{sample.name}{sorted(sample.labels.values())}": sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def attempted(outcome: Outcome, verdict: Verdict) -> Attempted:
+    return Attempted(
+        endpoint="crm",
+        id=EventId("webhook_1"),
+        event=EventType("message.created"),
+        carried=1,
+        attempt=1,
+        outcome=outcome,
+        verdict=verdict,
+        took=SECOND,
+        age=2 * SECOND,
+    )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict", "labels"),
+    [
+        (Answered(status=204), Delivered(), ["2xx", "crm", "delivered"]),
+        (Answered(status=302), RetryAt(at=NOON, reason="x"), ["3xx", "crm", "retry_at"]),
+        (Unreachable(reason="tls: certificate expired"), Dead(reason="x"), ["crm", "dead", "tls"]),
+        (NotSent(), Release(), ["crm", "not_sent", "release"]),
+    ],
+)
+def test_attempts_are_counted_by_endpoint_outcome_and_verdict(outcome, verdict, labels):
+    samples = scraped(attempted(outcome, verdict))
+
+    assert samples[f"watcher_attempts_total{sorted(labels)}"] == 1
+    assert samples["watcher_attempt_seconds_sum['crm']"] == 1
+
+
+def test_only_what_was_delivered_counts_as_received():
+    samples = scraped(
+        attempted(Answered(status=200), Delivered()), attempted(Answered(status=500), Dead(reason="x"))
+    )
+
+    assert samples["watcher_commit_to_receipt_seconds_count['crm']"] == 1
+    assert samples["watcher_commit_to_receipt_seconds_sum['crm']"] == 2
+
+
+def test_captured_batches_add_up():
+    batch = Captured(changes=3, events=2, deliveries=4, stored=4, lag=SECOND, took=SECOND)
+
+    samples = scraped(StreamOpened(resumed=True), batch, batch)
+
+    assert samples["watcher_changes_total[]"] == 6
+    assert samples["watcher_events_total[]"] == 4
+    assert samples["watcher_deliveries_total[]"] == 8
+    assert samples["watcher_capture_lag_seconds[]"] == 1
+    assert samples["watcher_stream_open[]"] == 1
+
+
+def test_what_goes_wrong_is_counted():
+    samples = scraped(
+        StreamOpened(resumed=True),
+        StreamLost(reason="election", retry_in=SECOND),
+        StoreFailed(doing="append", reason="full", retry_in=SECOND),
+        Unreadable(collection="messages", event=None, reason="x"),
+        PositionRestarted(since=None, reason="x"),
+        Swept(deliveries=7),
+    )
+
+    assert samples["watcher_stream_open[]"] == 0
+    assert samples["watcher_stream_lost_total[]"] == 1
+    assert samples["watcher_store_failures_total['append']"] == 1
+    assert samples["watcher_unreadable_total['messages']"] == 1
+    assert samples["watcher_position_restarts_total[]"] == 1
+    assert samples["watcher_deliveries_swept_total[]"] == 7
+
+
+def test_the_outbox_s_size_is_read_for_each_scrape():
+    samples = scraped(sizes={"crm": Counts(pending=5, dead=1)})
+
+    assert samples["watcher_outbox_deliveries['crm', 'pending']"] == 5
+    assert samples["watcher_outbox_deliveries['crm', 'dead']"] == 1
+    assert samples["watcher_outbox_deliveries['crm', 'held']"] == 0

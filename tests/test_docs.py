@@ -1,0 +1,119 @@
+"""The documentation says what is."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from docs.generate import DOCS, events_page, operating_page
+from watcher.cli import COMMANDS
+from watcher.config.sources import OVERRIDES
+from watcher.core.deliveries import State
+from watcher.core.encoding import encode
+from watcher.core.endpoints import Secret
+from watcher.core.signing import signature
+
+ROOT = DOCS.parent
+PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("deploy/*.md")])
+BODY = encode(
+    {"event": "message.created", "data": {"text": "é🧵\u2028", "ratio": 1.0, "tiny": 1e-7, "10": 1}}
+)
+SIGNATURE = signature(BODY, Secret(key=b"s3cret"))
+
+
+def test_the_catalogue_of_events_is_up_to_date():
+    assert DOCS.joinpath("EVENTS.md").read_text() == events_page(), "run `make docs`"
+
+
+def test_settings_metrics_and_log_lines_are_up_to_date():
+    page = DOCS.joinpath("OPERATING.md").read_text()
+
+    assert page == operating_page(page), "run `make docs`"
+
+
+def test_every_environment_variable_is_explained():
+    page = DOCS.joinpath("OPERATING.md").read_text()
+
+    assert [name for name in OVERRIDES if f"`{name}`" not in page] == []
+
+
+def test_the_readme_lists_every_command_and_no_other():
+    table = ROOT.joinpath("README.md").read_text().split("## Commands")[1].split("\n## ")[0]
+
+    listed = {line.split("`")[1].split()[0] for line in table.splitlines() if line.startswith("| `")}
+    assert listed == set(COMMANDS)
+
+
+def test_the_glossary_names_every_state():
+    page = DOCS.joinpath("GLOSSARY.md").read_text()
+
+    assert [state for state in get_args(State) if f"**{state}**" not in page] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path):
+    text = page.read_text()
+    links = [link for link in re.findall(r"\]\(([^)#:]+)\)", text) if not link.startswith("#")]
+    missing = [link for link in links if not (page.parent / link).exists()]
+    named = re.findall(r"`((?:core|pipeline|adapters|config|admin|cli|tests|mappings|docs)/[\w./]+\w)`", text)
+    missing += [
+        name for name in named if not (ROOT / name).exists() and not (ROOT / "watcher" / name).exists()
+    ]
+
+    assert missing == []
+
+
+def test_the_architecture_is_three_pages_at_most():
+    assert len(DOCS.joinpath("ARCHITECTURE.md").read_text().split()) < 3 * 500
+
+
+def snippet(name: str) -> str:
+    found = re.search(rf"```\w+ {name}\n(.*?)```", DOCS.joinpath("RECEIVERS.md").read_text(), re.DOTALL)
+    assert found
+    return found[1]
+
+
+def test_the_python_snippet_verifies_and_refuses():
+    scope: dict[str, Any] = {}
+    exec(snippet("verify-python"), scope)
+    verify = scope["verify_webhook"]
+
+    assert verify(BODY, SIGNATURE, "s3cret")
+    assert not verify(BODY + b" ", SIGNATURE, "s3cret")
+    assert not verify(BODY, SIGNATURE, "other")
+    assert not verify(BODY, "", "s3cret")
+    assert not verify(BODY, "é", "s3cret")
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node on PATH")
+def test_the_node_snippet_verifies_the_parsed_body_and_refuses():
+    script = f"""
+    {snippet("verify-node")}
+    const body = JSON.parse(require('fs').readFileSync(0, 'utf8'));
+    const [signature] = process.argv.slice(1);
+    console.log(JSON.stringify([
+      verifyWebhook(body, signature, 's3cret'),
+      verifyWebhook(body, signature, 'other'),
+      verifyWebhook({{...body, more: 1}}, signature, 's3cret'),
+      verifyWebhook(body, 'sha256=00', 's3cret'),
+    ]));
+    """
+
+    done = subprocess.run(
+        ["node", "-e", script, SIGNATURE], input=BODY, capture_output=True, check=True, timeout=20
+    )
+
+    assert done.stdout.decode().strip() == "[true,false,false,false]"
+
+
+def test_no_page_and_no_source_names_this_machine_or_a_registry():
+    words = re.compile(r"(/work/|/root/|/tmp/bash|pypi\.org|pythonhosted|registry\.npmjs)")
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    files = [ROOT / name for name in listed.stdout.splitlines() if name != "tests/test_docs.py"]
+
+    assert [file for file in files if file.is_file() and words.search(file.read_text(errors="ignore"))] == []
