@@ -6,8 +6,8 @@ import json
 from datetime import timedelta
 
 import pytest
-from tests.builders import NOON
 
+from tests.builders import NOON
 from watcher.adapters.journal import LINES, open_journal
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (

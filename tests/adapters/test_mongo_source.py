@@ -13,10 +13,10 @@ from typing import Any
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
-from contracts.change_source_contract import ChangeSourceContract, World, changes_of, ids
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.contracts.change_source_contract import ChangeSourceContract, World, changes_of, ids
 from watcher.adapters.mongo import connect
 from watcher.adapters.mongo.decode import CODEC, plain
 from watcher.adapters.mongo.source import BATCH_CHANGES, MongoSource
@@ -163,7 +163,7 @@ async def test_an_odd_document_does_not_stop_the_stream(source: MongoSource, db:
 
     async with source.open(None) as batches:
         await db.messages.with_options(codec_options=CODEC).insert_many(
-            [RawBSONDocument(invalid), RawBSONDocument(far)]  # type: ignore[list-item]
+            [RawBSONDocument(invalid), RawBSONDocument(far)]
         )
         await db.messages.insert_one({"_id": {"k": bson.ObjectId("0" * 24)}, "x": bson.MinKey()})
         odd = await changes_of(batches, 3)

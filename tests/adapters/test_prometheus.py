@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from tests.builders import NOON
 
+from tests.builders import NOON
 from watcher.adapters.prometheus import Metrics
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.builders import NOON, a_checkpoint
 
+from tests.builders import NOON, a_checkpoint
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.core.endpoints import Secret
 from watcher.core.events import DOCUMENTED
 from watcher.demo.mongod import PrivateMongo
-from watcher.receiver import Receiver
+from watcher.receiver import Receipt, Receiver
 
 
 def command(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -40,7 +40,7 @@ async def run(*arguments: str, folder: Path, **environment: str) -> subprocess.C
 
 @pytest.fixture
 async def receiver():
-    receipts = []
+    receipts: list[Receipt] = []
     async with Receiver([Secret(key=b"s")], on_receipt=receipts.append) as opened:
         yield opened, receipts
 

@@ -54,6 +54,27 @@ watcher:
 """The whole documented form, as far as this version supports it."""
 
 
+def write_mapping(file: Path) -> None:
+    """A mapping file that adds an event of the operator's own."""
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(
+        """\
+collection: conversations
+rules:
+  - event: conversation.pinned
+    summary: A conversation was pinned.
+    operations: [update]
+    changed: [pinned]
+    data: {conversationId: row.conversationId}
+    examples:
+      - given: {operation: update, before: {conversationId: c1}, updated: {pinned: true}}
+        sends: {conversationId: c1}
+      - given: {operation: update, before: {conversationId: c1}, updated: {title: x}}
+        sends: nothing
+"""
+    )
+
+
 def loaded(
     folder: Path,
     text: str = VALID,

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.config.settings_texts import DOCUMENTED, loaded
+from tests.config.settings_texts import DOCUMENTED, loaded, write_mapping
 from watcher.errors import ConfigError, Problem
 
 ENV = {"MONGO_URI": "mongodb://h/d", "WATCHER_ADMIN_TOKEN": "t"}
@@ -122,7 +122,7 @@ def change(tree: Any, path: tuple[Any, ...], how: str, key: str, value: Any) -> 
 
 
 def loads_or_refuses(folder: Path, text: str) -> None:
-    (folder / "my-mappings").mkdir(exist_ok=True)
+    write_mapping(folder / "my-mappings" / "mine.yaml")
     # A lone surrogate cannot stand in a file; YAML's escapes bring it back.
     text = text.encode("utf-8", "backslashreplace").decode()
     problems: Sequence[Problem] = ()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import yaml
 
-from tests.config.settings_texts import DOCUMENTED, VALID, loaded
+from tests.config.settings_texts import DOCUMENTED, VALID, loaded, write_mapping
 from watcher.config.loading import DEFAULTS
 from watcher.config.shapes import EndpointShape, FileShape, ReceiverShape, Shape, TlsShape
 from watcher.core.endpoints import Endpoint, RateLimit, Secret
 
 
 def test_the_documented_example_means_what_it_says(tmp_path: Path) -> None:
-    (tmp_path / "my-mappings").mkdir()
+    write_mapping(tmp_path / "my-mappings" / "mine.yaml")
     env = {"MONGO_URI": "mongodb://librechat:pw@mongodb:27017/LibreChat", "WATCHER_ADMIN_TOKEN": "t0ken"}
 
     settings = loaded(tmp_path, DOCUMENTED, env=env)

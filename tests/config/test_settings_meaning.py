@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.config.settings_texts import VALID, loaded, refused, told
+from tests.config.settings_texts import VALID, loaded, refused, told, write_mapping
 from watcher.config.loading import load
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.errors import ConfigError
@@ -435,9 +435,9 @@ def test_a_hold_may_be_switched_off(tmp_path: Path) -> None:
 
 
 def test_mapping_paths_count_from_the_settings_file(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
     absolute = tmp_path / "one.yaml"
-    absolute.touch()
+    write_mapping(absolute)
+    write_mapping(tmp_path / "mine" / "two.yaml")
 
     settings = loaded(tmp_path, f"{VALID}  mappings: [./mine, {absolute}]\n")
 
@@ -445,30 +445,7 @@ def test_mapping_paths_count_from_the_settings_file(tmp_path: Path) -> None:
 
 
 def test_an_event_that_an_operator_s_mapping_file_sends_may_be_subscribed_to(tmp_path: Path) -> None:
-    pinned: dict[str, Any] = {
-        "collection": "conversations",
-        "rules": [
-            {
-                "event": "conversation.pinned",
-                "summary": "A conversation was pinned.",
-                "operations": ["update"],
-                "changed": ["pinned"],
-                "data": {"conversationId": "row.conversationId"},
-                "examples": [
-                    {
-                        "given": {
-                            "operation": "update",
-                            "before": {"conversationId": "c1"},
-                            "updated": {"pinned": True},
-                        },
-                        "sends": {"conversationId": "c1"},
-                    },
-                    {"given": {"operation": "update", "updated": {"title": "x"}}, "sends": "nothing"},
-                ],
-            }
-        ],
-    }
-    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(pinned))
+    write_mapping(tmp_path / "mine.yaml")
     text: dict[str, Any] = {
         "webhooks": {"url": "https://a.example/", "secret": "s", "events": ["conversation.pinned"]},
         "watcher": {"mongoUri": "mongodb://m/", "mappings": ["./mine.yaml"]},

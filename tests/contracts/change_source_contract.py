@@ -15,7 +15,8 @@ PATIENCE_SECONDS = 10.0
 
 
 class World(Protocol):
-    source: ChangeSource
+    @property
+    def source(self) -> ChangeSource: ...
 
     async def insert(self, row: Mapping[str, Any]) -> None:
         """Commit a row to a watched collection."""

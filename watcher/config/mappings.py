@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from watcher.config.mapping_files import Draft, read_mapping
@@ -24,12 +25,21 @@ def load_mappings(extra: Sequence[Path] = ()) -> tuple[CollectionMapping, ...]:
 
     Raises ConfigError with all problems of all files."""
     problems: list[Problem] = []
-    files = [*_files_in(bundled_mappings()), *_operators_files(extra, problems)]
-    drafts = [draft for file in files if (draft := _read(file, problems)) is not None]
-    mappings = _joined(drafts, problems)
+    own = [_read(file, problems) for file in _operators_files(extra, problems)]
+    mappings = _joined([*_bundled(), *(draft for draft in own if draft is not None)], problems)
     if problems:
         raise ConfigError(problems)
     return mappings
+
+
+@cache
+def _bundled() -> tuple[Draft, ...]:
+    """Ours never change while the program runs, and reading them takes as long as all the rest of a start."""
+    problems: list[Problem] = []
+    drafts = [_read(file, problems) for file in _files_in(bundled_mappings())]
+    if problems:
+        raise ConfigError(problems)
+    return tuple(draft for draft in drafts if draft is not None)
 
 
 def bundled_mappings() -> Path:

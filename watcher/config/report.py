@@ -38,7 +38,7 @@ class Report:
         """A problem of the setting at `path`, told where it (or what should hold it) was written."""
         origin = self._origin(path)
         if origin is None:
-            self._tell(0, f"{self._file}: {dotted(path)}" if self._file else dotted(path), what, cure)
+            self._tell(0, ": ".join(part for part in (self._file, dotted(path)) if part), what, cure)
         elif origin.line is None:
             self._tell(0, origin.source, what, cure)
         else:
