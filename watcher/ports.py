@@ -91,12 +91,15 @@ class Outbox(Protocol):
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
         ...
 
-    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
-        """The endpoint's pending deliveries with `seq > after`, in order, at most `limit`."""
+    async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
+        """The endpoint's pending deliveries with `seq > after`, in order: at most `limit`, and no more
+        after those whose bodies together reach `max_bytes`."""
         ...
 
-    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
-        """The pending deliveries of one entity with `seq >= start`, in order, at most `limit`."""
+    async def pending_of(
+        self, endpoint: str, entity: Entity, *, start: int, limit: int, max_bytes: int
+    ) -> Sequence[Stored]:
+        """The pending deliveries of one entity with `seq >= start`, in order, bounded like `pending`."""
         ...
 
     async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:

@@ -175,12 +175,15 @@ class MemoryOutbox:
         self._news.set()
         return new
 
-    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
-        return [row for row in self._pending(endpoint) if row.seq > after][:limit]
+    async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
+        rows = [row for row in self._pending(endpoint) if row.seq > after]
+        return _bounded(rows[:limit], max_bytes)
 
-    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
-        rows = self._pending(endpoint)
-        return [row for row in rows if row.delivery.entity == entity and row.seq >= start][:limit]
+    async def pending_of(
+        self, endpoint: str, entity: Entity, *, start: int, limit: int, max_bytes: int
+    ) -> Sequence[Stored]:
+        mine = [row for row in self._pending(endpoint) if row.delivery.entity == entity]
+        return _bounded([row for row in mine if row.seq >= start][:limit], max_bytes)
 
     async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
         return [row for row in self._pending(endpoint) if row.batch == batch]
@@ -265,6 +268,15 @@ class MemoryOutbox:
     def _pending(self, endpoint: str) -> list[Stored]:
         rows: Iterable[Stored] = (row.stored for row in self._in(("pending",)))
         return [_as_read(row) for row in rows if row.delivery.endpoint == endpoint]
+
+
+def _bounded(rows: Sequence[Stored], max_bytes: int) -> Sequence[Stored]:
+    total = 0
+    for number, row in enumerate(rows, start=1):
+        total += len(row.delivery.body)
+        if total >= max_bytes:
+            return rows[:number]
+    return rows
 
 
 def _as_read(row: Stored) -> Stored:

@@ -101,11 +101,42 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
     assert told | {"started", "stopping", "stopped"} == set(LINES)
 
 
-def test_a_password_in_a_message_does_not_get_through(lines):
-    (line,) = lines(StreamLost(reason="no mongodb://lc:s3cr3t@db:27017/ here", retry_in=SECOND))
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://lc:s3cr3t@db:27017/",
+        "mongodb+srv://lc:s3cr3t@db/",
+        "MongoDB://lc:s3cr3t@db",
+        # As people write them who do not percent-encode: just these end up in messages.
+        "mongodb://lc:p@s3cr3t@db",
+        "mongodb://lc:p/s3cr3t@db",
+        "mongodb://lc:p s3cr3t@db",
+        "mongodb://lc:p\ns3cr3t@db",
+    ],
+)
+def test_a_password_in_a_message_does_not_get_through(lines, uri):
+    (line,) = lines(StreamLost(reason=f"no {uri} here", retry_in=SECOND))
 
     assert "s3cr3t" not in json.dumps(line)
-    assert "mongodb://" in line["reason"]
+    assert line["reason"].lower().startswith("no mongodb")
+    assert line["reason"].endswith("here")
+
+
+@pytest.mark.parametrize("style", ["json", "console"])
+def test_nor_does_one_inside_of_a_list_a_mapping_or_an_object(capsys, style):
+    uri = "mongodb://lc:s3cr3t@db"
+
+    open_journal(style).say("started", listed=[uri], mapped={"uri": (uri,)}, raised=ValueError(uri))
+
+    line = capsys.readouterr().err
+    assert "s3cr3t" not in line
+    assert line.count("@db") == 3
+
+
+def test_a_uri_without_a_user_is_left_as_it_is(lines):
+    (line,) = lines(StreamLost(reason="no answer from mongodb://db:27017/LibreChat", retry_in=SECOND))
+
+    assert line["reason"] == "no answer from mongodb://db:27017/LibreChat"
 
 
 def test_the_console_has_the_same_words(capsys):

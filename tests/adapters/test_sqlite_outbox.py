@@ -133,7 +133,7 @@ async def test_a_full_disk_refuses_the_write_and_the_next_one_goes_when_there_is
         with pytest.raises(OutboxError, match="full"):
             await outbox.append(big, checkpoint=a_checkpoint("8201"), through=NOON)
         assert await outbox.checkpoint() is None
-        assert await outbox.pending("crm", after=0, limit=9) == []
+        assert await outbox.pending("crm", after=0, limit=9, max_bytes=10**9) == []
 
         outbox._writer._connection.execute("PRAGMA max_page_count = 100000")
         assert await outbox.append(big, checkpoint=a_checkpoint("8202"), through=NOON) == 4

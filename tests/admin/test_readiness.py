@@ -4,13 +4,36 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from watcher.admin.readiness import STALE, ReadinessObserver
-from watcher.core.facts import Captured, StoreFailed, StreamLost, StreamOpened
+import pytest
+
+from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
+from watcher.core.events import EventId, EventType
+from watcher.core.facts import Attempted, Captured, StoreFailed, StreamLost, StreamOpened
+from watcher.core.outcomes import Answered, NotSent
+from watcher.core.verdicts import Dead, Delivered, Release
+from watcher.pipeline.capture import QUIET_STORE
 from watcher.testing import FakeClock
 
 SECOND = timedelta(seconds=1)
 BATCH = Captured(changes=1, events=1, deliveries=1, stored=1, lag=SECOND, took=SECOND)
-QUIET = Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND)
+SILENCE = Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND)
+
+
+FULL = StoreFailed(doing="settle", reason="disk full", retry_in=SECOND)
+
+
+def attempted(outcome, verdict):
+    return Attempted(
+        endpoint="crm",
+        id=EventId("webhook_1"),
+        event=EventType("message.created"),
+        carried=1,
+        attempt=1,
+        outcome=outcome,
+        verdict=verdict,
+        took=SECOND,
+        age=SECOND,
+    )
 
 
 def an_observer(*facts):
@@ -32,7 +55,7 @@ def test_nothing_is_ready_at_the_start():
 
 def test_it_is_ready_when_the_stream_is_open_and_read():
     opened, _ = an_observer(StreamOpened(resumed=False))
-    read, _ = an_observer(StreamOpened(resumed=False), QUIET)
+    read, _ = an_observer(StreamOpened(resumed=False), SILENCE)
 
     assert not opened.judge().ready
     assert read.judge().ready
@@ -62,12 +85,44 @@ def test_a_stream_that_fell_silent_is_not_ready():
 
 
 def test_a_state_that_cannot_be_written_is_not_ready_until_it_can():
-    observer, _ = an_observer(
-        StreamOpened(resumed=False), BATCH, StoreFailed(doing="settle", reason="disk full", retry_in=SECOND)
-    )
+    observer, _ = an_observer(StreamOpened(resumed=False), BATCH, FULL)
     assert observer.judge().parts["store"].says == "disk full"
     assert not observer.judge().ready
 
     observer(BATCH)
 
     assert observer.judge().ready
+
+
+@pytest.mark.parametrize("verdict", [Delivered(), Dead(reason="status 500")])
+def test_a_settled_attempt_proves_that_the_state_can_be_written(verdict):
+    observer, _ = an_observer(StreamOpened(resumed=False), BATCH, FULL)
+
+    observer(attempted(Answered(status=200), verdict))
+
+    assert observer.judge().ready
+
+
+def test_what_writes_nothing_proves_nothing_of_the_state():
+    observer, _ = an_observer(StreamOpened(resumed=False), BATCH, FULL)
+
+    observer(SILENCE)
+    observer(attempted(NotSent(), Release()))
+
+    assert observer.judge().parts["store"].says == "disk full"
+
+
+def test_a_quiet_stream_proves_the_state_once_its_position_must_have_been_stored():
+    observer, clock = an_observer(StreamOpened(resumed=False), BATCH, FULL)
+
+    clock.advance(QUIET_STORE)  # the batch that ends now began a second before
+    observer(SILENCE)
+    assert not observer.judge().ready
+    clock.advance(SECOND)
+    observer(SILENCE)
+
+    assert observer.judge().ready
+
+
+def test_readiness_knows_how_often_capture_stores_a_quiet_position():
+    assert QUIET == QUIET_STORE

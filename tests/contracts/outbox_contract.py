@@ -21,7 +21,9 @@ async def put(outbox, *entries, token="82AA", through=NOON, marks=()):
 
 
 async def ids(outbox, endpoint="crm", after=0):
-    return [row.delivery.id for row in await outbox.pending(endpoint, after=after, limit=100)]
+    return [
+        row.delivery.id for row in await outbox.pending(endpoint, after=after, limit=100, max_bytes=10**9)
+    ]
 
 
 def held(key="messages:1", until=LATER, **fields):
@@ -33,14 +35,14 @@ class OutboxContract:
 
     async def test_before_the_first_append_there_is_no_checkpoint(self, outbox):
         assert await outbox.checkpoint() is None
-        assert await outbox.pending("crm", after=0, limit=10) == []
+        assert await outbox.pending("crm", after=0, limit=10, max_bytes=10**9) == []
 
     async def test_deliveries_and_checkpoint_are_there_after_an_append(self, outbox):
         delivery = a_delivery(body='{"text":"é🧵"}'.encode())
 
         new = await put(outbox, delivery, token="82AB")
 
-        (row,) = await outbox.pending("crm", after=0, limit=10)
+        (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
         assert new == 1
         assert row.delivery == delivery
         assert (row.attempts, row.due_at, row.batch) == (0, None, None)
@@ -59,14 +61,14 @@ class OutboxContract:
         await put(outbox, *deliveries[:3])
         await put(outbox, *deliveries[3:])
 
-        rows = await outbox.pending("crm", after=0, limit=1_000)
+        rows = await outbox.pending("crm", after=0, limit=1_000, max_bytes=10**9)
         assert [row.delivery for row in rows] == deliveries
         assert [row.seq for row in rows] == sorted({row.seq for row in rows})
 
     async def test_a_delivery_already_there_is_left_as_it_is(self, outbox):
         delivery, other = a_delivery(), a_delivery()
         await put(outbox, delivery)
-        (row,) = await outbox.pending("crm", after=0, limit=10)
+        (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
         await outbox.settle([a_settlement(row)])
 
         new = await put(outbox, delivery, other, token="82AD")
@@ -93,18 +95,30 @@ class OutboxContract:
         deliveries = [a_delivery() for _ in range(5)]
         await put(outbox, *deliveries)
 
-        first = await outbox.pending("crm", after=0, limit=2)
-        rest = await outbox.pending("crm", after=first[-1].seq, limit=10)
+        first = await outbox.pending("crm", after=0, limit=2, max_bytes=10**9)
+        rest = await outbox.pending("crm", after=first[-1].seq, limit=10, max_bytes=10**9)
 
         assert [row.delivery for row in (*first, *rest)] == deliveries
         assert len(first) == 2
 
+    async def test_reading_stops_with_the_row_that_reaches_the_bytes(self, outbox):
+        await put(outbox, *(a_delivery(body=b"x" * 1_000) for _ in range(5)))
+
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=2_500)
+        mine = await outbox.pending_of("crm", Entity("conversation:c1"), start=0, limit=9, max_bytes=1)
+
+        assert (len(rows), len(mine)) == (3, 1)
+
     async def test_pending_of_gives_one_entity_from_a_seq_on(self, outbox):
         mine = [a_delivery(entity=Entity("conversation:mine")) for _ in range(4)]
         await put(outbox, mine[0], a_delivery(), mine[1], mine[2], a_delivery(), mine[3])
-        start = (await outbox.pending_of("crm", Entity("conversation:mine"), start=0, limit=9))[1].seq
+        start = (
+            await outbox.pending_of("crm", Entity("conversation:mine"), start=0, limit=9, max_bytes=10**9)
+        )[1].seq
 
-        rows = await outbox.pending_of("crm", Entity("conversation:mine"), start=start, limit=2)
+        rows = await outbox.pending_of(
+            "crm", Entity("conversation:mine"), start=start, limit=2, max_bytes=10**9
+        )
 
         assert [row.delivery for row in rows] == mine[1:3]
 
@@ -129,7 +143,7 @@ class OutboxContract:
         one, between, after = held(), a_delivery(), a_delivery()
         await put(outbox, one)
         await put(outbox, between)
-        (seen,) = await outbox.pending("crm", after=0, limit=9)
+        (seen,) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
 
         await put(outbox, after, through=LATER)
 
@@ -178,9 +192,9 @@ class OutboxContract:
     async def settled(self, outbox, verdict, outcome=None):
         delivery = a_delivery()
         await put(outbox, delivery)
-        (row,) = await outbox.pending("crm", after=0, limit=10)
+        (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
         await outbox.settle([a_settlement(row, verdict, outcome or Answered(status=500))])
-        return row, await outbox.pending("crm", after=0, limit=10)
+        return row, await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
 
     async def test_delivered_is_pending_no_more(self, outbox):
         _, left = await self.settled(outbox, Delivered(), Answered(status=204))
@@ -215,7 +229,7 @@ class OutboxContract:
 
     async def test_many_settle_at_once_each_with_its_verdict(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(300)))
-        rows = await outbox.pending("crm", after=0, limit=300)
+        rows = await outbox.pending("crm", after=0, limit=300, max_bytes=10**9)
         verdicts = [Delivered(), Dead(reason="x"), RetryAt(at=LATER, reason="y")]
 
         await asyncio.gather(*(outbox.settle([a_settlement(row, verdicts[row.seq % 3])]) for row in rows))
@@ -224,7 +238,7 @@ class OutboxContract:
 
     async def test_a_batch_is_remembered_with_its_members_in_order(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(4)))
-        rows = await outbox.pending("crm", after=0, limit=9)
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
         batch = EventId("webhook_batch")
 
         await outbox.bind([rows[3], rows[1]], batch)
@@ -248,7 +262,7 @@ class OutboxContract:
 
     async def test_what_is_settled_long_ago_is_forgotten_a_few_at_a_time(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(6)))
-        rows = await outbox.pending("crm", after=0, limit=9)
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
         for row in rows[:3]:
             await outbox.settle([a_settlement(row)])
         await outbox.settle([a_settlement(rows[3], Dead(reason="x"))])
@@ -273,7 +287,7 @@ class OutboxContract:
 
     async def test_appended_waits_for_its_own_endpoint(self, outbox):
         await put(outbox, a_delivery())
-        (row,) = await outbox.pending("crm", after=0, limit=9)
+        (row,) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
         waiting = asyncio.create_task(outbox.appended("crm", after=row.seq))
         await put(outbox, a_delivery(endpoint="slack"))
         await put(outbox, held())

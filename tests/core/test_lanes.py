@@ -200,6 +200,20 @@ def test_a_batch_that_lost_a_member_is_no_batch_any_more():
     assert single.parcel.members == (left,)
 
 
+def test_a_window_of_large_bodies_is_full_sooner():
+    lane = Lane(an_endpoint(max_in_flight=1))
+
+    lane.offer([a_row(seq, size=1_000_000) for seq in range(1, 17)], now=NOON)
+    assert lane.room() > 0
+    lane.offer([a_row(17, size=1_000_000)], now=NOON)
+    assert lane.room() == 0
+
+    for _ in range(2):
+        (launch,) = launched(lane)
+        lane.settle(launch.parcel, Delivered(), now=NOON)
+    assert lane.room() > 0
+
+
 class Store:
     """An outbox as a list: what a lane's shell would read and settle."""
 

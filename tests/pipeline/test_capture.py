@@ -70,7 +70,7 @@ async def test_a_batch_s_deliveries_and_its_position_are_stored():
         (captured,) = await stage.facts.until(Captured)
 
     assert (captured.changes, captured.events, captured.deliveries, captured.stored) == (2, 2, 2, 2)
-    assert len(await stage.outbox.pending("crm", after=0, limit=9)) == 2
+    assert len(await stage.outbox.pending("crm", after=0, limit=9, max_bytes=10**9)) == 2
     assert (await stage.outbox.checkpoint()) == Checkpoint(token="8201", at=NOON)
 
 
@@ -186,7 +186,7 @@ async def test_an_unfinished_answer_is_held_and_released_by_stream_time():
         await stage.facts.until(Captured, 3)
 
     assert held[:2] == [1, 1]
-    (row,) = await stage.outbox.pending("crm", after=0, limit=9)
+    (row,) = await stage.outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
     assert b'"unfinished":true' in row.delivery.body
 
 
@@ -207,7 +207,9 @@ async def test_what_is_deleted_with_its_conversation_says_so_also_after_a_restar
         stage.clock.advance(timedelta(seconds=1))
         await stage.facts.until(Captured, 2)
 
-    bodies = [row.delivery.body for row in await stage.outbox.pending("crm", after=0, limit=9)]
+    bodies = [
+        row.delivery.body for row in await stage.outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+    ]
     assert b'"reason":"user"' in bodies[0]
     assert b'"reason":"cascade"' in bodies[1]
 

@@ -125,7 +125,7 @@ async def test_an_attempt_cut_by_our_own_stop_costs_nothing():
         await stage.append(a_delivery())
         await stage.sender.given.wait()
 
-    (row,) = await stage.outbox.pending("crm", after=0, limit=9)
+    (row,) = await stage.outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
     assert row.attempts == 0
     (attempted,) = stage.facts.of(Attempted)
     assert (attempted.outcome, attempted.verdict) == (NotSent(), Release())

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from watcher.core.facts import Attempted, Captured, Fact, StoreFailed, StreamLost, StreamOpened
+from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
 STALE = timedelta(seconds=30)
 """A quiet stream tells of itself twice a second; a server that scans a long silent oplog may need longer."""
+
+QUIET = timedelta(seconds=10)
+"""Capture stores a quiet stream's position at least this often (`QUIET_STORE` in pipeline/capture.py)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,8 @@ class ReadinessObserver:
     _open: bool = False
     _lost: str = ""
     _heard_at: float | None = None
-    _store: str = field(default="")
+    _store: str = ""
+    _failed_at: float = 0.0
     _lag: timedelta | None = None
 
     def __call__(self, fact: Fact) -> None:
@@ -48,10 +53,12 @@ class ReadinessObserver:
                 self._open = True
             case StreamLost(reason=reason):
                 self._open, self._lost = False, reason
-            case Captured(lag=lag):
-                self._heard_at, self._lag, self._store = self.clock.monotonic(), lag, ""
+            case Captured():
+                self._captured(fact)
             case StoreFailed(reason=reason):
-                self._store = reason
+                self._store, self._failed_at = reason, self.clock.monotonic()
+            case Attempted(verdict=Release()):
+                pass  # nothing was written
             case Attempted():
                 self._store = ""
             case _:
@@ -59,6 +66,15 @@ class ReadinessObserver:
 
     def judge(self) -> Readiness:
         return Readiness(parts={"stream": self._stream(), "store": self._stored(), "lag": self._lagging()})
+
+    def _captured(self, fact: Captured) -> None:
+        now = self.clock.monotonic()
+        self._heard_at, self._lag = now, fact.lag
+        # Most quiet batches write nothing, and would call a full disk writable twice a second. But one that
+        # began QUIET after the failure either stored the position or comes after one that did.
+        began = now - fact.took.total_seconds()
+        if fact.changes or began - self._failed_at >= QUIET.total_seconds():
+            self._store = ""
 
     def _stream(self) -> Part:
         if not self._open:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from watcher.admin.readiness import Readiness
-from watcher.errors import ConfigError, Problem
+from watcher.errors import ConfigError, Problem, WatcherError
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "librechat-watcher"}
+
+MUTE = logging.getLogger("watcher.admin.server")
+"""For aiohttp: of a malformed request it would log the client's own bytes, and whatever secrets they carry."""
+MUTE.disabled = True
 
 
 @asynccontextmanager
@@ -26,7 +31,7 @@ async def serving(
     Raises ConfigError when the address cannot be listened on."""
 
     async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n", headers=HEADERS)
+        return web.Response(text="ok\n")
 
     async def readyz(_: web.Request) -> web.Response:
         state = readiness()
@@ -34,21 +39,28 @@ async def serving(
             "ready": state.ready,
             "parts": {name: {"ready": part.ready, "says": part.says} for name, part in state.parts.items()},
         }
-        return web.json_response(document, status=200 if state.ready else 503, headers=HEADERS)
+        return web.json_response(document, status=200 if state.ready else 503)
 
     async def scrape(_: web.Request) -> web.Response:
-        body, content_type = await metrics()
-        return web.Response(body=body, headers={**HEADERS, "Content-Type": content_type})
+        try:
+            body, content_type = await metrics()
+        except WatcherError as error:
+            return web.json_response({"error": str(error)}, status=503)
+        except Exception as error:
+            # The type only: what went wrong with our own code may quote anything.
+            return web.json_response({"error": f"internal: {type(error).__name__}"}, status=500)
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def unknown(_: web.Request) -> web.Response:
-        return web.json_response({"error": "not found"}, status=404, headers=HEADERS)
+        return web.json_response({"error": "not found"}, status=404)
 
     app = web.Application()
+    app.on_response_prepare.append(_add_headers)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", scrape)
     app.router.add_route("*", "/{path:.*}", unknown)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(app, access_log=None, logger=MUTE, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
@@ -58,6 +70,10 @@ async def serving(
         yield
     finally:
         await runner.cleanup()
+
+
+async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(HEADERS)
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> Problem:

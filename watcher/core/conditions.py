@@ -3,46 +3,56 @@
     {endpoint: openAI, isCreatedByUser: false}            both hold
     {tokenCount: {$gte: 1000}, $or: [{model: gpt-4o}, {model: {$regex: "^o[1-9]"}}]}
 
-The law: a condition that compiles never raises on any document, and judges as MongoDB would. Accepted
-differences: `$regex` is Python's `re` (MongoDB has PCRE2) and sees the first 10,000 characters of a text, so
-that no text can hold up the stream; documents and arrays can be compared for equality, not for order."""
+The law: a condition that compiles never raises on any row, and judges it as MongoDB would; proved against
+a real one. Accepted differences: `$regex` is Python's (`core/patterns.py`); what could hold for no row, or by
+accident only, is refused: documents and arrays in `$gt $gte $lt $lte`, nothing in `$gt $lt`, texts in
+`$exists`, operators inside a value (`{a: {b: {$gt: 1}}}`). A text is never a date, however it reads."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
-from operator import ge, gt, le, lt
 from typing import Any, Final
 
 from watcher.core.changes import Document
 from watcher.core.endpoints import Predicate
+from watcher.core.matching import (
+    ARRAYS,
+    ORDERS,
+    Test,
+    equals,
+    every,
+    exists,
+    finder,
+    kind_of,
+    moment,
+    negated,
+    one_of,
+    ordered,
+    searched,
+)
+from watcher.core.patterns import OPTIONS, BadPattern, compile_pattern
 
-REGEX_CHARACTERS = 10_000
-"""Python's `re` can take time that grows with the square of a text, or worse, and cannot be interrupted."""
+OPERATORS: Final = ("$eq", "$ne", "$in", "$nin", *ORDERS, "$exists", "$regex", "$options", "$not")
+"""Under a field."""
+DEEPEST = 100
+"""Levels of a condition: MongoDB's own limit, and far from the depth at which Python gives up."""
 
 Path = tuple[str | int, ...]
-Test = Callable[[Sequence[Any]], bool]
-"""Judges what a path led to: the values at its ends, `MISSING` among them."""
-
-
-class _Missing:
-    def __repr__(self) -> str:
-        return "MISSING"
-
-
-MISSING: Final = _Missing()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConditionProblem:
-    """One thing wrong in a condition, and where in it."""
+    """One thing wrong in a condition, and where. Never tells a value: it may come from the environment."""
 
     path: Path
     what: str
     cure: str
+
+    def __str__(self) -> str:
+        return f"{'.'.join(map(str, self.path)) or 'condition'}: {self.what}\n  {self.cure}"
 
 
 class BadCondition(ValueError):
@@ -50,313 +60,219 @@ class BadCondition(ValueError):
 
     def __init__(self, problems: Sequence[ConditionProblem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("; ".join(f"{'.'.join(map(str, each.path))}: {each.what}" for each in problems))
+        super().__init__("\n".join(map(str, problems)))
 
 
 def compile_condition(condition: object) -> Predicate:
-    """A function that judges documents by the condition. Raises BadCondition with all its problems.
+    """A function that judges rows by the condition. Raises BadCondition with all its problems.
 
     >>> compile_condition({"model": {"$in": ["gpt-4o", "o1"]}})({"model": "o1"})
     True
     """
-    problems: list[ConditionProblem] = []
-    predicate = _all_of(condition, (), problems)
-    if problems:
-        raise BadCondition(problems)
+    compiler = _Compiler()
+    predicate = compiler.condition(condition, ())
+    if compiler.problems:
+        raise BadCondition(compiler.problems)
     return predicate
 
 
-# ---------------------------------------------------------------------- the shape of a condition
+class _Compiler:
+    """Goes through a condition once; what is wrong is noted, and stands as `_never` meanwhile."""
 
+    def __init__(self) -> None:
+        self.problems: list[ConditionProblem] = []
 
-def _all_of(condition: object, at: Path, problems: list[ConditionProblem]) -> Predicate:
-    if not isinstance(condition, Mapping):
-        _say(
-            problems,
-            at,
-            f"{_a(condition)} is no condition",
-            "Write {field: value} or {field: {$operator: value}}.",
+    def condition(self, condition: object, at: Path) -> Predicate:
+        if len(at) > DEEPEST:
+            return self._too_deep(at)
+        if not isinstance(condition, Mapping):
+            return self._refuse(
+                at, f"{_a(condition)} is no condition", "write {field: value} or {field: {$operator: value}}"
+            )
+        return _all([self._part(key, value, (*at, key)) for key, value in condition.items()])
+
+    def _part(self, key: object, value: object, at: Path) -> Predicate:
+        if not isinstance(key, str):
+            return self._refuse(at, f"the name {key!r} is no text", "put it in quotes")
+        if key in LOGICAL:
+            if not isinstance(value, ARRAYS) or not value:
+                cure = f"write {key}: [{{…}}, {{…}}]"
+                return self._refuse(at, f"{key} takes a list of conditions, not {_a(value)}", cure)
+            parts = [self.condition(each, (*at, index)) for index, each in enumerate(value)]
+            return LOGICAL[key](parts)
+        if key == "$not":
+            return self._refuse(at, "$not stands under a field", "to negate a condition, write $nor: [{…}]")
+        if key in OPERATORS:
+            return self._refuse(at, f"{key} stands under a field", f"write field: {{{key}: …}}")
+        if key.startswith("$"):
+            return self._unknown(key, LOGICAL, at)
+        if "" in key.split("."):
+            return self._refuse(
+                at, f"the path {key!r} has an empty part", "write names with single dots between"
+            )
+        test = self._test(value, at)
+        find = finder(key)
+        return _quick(key, value, test) or (lambda document: test(find(document)))
+
+    def _test(self, value: object, at: Path) -> Test:
+        """What a field must meet: operators, or a value that it equals."""
+        if len(at) > DEEPEST:
+            return self._too_deep(at)
+        if not _has_operators(value):
+            return equals(self._value(value, at))
+        assert isinstance(value, Mapping)
+        return every(
+            [
+                self._operator(key, argument, value, (*at, key))
+                for key, argument in value.items()
+                if not (key == "$options" and "$regex" in value)
+            ]
         )
+
+    def _operator(self, name: object, argument: Any, beside: Mapping[Any, Any], at: Path) -> Test:
+        match name:
+            case "$eq":
+                return equals(self._value(argument, at))
+            case "$ne":
+                return negated(equals(self._value(argument, at)))
+            case "$in":
+                return self._one_of(argument, at)
+            case "$nin":
+                return negated(self._one_of(argument, at))
+            case "$gt" | "$gte" | "$lt" | "$lte":
+                return self._ordered(name, argument, at)
+            case "$exists":
+                if argument not in (True, False):  # 1 and 0 as well, as MongoDB has it
+                    what = f"$exists takes true or false, not {_a(argument)}"
+                    return self._refuse(at, what, "write $exists: true or $exists: false")
+                return exists(bool(argument))
+            case "$regex":
+                return self._regex(argument, beside.get("$options", ""), at)
+            case "$options":
+                return self._refuse(at, "$options stands without $regex", "write $regex: …, $options: i")
+            case "$not":
+                if not _has_operators(argument):
+                    cure = "write $not: {$operator: value}; for a plain value use $ne"
+                    return self._refuse(at, f"$not takes operators, not {_a(argument)}", cure)
+                return negated(self._test(argument, at))
+            case str() if name in LOGICAL:
+                return self._refuse(at, f"{name} stands beside the fields", f"write {name}: [{{field: …}}]")
+            case str() if name.startswith("$"):
+                return self._unknown(name, OPERATORS, at)
+            case _:
+                cure = "write either operators ($…) or fields in one mapping"
+                return self._refuse(at, f"{name!r} stands among operators", cure)
+
+    def _one_of(self, argument: object, at: Path) -> Test:
+        if not isinstance(argument, ARRAYS):
+            cure = f"write {at[-1]}: [value, …]"
+            return self._refuse(at, f"{at[-1]} takes a list, not {_a(argument)}", cure)
+        return one_of([self._value(each, (*at, index)) for index, each in enumerate(argument)])
+
+    def _ordered(self, operator: str, argument: object, at: Path) -> Test:
+        if kind_of(argument) is None and not (argument is None and operator in ("$gte", "$lte")):
+            what = f"{operator} compares numbers, texts, dates or booleans, not {_a(argument)}"
+            return self._refuse(at, what, "compare with one of these")
+        return ordered(operator, self._value(argument, at))
+
+    def _regex(self, pattern: object, options: object, at: Path) -> Test:
+        if not isinstance(pattern, str):
+            return self._refuse(at, f"$regex takes a text, not {_a(pattern)}", 'write $regex: "^gpt"')
+        if not isinstance(options, str) or set(options) - OPTIONS.keys():
+            at = (*at[:-1], "$options")
+            return self._refuse(at, "$options takes letters of i, m, s, x", "write $options: i")
+        try:
+            return searched(compile_pattern(pattern, options))
+        except BadPattern as bad:
+            return self._refuse(at, f"$regex {bad.what}", bad.cure)
+
+    def _value(self, value: Any, at: Path) -> Any:
+        """A value as a row would hold it."""
+        if len(at) > DEEPEST:
+            self._too_deep(at)
+            return None
+        match value:
+            case datetime():
+                return moment(value)
+            case None | bool() | int() | float() | str():
+                return value
+            case Mapping():
+                return {
+                    key: self._value(each, (*at, key))
+                    for key, each in value.items()
+                    if self._is_name(key, at)
+                }
+            case list() | tuple():
+                return [self._value(each, (*at, index)) for index, each in enumerate(value)]
+            case _:
+                self._refuse(at, f"{_a(value)} is no value that a row can have", "write a text or a number")
+                return None
+
+    def _is_name(self, key: Any, at: Path) -> bool:
+        if not isinstance(key, str):
+            self._refuse((*at, key), f"the name {key!r} is no text", "put it in quotes")
+        elif key in OPERATORS or key in LOGICAL:
+            self._refuse(
+                (*at, key),
+                f"{key} stands inside a value, which is compared as a whole",
+                f"write the way to it with dots: field.inner: {{{key}: …}}",
+            )
+        else:
+            return True
+        return False
+
+    def _unknown(self, name: str, known: Iterable[str], at: Path) -> Callable[[Any], bool]:
+        close = get_close_matches(name, list(known), n=1)
+        meant = f"did you mean {close[0]}? " if close else ""
+        return self._refuse(at, f"unknown operator {name}", f"{meant}here: {', '.join(known)}")
+
+    def _too_deep(self, at: Path) -> Callable[[Any], bool]:
+        return self._refuse(
+            at, f"stands more than {DEEPEST} levels deep", "write it flatter, with dotted paths"
+        )
+
+    def _refuse(self, at: Path, what: str, cure: str) -> Callable[[Any], bool]:
+        self.problems.append(ConditionProblem(path=at, what=what, cure=cure))
         return _never
-    parts = [_part(key, value, (*at, key), problems) for key, value in condition.items()]
-    if len(parts) == 1:
-        return parts[0]
-    return lambda document: all(part(document) for part in parts)
 
 
-def _part(key: object, value: object, at: Path, problems: list[ConditionProblem]) -> Predicate:
-    if not isinstance(key, str):
-        _say(problems, at, f"the key {key!r} is no text", "Put it in quotes.")
-        return _never
-    if not key.startswith("$"):
-        return _on_field(key, value, at, problems)
-    if key not in LOGICAL:
-        _unknown(key, LOGICAL, at, problems)
-        return _never
-    if not isinstance(value, list | tuple) or not value:
-        _say(problems, at, f"{key} takes a list of conditions", f"Write {key}: [{{…}}, {{…}}].")
-        return _never
-    parts = [_all_of(each, (*at, index), problems) for index, each in enumerate(value)]
-    return LOGICAL[key](parts)
-
-
-def _on_field(field: str, value: object, at: Path, problems: list[ConditionProblem]) -> Predicate:
-    test = _test(value, at, problems)
-    if "." not in field:
-        if not isinstance(value, Mapping) and (quick := _quick(field, value)) is not None:
-            return quick
-        return lambda document: test(_ends(document.get(field, MISSING)))
-    parts = tuple(field.split("."))
-    return lambda document: test(_reach(document, parts))
-
-
-def _quick(field: str, value: object) -> Predicate | None:
-    """`{endpoint: openAI}` on a field that is no array: most conditions are nothing else."""
-    if type(value) is not str:
+def _quick(field: str, value: object, test: Test) -> Predicate | None:
+    """`{endpoint: openAI, isCreatedByUser: false}`: most conditions are nothing else."""
+    kind = type(value)
+    if "." in field or kind not in (str, bool):
         return None
 
     def judge(document: Document) -> bool:
         found = document.get(field)
-        return found == value if type(found) is str else isinstance(found, list | tuple) and value in found
+        return found == value if isinstance(found, kind) else isinstance(found, ARRAYS) and test(found)
 
     return judge
 
 
-def _test(value: object, at: Path, problems: list[ConditionProblem]) -> Test:
-    if not _has_operators(value):
-        return _equal(value)
-    assert isinstance(value, Mapping)
-    tests = []
-    for key, argument in value.items():
-        if key == "$options" and "$regex" in value:
-            continue
-        if key not in OPERATORS:
-            known = {**OPERATORS, **LOGICAL} if str(key).startswith("$") else {}
-            _unknown(str(key), known, (*at, key), problems)
-        else:
-            tests.append(OPERATORS[key](argument, value, (*at, key), problems))
-    if len(tests) == 1:
-        return tests[0]
-    return lambda found: all(test(found) for test in tests)
+def _all(parts: Sequence[Predicate]) -> Predicate:
+    match parts:
+        case [part]:
+            return part
+        case [one, other]:
+            return lambda document: one(document) and other(document)
+        case _:
+            return lambda document: all(part(document) for part in parts)
 
 
-def _has_operators(value: object) -> bool:
-    return isinstance(value, Mapping) and any(str(key).startswith("$") for key in value)
-
-
-# ---------------------------------------------------------------------- the operators
-
-
-def _equal(value: object) -> Test:
-    wanted = _plain(value)
-    if wanted is None:
-        return lambda found: any(each is None or each is MISSING for each in found)
-    return lambda found: any(_same(each, wanted) for each in found)
-
-
-def _not(test: Test) -> Test:
-    return lambda found: not test(found)
-
-
-def _make_eq(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    return _equal(argument)
-
-
-def _make_ne(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    return _not(_equal(argument))
-
-
-def _make_in(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    if not isinstance(argument, list | tuple):
-        _say(problems, at, f"{at[-1]} takes a list, not {_a(argument)}", f"Write {at[-1]}: [{argument}].")
-        return lambda found: False
-    tests = [_equal(each) for each in argument]
-    return lambda found: any(test(found) for test in tests)
-
-
-def _make_nin(argument: object, whole: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    return _not(_make_in(argument, whole, at, problems))
-
-
-def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[..., Test]:
-    def make(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-        bound = _plain(argument)
-        kind = _kind(bound)
-        if kind is None:
-            if bound is None and compare in (ge, le):
-                return _equal(None)
-            _say(
-                problems,
-                at,
-                f"{at[-1]} compares numbers, texts, dates or booleans, not {_a(argument)}",
-                "Compare with one of these.",
-            )
-            return lambda found: False
-        return lambda found: any(_kind(each) == kind and compare(each, bound) for each in found)
-
-    return make
-
-
-def _make_exists(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    if not isinstance(argument, bool):
-        _say(
-            problems,
-            at,
-            f"$exists takes true or false, not {_a(argument)}",
-            "Write $exists: true or $exists: false.",
-        )
-    if argument:
-        return lambda found: any(each is not MISSING for each in found)
-    return lambda found: all(each is MISSING for each in found)
-
-
-def _make_regex(
-    argument: object, whole: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]
-) -> Test:
-    options = whole.get("$options", "")
-    if not isinstance(argument, str) or not isinstance(options, str) or set(options) - set("imsx"):
-        _say(
-            problems,
-            at,
-            "$regex takes a text, and $options letters of i, m, s, x",
-            'Write $regex: "^gpt", $options: i.',
-        )
-        return lambda found: False
-    try:
-        search = re.compile(argument, sum(getattr(re, letter.upper()) for letter in set(options))).search
-    except (re.error, OverflowError, RecursionError) as error:
-        _say(
-            problems,
-            at,
-            f"$regex is no regular expression: {error}",
-            "Correct it; \\ . + * ? ( ) [ ] { } have a meaning.",
-        )
-        return lambda found: False
-    return lambda found: any(
-        isinstance(each, str) and search(each[:REGEX_CHARACTERS]) is not None for each in found
-    )
-
-
-def _make_not(argument: object, _: Mapping[Any, Any], at: Path, problems: list[ConditionProblem]) -> Test:
-    if not _has_operators(argument):
-        _say(
-            problems, at, "$not takes operators", "Write $not: {$operator: value}; for a plain value use $ne."
-        )
-        return lambda found: False
-    return _not(_test(argument, at, problems))
-
-
-OPERATORS: Mapping[str, Callable[..., Test]] = {
-    "$eq": _make_eq,
-    "$ne": _make_ne,
-    "$in": _make_in,
-    "$nin": _make_nin,
-    "$gt": _ordered(gt),
-    "$gte": _ordered(ge),
-    "$lt": _ordered(lt),
-    "$lte": _ordered(le),
-    "$exists": _make_exists,
-    "$regex": _make_regex,
-    "$not": _make_not,
-}
-
-LOGICAL: Mapping[str, Callable[[Sequence[Predicate]], Predicate]] = {
-    "$and": lambda parts: lambda document: all(part(document) for part in parts),
+LOGICAL: Final[Mapping[str, Callable[[Sequence[Predicate]], Predicate]]] = {
+    "$and": _all,
     "$or": lambda parts: lambda document: any(part(document) for part in parts),
     "$nor": lambda parts: lambda document: not any(part(document) for part in parts),
 }
+"""Beside the fields."""
 
 
-# ---------------------------------------------------------------------- values and paths
-
-
-def _reach(value: Any, parts: Sequence[str]) -> Sequence[Any]:
-    """What a dotted path leads to: arrays on the way are entered, by index and by each document in them."""
-    first, rest = parts[0], parts[1:]
-    if isinstance(value, Mapping):
-        if first not in value:
-            return (MISSING,)
-        return _reach(value[first], rest) if rest else _ends(value[first])
-    if isinstance(value, list | tuple):
-        found = [each for item in value if isinstance(item, Mapping) for each in _reach(item, parts)]
-        if first.isdecimal() and first.isascii() and len(first) < 10 and int(first) < len(value):
-            # What an index names is meant as it is: an array there is not looked into.
-            found += _reach(value[int(first)], rest) if rest else (value[int(first)],)
-        return found
-    return (MISSING,)
-
-
-def _ends(value: Any) -> Sequence[Any]:
-    """A value at a path's end, and its elements: an array matches when one of its elements does."""
-    return (value, *value) if isinstance(value, list | tuple) else (value,)
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        # As in BSON, the order of the keys counts.
-        return len(one) == len(other) and all(
-            key == given and _same(value, wanted)
-            for (key, value), (given, wanted) in zip(one.items(), other.items(), strict=True)
-        )
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
-    if one is None or other is None:
-        return one is other
-    kind = _kind(one)
-    if kind is None or kind != _kind(other):
-        return False
-    return bool(one == other) or (one != one and other != other)  # NaN equals NaN in MongoDB
-
-
-def _kind(value: object) -> str | None:
-    """MongoDB compares within a type only; all numbers are one, and a boolean is no number."""
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "text"
-        case datetime():
-            return "date"
-        case _:
-            return None
-
-
-def _plain(value: Any) -> Any:
-    """A value of a condition as a document would hold it: YAML's dates without a zone are UTC."""
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    return value
-
-
-# ---------------------------------------------------------------------- problems
-
-
-def _never(_: Document) -> bool:
+def _never(_: Any) -> bool:
     return False
 
 
-def _say(problems: list[ConditionProblem], at: Path, what: str, cure: str) -> None:
-    problems.append(ConditionProblem(path=at, what=what, cure=cure))
-
-
-def _unknown(key: str, known: Mapping[str, object], at: Path, problems: list[ConditionProblem]) -> None:
-    if not key.startswith("$"):
-        _say(
-            problems,
-            at,
-            f"{key!r} stands among operators",
-            "Write either operators ($…) or fields in one mapping.",
-        )
-        return
-    close = get_close_matches(key, known, n=1)
-    meant = f"Did you mean {close[0]}? " if close else ""
-    _say(problems, at, f"unknown operator {key}", f"{meant}Known here: {', '.join(known)}.")
+def _has_operators(value: object) -> bool:
+    return isinstance(value, Mapping) and any(isinstance(key, str) and key.startswith("$") for key in value)
 
 
 def _a(value: object) -> str:

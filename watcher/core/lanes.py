@@ -27,8 +27,14 @@ from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 WINDOW_ROWS = 1_000
 """Rows a lane holds in memory. Enough to keep all slots busy between two reads of the store."""
 
+WINDOW_BYTES = 16 * 1024 * 1024
+"""What their bodies may weigh: kilobytes come nowhere near, rows of a megabyte must not fill a pod."""
+
 LINE_ROWS = 32
 """Rows of one entity in memory: a busy conversation must not fill the window that others need."""
+
+LINE_BYTES = 1024 * 1024
+"""What they may weigh."""
 
 ENVELOPE_BYTES = 1_000
 """What a batch's own five keys may weigh, generously."""
@@ -73,6 +79,7 @@ class Lane:
         self._lines: dict[Entity, _Line] = {}
         self._ready: deque[Entity] = deque()
         self._rows = 0  # in all lines together
+        self._bytes = 0
         self._again: deque[Parcel] = deque()
         self._parked: dict[Entity, int] = {}
         self._wakes: list[tuple[datetime, int, Entity | None, EventId | None]] = []
@@ -86,7 +93,7 @@ class Lane:
     def room(self) -> int:
         """How many more rows it would take in. Sips of a few rows would cost a query per delivery."""
         free = WINDOW_ROWS - self._rows
-        return free if free >= WINDOW_ROWS // 4 else 0
+        return free if free >= WINDOW_ROWS // 4 and self._bytes < WINDOW_BYTES else 0
 
     def offer(self, rows: Sequence[Stored], *, now: datetime) -> None:
         """Take in the next rows of the store, in order of `seq`, all beyond `cursor`."""
@@ -110,15 +117,15 @@ class Lane:
         return entities, batches
 
     def back(self, returned: Return, rows: Sequence[Stored], *, now: datetime) -> None:
-        """A parked entity's rows are here: the first `LINE_ROWS` of what waits."""
+        """The first of a parked entity's rows are here."""
         del self._parked[returned.entity]
         known = [row for row in rows if row.seq <= self.cursor]  # what is beyond will be offered
         for row in known:
             if returned.entity not in self._parked:
                 self._meet(row, now)
         line = self._lines.get(returned.entity)
-        if line is not None and len(known) == LINE_ROWS:
-            line.rest = known[-1].seq + 1
+        if line is not None:
+            line.rest = known[-1].seq + 1  # there may be more: asked for when these are through
 
     def regroup(self, batch: EventId, members: Sequence[Stored], *, now: datetime) -> None:
         """A batch that was sent before is due again: it goes as the same batch, or not as a batch."""
@@ -200,6 +207,7 @@ class Lane:
         if line.rest is None and len(line.rows) < LINE_ROWS:
             line.rows.append(row)
             self._rows += 1
+            self._bytes += len(row.delivery.body)
         elif line.rest is None:
             line.rest = row.seq
 
@@ -216,7 +224,7 @@ class Lane:
             if members and members[-1].delivery.entity != self._ready[0]:
                 break  # the next one does not fit any more
             self._ready.popleft()
-        self._rows -= len(members)
+        self._forget(members)
         if len(members) == 1:
             return Parcel(members=(members[0],))
         return Parcel(members=tuple(members), batch=batch_id(tuple(row.delivery.id for row in members)))
@@ -241,7 +249,8 @@ class Lane:
     def _wait(self, parcel: Parcel, until: datetime) -> None:
         for entity in _entities(parcel.members):
             line = self._lines.pop(entity, None)
-            self._rows -= len(line.rows) if line is not None else 0
+            if line is not None:
+                self._forget(line.rows)
         for row in reversed(parcel.members):
             self._parked[row.delivery.entity] = row.seq
         if parcel.batch is None:
@@ -254,6 +263,11 @@ class Lane:
         """The batch keeps nobody parked any more: what stands behind its members may come."""
         for entity in self._batches.pop(batch):
             self._wake(now, entity=entity)
+
+    def _forget(self, rows: Iterable[Stored]) -> None:
+        for row in rows:
+            self._rows -= 1
+            self._bytes -= len(row.delivery.body)
 
     def _wake(self, at: datetime, *, entity: Entity | None = None, batch: EventId | None = None) -> None:
         self._wakes_made += 1  # breaks ties: entities and batches do not compare

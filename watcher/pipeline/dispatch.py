@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from watcher.core.endpoints import Endpoint
 from watcher.core.facts import Attempted
-from watcher.core.lanes import LINE_ROWS, Lane, Launch
+from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable
 from watcher.core.requests import BATCH, Parcel, compose
 from watcher.core.verdicts import Release, Verdict, decide
@@ -72,7 +72,7 @@ class Dispatcher:
             rows = await self._insist(
                 "read",
                 lambda returned=returned: self._outbox.pending_of(  # type: ignore[misc]
-                    name, returned.entity, start=returned.start, limit=LINE_ROWS
+                    name, returned.entity, start=returned.start, limit=LINE_ROWS, max_bytes=LINE_BYTES
                 ),
             )
             lane.back(returned, rows, now=self._clock.now())
@@ -86,7 +86,10 @@ class Dispatcher:
             return
         after = self._lane.cursor
         rows = await self._insist(
-            "read", lambda: self._outbox.pending(self._endpoint.name, after=after, limit=room)
+            "read",
+            lambda: self._outbox.pending(
+                self._endpoint.name, after=after, limit=room, max_bytes=WINDOW_BYTES
+            ),
         )
         if rows:
             self._lane.offer(rows, now=self._clock.now())

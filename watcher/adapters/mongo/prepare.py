@@ -111,7 +111,7 @@ async def _need_pre_images(client: Client, place: Place) -> None:
     if int(version.partition(".")[0]) < 6:
         raise SourceRefused(
             f"{place} is version {version}, and pre-images came with 6.0; nothing was changed.\n"
-            "  Go on without them (the watcher then remembers the ids it needs), or upgrade MongoDB."
+            "  Upgrade MongoDB; or go on without them, and deletes are not told."
         )
 
 

@@ -100,15 +100,19 @@ class SqliteOutbox:
         self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
         return int(new)
 
-    async def pending(self, endpoint: str, *, after: int, limit: int) -> Sequence[Stored]:
-        return await self._rows("pending", {"endpoint": endpoint, "after": after, "limit": limit})
+    async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
+        given = {"endpoint": endpoint, "after": after, "limit": limit}
+        return await self._read(lambda db: _bounded(db.execute(SQL["pending"], given), max_bytes))
 
-    async def pending_of(self, endpoint: str, entity: Entity, *, start: int, limit: int) -> Sequence[Stored]:
+    async def pending_of(
+        self, endpoint: str, entity: Entity, *, start: int, limit: int, max_bytes: int
+    ) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "entity": entity, "start": start, "limit": limit}
-        return await self._rows("pending_of", given)
+        return await self._read(lambda db: _bounded(db.execute(SQL["pending_of"], given), max_bytes))
 
     async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
-        return await self._rows("members", {"endpoint": endpoint, "batch": batch})
+        given = {"endpoint": endpoint, "batch": batch}
+        return await self._read(lambda db: [_stored(row) for row in db.execute(SQL["members"], given)])
 
     async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
         given = {"batch": batch, "seqs": json.dumps([row.seq for row in members])}
@@ -198,9 +202,6 @@ class SqliteOutbox:
 
     # ------------------------------------------------------------------ helpers
 
-    async def _rows(self, name: str, given: dict[str, Any]) -> Sequence[Stored]:
-        return await self._read(lambda db: [_stored(row) for row in db.execute(SQL[name], given)])
-
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def reading() -> T:
             with translated(self._path):
@@ -228,6 +229,17 @@ def stored_position(path: Path) -> Checkpoint | None:
 def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
     row = db.execute(SQL["checkpoint"]).fetchone()
     return Checkpoint(token=row[0], at=_maybe_time(row[1])) if row else None
+
+
+def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
+    """The rows up to the one with which their bodies reach the bound: the rest is not even fetched."""
+    found, total = [], 0
+    for row in rows:
+        found.append(_stored(row))
+        total += len(found[-1].delivery.body)
+        if total >= max_bytes:
+            break
+    return found
 
 
 def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | Lift]:
