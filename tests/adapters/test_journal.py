@@ -133,6 +133,16 @@ def test_nor_does_one_inside_of_a_list_a_mapping_or_an_object(capsys, style):
     assert line.count("@db") == 3
 
 
+def test_what_is_no_text_keeps_its_form(capsys):
+    open_journal("json").say(
+        "started", endpoints=["crm", "audit"], counts={"crm": 1}, resumed=True, since=None
+    )
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["endpoints"], line["counts"]) == (["crm", "audit"], {"crm": 1})
+    assert (line["resumed"], line["since"]) == (True, None)
+
+
 def test_a_uri_without_a_user_is_left_as_it_is(lines):
     (line,) = lines(StreamLost(reason="no answer from mongodb://db:27017/LibreChat", retry_in=SECOND))
 

@@ -14,7 +14,7 @@ from watcher.errors import ConfigError, Problem, WatcherError
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "librechat-watcher"}
 
 MUTE = logging.getLogger("watcher.admin.server")
-"""For aiohttp: of a malformed request it would log the client's own bytes, and whatever secrets they carry."""
+"""For aiohttp: of a malformed request it would log the client's own bytes, with any secret in them."""
 MUTE.disabled = True
 
 
