@@ -19,7 +19,9 @@ from statistics import median
 from typing import Any
 from uuid import uuid4
 
+import aiohttp
 import psutil
+import uvloop
 import yaml
 from bson import ObjectId
 from pymongo import AsyncMongoClient
@@ -68,7 +70,7 @@ def a_receiver() -> Iterator[tuple[Process, str]]:
 
 @contextmanager
 def a_watcher(
-    folder: Path, uri: str, url: str, *, start_from: datetime | None, port: int
+    folder: Path, uri: str, url: str, *, start_from: datetime | None, port: int, python: Path
 ) -> Iterator[Process]:
     settings = {
         "webhooks": {"url": url, "secret": "bench", "events": ["message.created"]},
@@ -83,7 +85,9 @@ def a_watcher(
     config.write_text(yaml.safe_dump(settings))
     log = folder.joinpath("log").open("w")
     with subprocess.Popen(
-        [sys.executable, "-m", "watcher", "run", "--config", str(config), "--log", "json"],
+        # In a folder of its own, so that it is the installed package that runs and not this checkout.
+        [python, "-m", "watcher", "run", "--config", str(config), "--log", "json"],
+        cwd=folder,
         stderr=log,
         text=True,
     ) as handle:
@@ -145,7 +149,7 @@ async def write_steadily(database: Database, *, per_second: int, seconds: float)
         await database.messages.insert_one(a_message(number, f"conversation-{number % 200}"))
 
 
-async def drain(uri: str, *, count: int, port: int) -> dict[str, float]:
+async def drain(uri: str, *, count: int, port: int, python: Path) -> dict[str, float]:
     """`count` changes are waiting; how fast do they go out?"""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         database = client[f"bench_{uuid4().hex[:8]}"]
@@ -159,7 +163,7 @@ async def drain(uri: str, *, count: int, port: int) -> dict[str, float]:
             receiver, url = stack.enter_context(a_receiver())
             began = time.monotonic()
             watcher = stack.enter_context(
-                a_watcher(folder, f"{uri}{database.name}", url, start_from=start, port=port)
+                a_watcher(folder, f"{uri}{database.name}", url, start_from=start, port=port, python=python)
             )
             peak = 0.0
             while (seen := receiver.ask("report"))["requests"] < count:
@@ -176,7 +180,7 @@ async def drain(uri: str, *, count: int, port: int) -> dict[str, float]:
     }
 
 
-async def steady(uri: str, *, per_second: int, seconds: float, port: int) -> dict[str, float]:
+async def steady(uri: str, *, per_second: int, seconds: float, port: int, python: Path) -> dict[str, float]:
     """Latency from commit to receipt at a steady pace; idle cost before it."""
     async with AsyncMongoClient[dict[str, Any]](uri) as client:
         database = client[f"bench_{uuid4().hex[:8]}"]
@@ -185,7 +189,7 @@ async def steady(uri: str, *, per_second: int, seconds: float, port: int) -> dic
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             receiver, url = stack.enter_context(a_receiver())
             watcher = stack.enter_context(
-                a_watcher(folder, f"{uri}{database.name}", url, start_from=None, port=port)
+                a_watcher(folder, f"{uri}{database.name}", url, start_from=None, port=port, python=python)
             )
             ready = until_ready(port)
             await asyncio.sleep(2)
@@ -212,22 +216,56 @@ async def steady(uri: str, *, per_second: int, seconds: float, port: int) -> dic
     }
 
 
+async def bare_posts(*, count: int, in_flight: int = 64) -> dict[str, float]:
+    """The yardstick: as many POSTs of the same size by the same client, and nothing else. Machines differ
+    by a factor of four from day to day; the watcher's figures say something beside this one."""
+    with a_receiver() as (receiver, url):
+        body = json.dumps(a_message(0, "yardstick"), default=str).encode()
+        left = iter(range(count))
+
+        async def post(session: aiohttp.ClientSession) -> None:
+            for _ in left:
+                async with session.post(url, data=body) as answer:
+                    await answer.read()
+
+        connector = aiohttp.TCPConnector(limit=in_flight)
+        async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as tasks:
+            for _ in range(in_flight):
+                tasks.create_task(post(session))
+        return {"posts_per_second": count / receiver.ask("report")["seconds"]}
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--backlog", type=int, default=20_000)
     parser.add_argument("--per-second", type=int, default=100)
     parser.add_argument("--seconds", type=float, default=15)
+    parser.add_argument(
+        "--python",
+        default=Path(sys.executable),
+        type=lambda path: Path(path).absolute(),
+        help="the interpreter that runs the watcher",
+    )
     options = parser.parse_args()
 
+    yardsticks = [await bare_posts(count=options.backlog // 2) for _ in range(options.runs)]
     async with PrivateMongo(oplog_mb=990) as mongo:
         drains = [
-            await drain(mongo.uri, count=options.backlog, port=18_686 + run) for run in range(options.runs)
-        ]
-        paces = [
-            await steady(mongo.uri, per_second=options.per_second, seconds=options.seconds, port=18_786 + run)
+            await drain(mongo.uri, count=options.backlog, port=18_686 + run, python=options.python)
             for run in range(options.runs)
         ]
+        paces = [
+            await steady(
+                mongo.uri,
+                per_second=options.per_second,
+                seconds=options.seconds,
+                port=18_786 + run,
+                python=options.python,
+            )
+            for run in range(options.runs)
+        ]
+    show("the yardstick: bare POSTs, 64 in flight", yardsticks)
     show(f"backlog of {options.backlog:,} changes, single-event signed POSTs", drains)
     show(f"steady {options.per_second}/s for {options.seconds:.0f} s", paces)
 
@@ -243,4 +281,4 @@ def show(title: str, runs: list[dict[str, float]]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())

@@ -20,6 +20,7 @@ from watcher.admin.server import serving
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.planning import Plan
+from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
@@ -28,7 +29,8 @@ from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
 
 GRACE = timedelta(seconds=8)
-"""How long attempts in flight may take to end after SIGTERM: below the 10 s after which compose kills."""
+"""How long attempts in flight may take to end after SIGTERM: below the 10 s after which a container engine
+kills unless told otherwise (our compose override and manifests give it longer)."""
 
 
 async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
@@ -45,7 +47,11 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         outbox = await stack.enter_async_context(SqliteOutbox.open(settings.state_path))
 
         async def scrape() -> tuple[bytes, str]:
-            return metrics.exposition(await outbox.counts()), CONTENT_TYPE
+            try:
+                sizes = await outbox.counts()
+            except OutboxError:
+                sizes = {}  # of a state that cannot be read; the other metrics are wanted then most of all
+            return metrics.exposition(sizes, observer_failures=observe.failures), CONTENT_TYPE
 
         await stack.enter_async_context(
             serving(settings.http_host, settings.http_port, readiness=readiness.judge, metrics=scrape)

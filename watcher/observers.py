@@ -12,6 +12,7 @@ class Observers:
     def __init__(self, *observers: Observer) -> None:
         self._observers = observers
         self.failures = 0
+        """Shown as a metric: what cannot be told must at least be counted."""
 
     def __call__(self, fact: Fact) -> None:
         for observe in self._observers:

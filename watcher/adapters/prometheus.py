@@ -67,6 +67,10 @@ class Metrics:
         )
         self._swept = counter("watcher_deliveries_swept", "Settled deliveries dropped after their retention.")
 
+        self._observer_failures = gauge(
+            "watcher_observer_failures", "Facts that a log line or a metric could not be made of."
+        )
+
     def __call__(self, fact: Fact) -> None:
         match fact:
             case Captured():
@@ -89,9 +93,10 @@ class Metrics:
             case _:
                 assert_never(fact)
 
-    def exposition(self, sizes: Mapping[str, Counts]) -> bytes:
+    def exposition(self, sizes: Mapping[str, Counts], *, observer_failures: int = 0) -> bytes:
         """What a scrape gets; `sizes` are the outbox's counts by endpoint, read for it."""
         self._outbox.sizes = sizes
+        self._observer_failures.set(observer_failures)
         return generate_latest(self._registry)
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
