@@ -17,9 +17,9 @@ from watcher.adapters.mongo.decode import change_of
 from watcher.config.mappings import load_mappings
 from watcher.core.changes import Change, Document
 from watcher.core.deliveries import Delivery
-from watcher.core.departures import Departures
 from watcher.core.endpoints import Endpoint
 from watcher.core.mapping import CollectionMapping
+from watcher.core.marks import Marks
 from watcher.core.planning import Plan
 
 Action = dict[str, Any]
@@ -104,23 +104,16 @@ def _sent(changes: list[Change]) -> list[dict[str, Any]]:
     everything = Endpoint(name="default", url="http://localhost", secrets=(), events=("*",))
     plan = Plan.of(_mappings(), [everything], unfinished_hold=timedelta(seconds=60))
 
-    planned = plan.entries(changes, Departures())
+    planned = plan.entries(changes, Marks())
 
-    held: dict[str, dict[str, Any]] = {}
-    sent = []
+    sent: list[Delivery] = []
     for entry in planned.entries:
         if isinstance(entry, Delivery):
             assert entry.refused is None
-            body = json.loads(entry.body)
-            if entry.hold is not None:
-                held[entry.hold.key] = body
-            else:
-                sent.append(body)
-        else:
-            assert entry.to == "cancelled" or entry.key not in held
-            held.pop(entry.key, None)
-    assert held == {}
-    return sent
+            sent.append(entry)
+        elif entry.to == "cancelled":
+            sent = [each for each in sent if each.hold is None or each.hold.key != entry.key]
+    return [json.loads(each.body) for each in sent]
 
 
 def _meaning(event: Action) -> Action:

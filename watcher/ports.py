@@ -11,9 +11,9 @@ from typing import Protocol
 
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.deliveries import Delivery, Lift, Stored
-from watcher.core.departures import Mark as Mark
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.marks import Mark as Mark
 from watcher.core.outcomes import Outcome
 from watcher.core.requests import Request
 from watcher.core.verdicts import Verdict
@@ -70,7 +70,7 @@ class Outbox(Protocol):
         ...
 
     async def marks(self) -> Sequence[Mark]:
-        """Departures remembered by earlier appends and not yet dropped by housekeeping."""
+        """The marks of earlier appends, as they were last, but for those dropped by housekeeping."""
         ...
 
     async def append(
@@ -83,11 +83,12 @@ class Outbox(Protocol):
     ) -> int:
         """Store the entries, the marks and the position they came from in one transaction.
 
-        First, holds whose `until` is not after `through` become pending, but for those that a Lift among the
-        entries ends: what the changes say of a row goes before what time says. Then the entries in their
-        order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`: stored dead;
-        `hold`: stored held); a Lift ends the holds of its key. A held delivery that becomes pending gets a
-        new `seq` at that moment, so that it stands behind what was appended before.
+        First, holds whose `until` is not after `through` become pending, but for those of rows that a Lift
+        among the entries names: what the changes say of a row goes before what time says. Then the entries
+        in their order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`:
+        stored dead; `hold`: stored held); a Lift ends the holds of its row, or of its entity. A held delivery
+        that becomes pending gets a new `seq` at that moment, so that it stands behind what was appended
+        before. A mark takes the place of an earlier one with the same entity and row.
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
         ...
 

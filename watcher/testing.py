@@ -12,9 +12,9 @@ from typing import TypeVar, assert_never
 
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Lift, State, Stored
-from watcher.core.departures import Mark
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.marks import Mark
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.requests import Request
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
@@ -144,7 +144,7 @@ class MemoryOutbox:
         self._rows: dict[EventId, _Row] = {}
         self._last_seq = 0
         self._checkpoint: Checkpoint | None = None
-        self._marks: dict[Entity, datetime] = {}
+        self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -153,7 +153,7 @@ class MemoryOutbox:
         return self._checkpoint
 
     async def marks(self) -> Sequence[Mark]:
-        return [Mark(entity=entity, at=at) for entity, at in self._marks.items()]
+        return list(self._marks.values())
 
     async def append(
         self,
@@ -164,12 +164,12 @@ class MemoryOutbox:
         marks: Sequence[Mark] = (),
     ) -> int:
         self._may_write()
-        lifted = {entry.key for entry in entries if isinstance(entry, Lift)}
+        lifted = {entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"}
         held = [row for row in self._in(("held",)) if _until(row) <= through and _key(row) not in lifted]
         for row in sorted(held, key=lambda row: (_until(row), row.stored.seq)):
             self._let_go(row)
         new = sum(self._enter(entry) for entry in entries)
-        self._marks |= {mark.entity: mark.at for mark in marks}
+        self._marks |= {(mark.entity, mark.row): mark for mark in marks}
         at = checkpoint.at or (self._checkpoint.at if self._checkpoint else None)
         self._checkpoint = replace(checkpoint, at=at)
         self._news.set()
@@ -225,7 +225,7 @@ class MemoryOutbox:
         ][:limit]
         for row in old:
             del self._rows[row.stored.delivery.id]
-        self._marks = {entity: at for entity, at in self._marks.items() if at >= marks_before}
+        self._marks = {key: mark for key, mark in self._marks.items() if mark.at >= marks_before}
         return len(old)
 
     def _may_write(self) -> None:
@@ -235,14 +235,7 @@ class MemoryOutbox:
 
     def _enter(self, entry: Delivery | Lift) -> int:
         if isinstance(entry, Lift):
-            for row in self._in(("held",)):
-                if _key(row) == entry.key:
-                    if entry.to == "pending":
-                        self._let_go(row)
-                    else:
-                        self._put(
-                            replace(row, state="cancelled", settled_at=datetime.now(UTC), reason=entry.reason)
-                        )
+            self._lift(entry)
             return 0
         self._last_seq += 1
         if entry.id in self._rows:
@@ -252,6 +245,15 @@ class MemoryOutbox:
         settled_at = datetime.now(UTC) if state == "dead" else None
         self._put(_Row(stored=stored, state=state, settled_at=settled_at, reason=entry.refused))
         return 1
+
+    def _lift(self, lift: Lift) -> None:
+        for row in sorted(self._in(("held",)), key=_until):
+            if lift.key != (_key(row) if lift.by == "row" else row.stored.delivery.entity):
+                continue
+            if lift.to == "pending":
+                self._let_go(row)
+            else:
+                self._put(replace(row, state="cancelled", settled_at=datetime.now(UTC), reason=lift.reason))
 
     def _let_go(self, row: _Row) -> None:
         self._last_seq += 1

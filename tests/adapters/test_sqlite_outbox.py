@@ -168,7 +168,8 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
         ("pending_of", "pending_of_entity"),
         ("members", "pending_of_batch"),
         ("held_due", "held_by_time"),
-        ("held_of", "held_by_key"),
+        ("held_of_row", "held_by_key"),
+        ("held_of_entity", "held_by_entity"),
         ("forget", "settled_by_time"),
     ],
 )
@@ -195,7 +196,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
     db.close()
     assert f"USING INDEX {index}" in plan or f"USING COVERING INDEX {index}" in plan
     assert "SCAN deliveries" not in plan
-    assert "TEMP B-TREE" not in plan or name == "held_of"
+    assert "TEMP B-TREE" not in plan or name == "held_of_row"
 
 
 def _foreign(path: Path) -> None:

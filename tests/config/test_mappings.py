@@ -15,10 +15,10 @@ from watcher.cli.mappings import mappings as command
 from watcher.config.mappings import bundled_mappings, load_mappings
 from watcher.core.changes import Change, ChangeId
 from watcher.core.deliveries import Delivery
-from watcher.core.departures import Departures
 from watcher.core.endpoints import Endpoint
 from watcher.core.examples import NOON, failures
 from watcher.core.mapping import CollectionMapping
+from watcher.core.marks import Marks
 from watcher.core.planning import Plan
 from watcher.errors import ConfigError
 
@@ -200,7 +200,7 @@ def test_a_rule_that_does_nothing_is_told(tmp_path: Path) -> None:
     file = a_file(tmp_path, "collection: presets\nrules:\n  - {operations: [insert]}\n")
 
     assert problems(file) == [
-        f"{file}:3: rules[0]: a rule that does nothing\n  write `event:`, `lifts:` or `removes:`"
+        f"{file}:3: rules[0]: a rule that does nothing\n  write `event:`, `lifts:`, `removes:` or `arrives:`"
     ]
 
 
@@ -294,5 +294,5 @@ def sent(
     )
     listener = Endpoint(name="crm", url="http://localhost", secrets=(), events=events)
     plan = Plan.of(loaded, [listener], unfinished_hold=timedelta(seconds=60))
-    planned = plan.entries([change], Departures())
+    planned = plan.entries([change], Marks())
     return [json.loads(entry.body) for entry in planned.entries if isinstance(entry, Delivery)]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
 from watcher.core.deliveries import Hold, Lift
-from watcher.core.departures import Mark
 from watcher.core.events import Entity, EventId
+from watcher.core.marks import Mark
 from watcher.core.outcomes import Answered, NotSent
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import Counts
@@ -187,6 +188,20 @@ class OutboxContract:
 
         assert await ids(outbox) == [finished.id]
 
+    async def test_a_lift_by_entity_sends_all_that_is_held_of_it_in_the_order_in_which_it_was_due(
+        self, outbox
+    ):
+        mine = Entity("user:1")
+        late = held(key="sessions:2", entity=mine, until=LATER)
+        soon = held(key="users:1", entity=mine, until=LATER - timedelta(seconds=1))
+        await put(outbox, late, soon, held(entity=Entity("user:2")))
+        follower = a_delivery(entity=mine)
+
+        await put(outbox, Lift(key=mine, by="entity", to="pending", reason="overtaken"), follower)
+
+        assert await ids(outbox) == [soon.id, late.id, follower.id]
+        assert (await outbox.counts())["crm"] == Counts(held=1, pending=3)
+
     # ------------------------------------------------------------------ settling
 
     async def settled(self, outbox, verdict, outcome=None):
@@ -259,6 +274,19 @@ class OutboxContract:
         await outbox.forget(delivered_before=NOON, dead_before=NOON, marks_before=LATER, limit=9)
 
         assert list(await outbox.marks()) == [new]
+
+    async def test_a_mark_takes_the_place_of_the_same_one(self, outbox):
+        departure = Mark(entity=Entity("user:1"), at=NOON)
+        arrival = Mark(entity=Entity("user:1"), at=NOON, row=Entity("sessions:1"))
+        await put(outbox, marks=[departure, arrival])
+        spent = replace(arrival, spent=True)
+
+        await put(outbox, marks=[spent])
+
+        marks = await outbox.marks()
+        assert len(marks) == 2
+        assert departure in marks
+        assert spent in marks
 
     async def test_what_is_settled_long_ago_is_forgotten_a_few_at_a_time(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(6)))

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from watcher.config.mappings import load_mappings
 from watcher.core.changes import Change, ChangeId, Operation
 from watcher.core.deliveries import Delivery
-from watcher.core.departures import Departures
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import BEYOND, DOCUMENTED
 from watcher.core.examples import NOON, catalogue, change_of, failures
 from watcher.core.expressions import NULL, compile_expression
 from watcher.core.mapping import CollectionMapping
+from watcher.core.marks import Marks
 from watcher.core.planning import NO_IMAGE, Plan
 from watcher.core.secrets import SECRET_FIELDS
 
@@ -111,7 +111,7 @@ def test_the_catalogue_has_all_events_with_the_contracts_fields() -> None:
 def test_an_odd_value_in_any_field_neither_raises_nor_stops_anything(collection: str) -> None:
     for change in _example_changes(collection):
         for damaged in _damaged(change):
-            planned = _everything().entries([damaged], Departures())
+            planned = _everything().entries([damaged], Marks())
 
             assert [entry for entry in planned.entries if isinstance(entry, Delivery) and entry.refused] == []
             assert {fact.reason for fact in planned.facts} <= {NO_IMAGE}
@@ -172,7 +172,7 @@ def test_no_document_whatever_it_holds_raises(
         removed=removed,
     )
 
-    planned = _everything().entries([change], Departures())
+    planned = _everything().entries([change], Marks())
 
     assert {fact.reason for fact in planned.facts} <= {NO_IMAGE}
 
@@ -191,9 +191,7 @@ def test_a_secret_never_reaches_a_body(collection: str) -> None:
     bodies = []
     for change in _example_changes(collection):
         sown = _sown(change, planted)
-        bodies += [
-            e.body for e in _everything().entries([sown], Departures()).entries if isinstance(e, Delivery)
-        ]
+        bodies += [e.body for e in _everything().entries([sown], Marks()).entries if isinstance(e, Delivery)]
 
     assert len(bodies) > 3
     assert [body for body in bodies if b"S3CRET" in body] == []

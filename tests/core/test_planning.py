@@ -15,11 +15,11 @@ from watcher.config.mappings import load_mappings
 from watcher.core.changes import Change, ChangeId, Operation
 from watcher.core.conditions import compile_condition
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.departures import Departures, Mark
 from watcher.core.endpoints import Endpoint, Filter
 from watcher.core.events import Entity, EventType, event_id
 from watcher.core.examples import NOON
 from watcher.core.mapping import CollectionMapping
+from watcher.core.marks import Mark, Marks
 from watcher.core.planning import NO_IMAGE, Plan, Planned
 from watcher.core.views import View, see
 
@@ -31,7 +31,7 @@ def test_each_subscribed_endpoint_gets_its_own_delivery_of_an_event() -> None:
     plan = _plan(_endpoint("crm"), _endpoint("audit", "message.*"), _endpoint("agents", "agent.*"))
     change = a_message(operation="insert")
 
-    planned = plan.entries([change], Departures())
+    planned = plan.entries([change], Marks())
 
     crm, audit = _deliveries(planned)
     assert (crm.endpoint, audit.endpoint) == ("crm", "audit")
@@ -52,14 +52,14 @@ def test_the_same_changes_give_the_same_entries() -> None:
         a_conversation(operation="delete"),
     ]
 
-    assert _plan().entries(changes, Departures()) == _plan().entries(changes, Departures())
+    assert _plan().entries(changes, Marks()) == _plan().entries(changes, Marks())
 
 
 def test_events_beyond_the_sixteen_are_sent_only_by_name() -> None:
     gone = a_change("users", "delete", before={"_id": "u1"})
 
-    by_pattern = _plan(_endpoint("crm", "*", "user.*")).entries([gone], Departures())
-    by_name = _plan(_endpoint("crm", "user.deleted")).entries([gone], Departures())
+    by_pattern = _plan(_endpoint("crm", "*", "user.*")).entries([gone], Marks())
+    by_name = _plan(_endpoint("crm", "user.deleted")).entries([gone], Marks())
 
     assert _events(by_pattern) == []
     assert _events(by_name) == ["user.deleted"]
@@ -70,7 +70,7 @@ def test_a_filter_keeps_an_event_from_its_own_endpoint_only() -> None:
     choosy = replace(_endpoint("choosy"), filters=(a_filter("message.created", condition),))
     plan = _plan(choosy, _endpoint("crm"))
 
-    planned = plan.entries([a_message(operation="insert", isCreatedByUser=True)], Departures())
+    planned = plan.entries([a_message(operation="insert", isCreatedByUser=True)], Marks())
 
     assert [entry.endpoint for entry in _deliveries(planned)] == ["crm"]
 
@@ -78,7 +78,7 @@ def test_a_filter_keeps_an_event_from_its_own_endpoint_only() -> None:
 def test_a_filter_for_another_event_says_nothing_about_this_one() -> None:
     choosy = replace(_endpoint("choosy"), filters=(a_filter("agent.*", {"name": "nobody"}),))
 
-    planned = _plan(choosy).entries([a_message(operation="insert")], Departures())
+    planned = _plan(choosy).entries([a_message(operation="insert")], Marks())
 
     assert _events(planned) == ["message.created"]
 
@@ -100,14 +100,14 @@ def test_the_source_gets_the_noise_of_each_watched_collection() -> None:
 def test_one_update_may_be_several_events() -> None:
     change = a_conversation(operation="update", updated={"isArchived": True, "title": "Old"})
 
-    assert _events(_plan().entries([change], Departures())) == [
+    assert _events(_plan().entries([change], Marks())) == [
         "conversation.archived",
         "conversation.updated",
     ]
 
 
 def test_an_unfinished_answer_is_held() -> None:
-    planned = _plan().entries([a_message(operation="insert", unfinished=True)], Departures())
+    planned = _plan().entries([a_message(operation="insert", unfinished=True)], Marks())
 
     [held] = _deliveries(planned)
     assert held.hold == Hold(key="messages:r1", until=NOON + HOLD)
@@ -116,7 +116,7 @@ def test_an_unfinished_answer_is_held() -> None:
 def test_a_finished_answer_replaces_the_held_one_and_bears_the_time_of_its_end() -> None:
     finished = a_finish(after=timedelta(seconds=20))
 
-    lift, sent = _plan().entries([finished], Departures()).entries
+    lift, sent = _plan().entries([finished], Marks()).entries
 
     assert isinstance(lift, Lift)
     assert (lift.key, lift.to) == ("messages:r1", "cancelled")
@@ -128,7 +128,7 @@ def test_a_finished_answer_replaces_the_held_one_and_bears_the_time_of_its_end()
 def test_an_answer_finished_after_its_hold_is_an_update_of_what_was_sent(seconds: int) -> None:
     finished = a_finish(after=timedelta(seconds=seconds))
 
-    lift, sent = _plan().entries([finished], Departures()).entries
+    lift, sent = _plan().entries([finished], Marks()).entries
 
     assert isinstance(lift, Lift)
     assert lift.to == "pending"
@@ -147,7 +147,7 @@ def test_rewriting_a_held_answer_does_not_hold_it_for_longer() -> None:
         updated={"text": "A b"},
     )
 
-    lift, held = _plan().entries([longer], Departures()).entries
+    lift, held = _plan().entries([longer], Marks()).entries
 
     assert isinstance(lift, Lift)
     assert lift.to == "cancelled"
@@ -161,7 +161,7 @@ def test_a_held_answer_is_sent_before_its_deletion(known: bool) -> None:
         "messages", "delete", before={"messageId": "m1", "unfinished": True} if known else None
     )
 
-    planned = _plan().entries([deleted], Departures())
+    planned = _plan().entries([deleted], Marks())
 
     first = planned.entries[0]
     assert isinstance(first, Lift)
@@ -172,7 +172,7 @@ def test_a_held_answer_is_sent_before_its_deletion(known: bool) -> None:
 def test_nothing_is_lifted_where_nothing_is_held() -> None:
     changes = [a_finish(after=SOON), a_change("messages", "delete")]
 
-    planned = _plan(_endpoint("crm", "message.deleted")).entries(changes, Departures())
+    planned = _plan(_endpoint("crm", "message.deleted")).entries(changes, Marks())
 
     assert planned.entries == ()
 
@@ -180,7 +180,7 @@ def test_nothing_is_lifted_where_nothing_is_held() -> None:
 def test_messages_deleted_after_their_conversation_went_by_cascade() -> None:
     changes = [a_conversation(operation="delete"), a_message(operation="delete")]
 
-    planned = _plan().entries(changes, Departures())
+    planned = _plan().entries(changes, Marks())
 
     assert _reasons(planned) == ["user", "cascade"]
     assert planned.marks == (Mark(entity=Entity("conversation:c1"), at=NOON),)
@@ -190,7 +190,7 @@ def test_what_left_is_told_once_by_its_kind() -> None:
     sessions = _mapping("sessions").viewpoint
     ended = a_change("sessions", "delete", before={"user": "u1"})
 
-    seen = see(ended, sessions, Departures.of([(Entity("user:u1"), NOON)]), hold=HOLD)
+    seen = see(ended, sessions, Marks.of([Mark(entity=Entity("user:u1"), at=NOON)]).taking(), hold=HOLD)
 
     assert seen.view["gone"] == ["user"]
 
@@ -202,16 +202,16 @@ def test_only_a_departure_leaves_a_mark() -> None:
         a_change("conversations", "delete"),
     ]
 
-    assert _plan().entries(changes, Departures()).marks == ()
+    assert _plan().entries(changes, Marks()).marks == ()
 
 
 @pytest.mark.parametrize(
     ("minutes", "reason"), [(0, "cascade"), (9, "cascade"), (11, "user"), (-1, "cascade")]
 )
 def test_a_departure_of_an_earlier_batch_is_remembered_for_ten_minutes(minutes: int, reason: str) -> None:
-    departures = Departures.of([(Entity("conversation:c1"), NOON - timedelta(minutes=minutes))])
+    marks = Marks.of([Mark(entity=Entity("conversation:c1"), at=NOON - timedelta(minutes=minutes))])
 
-    planned = _plan().entries([a_message(operation="delete")], departures)
+    planned = _plan().entries([a_message(operation="delete")], marks)
 
     assert _reasons(planned) == [reason]
 
@@ -230,28 +230,27 @@ def test_what_an_account_takes_along_went_by_cascade_and_itself_by_a_person() ->
     deleted = [a_change(collection, "delete", before=row) for collection, row in rows]
     account = a_change("users", "delete", document="u1", before={"_id": "u1"})
 
-    planned = _plan(_endpoint("crm", "*", "user.deleted")).entries(
-        [announced, *deleted, account], Departures()
-    )
+    planned = _plan(_endpoint("crm", "*", "user.deleted")).entries([announced, *deleted, account], Marks())
 
     assert _reasons(planned) == ["cascade", "cascade", "cascade", "cascade", "user", "user"]
 
 
 def test_old_departures_are_forgotten() -> None:
     old, young = Entity("conversation:c1"), Entity("conversation:c2")
-    departures = Departures.of([(old, NOON)])
+    marks = Marks.of([Mark(entity=old, at=NOON)])
+    new = Mark(entity=young, at=NOON + HOLD * 15)
 
-    later = departures.joined([Mark(entity=young, at=NOON + HOLD * 15)], through=NOON + HOLD * 15)
+    later = marks.joined([new], through=NOON + HOLD * 15)
 
-    assert later == Departures.of([(young, NOON + HOLD * 15)])
-    assert departures.joined([], through=NOON) is departures
+    assert later == Marks.of([new])
+    assert marks.joined([], through=NOON) is marks
 
 
 def test_a_deletion_of_which_nothing_is_known_is_told_and_not_guessed() -> None:
     collections = ("messages", "conversations", "agents", "files", "sessions")
     changes = [a_change(collection, "delete") for collection in collections]
 
-    planned = _plan().entries(changes, Departures())
+    planned = _plan().entries(changes, Marks())
 
     assert _deliveries(planned) == []
     assert {(fact.event, fact.reason) for fact in planned.facts} == {
@@ -267,9 +266,7 @@ def test_a_deletion_of_which_nothing_is_known_is_told_and_not_guessed() -> None:
 
 
 def test_nothing_is_told_missing_that_nobody_asked_for() -> None:
-    planned = _plan(_endpoint("crm", "message.created")).entries(
-        [a_change("messages", "delete")], Departures()
-    )
+    planned = _plan(_endpoint("crm", "message.created")).entries([a_change("messages", "delete")], Marks())
 
     assert planned.facts == ()
 
@@ -277,7 +274,7 @@ def test_nothing_is_told_missing_that_nobody_asked_for() -> None:
 def test_an_account_is_known_by_its_id_alone() -> None:
     gone = a_change("users", "delete", document="u1")
 
-    [sent] = _deliveries(_plan(_endpoint("crm", "user.deleted")).entries([gone], Departures()))
+    [sent] = _deliveries(_plan(_endpoint("crm", "user.deleted")).entries([gone], Marks()))
 
     assert json.loads(sent.body)["data"] == {"userId": "u1"}
     assert sent.entity == "user:u1"
@@ -289,7 +286,7 @@ def test_one_bad_document_is_seen_as_dead_and_stops_nothing() -> None:
 
     plan = _broken_plan(fails, _endpoint("crm"), _endpoint("audit"))
 
-    planned = plan.entries([a_message(operation="insert", text="S3CRET")] * 2, Departures())
+    planned = plan.entries([a_message(operation="insert", text="S3CRET")] * 2, Marks())
 
     assert [entry.endpoint for entry in _deliveries(planned)] == ["crm", "audit"] * 2
     for entry in _deliveries(planned):
@@ -303,7 +300,7 @@ def test_one_bad_document_is_seen_as_dead_and_stops_nothing() -> None:
 def test_a_change_that_cannot_be_seen_is_told_for_each_event_that_it_might_be() -> None:
     unseen = replace(a_message(operation="insert"), after=["not", "a", "row"])  # type: ignore[arg-type]
 
-    planned = _plan().entries([unseen, a_message(operation="insert")], Departures())
+    planned = _plan().entries([unseen, a_message(operation="insert")], Marks())
 
     refused, good = _deliveries(planned)
     assert refused.refused is not None
@@ -316,22 +313,20 @@ def test_of_several_rules_for_an_event_the_first_that_fires_speaks() -> None:
     doubled = replace(messages, rules=(*messages.rules, *messages.rules))
     plan = Plan.of([doubled], [_endpoint("crm")], unfinished_hold=HOLD)
 
-    assert _events(plan.entries([a_message(operation="insert")], Departures())) == ["message.created"]
+    assert _events(plan.entries([a_message(operation="insert")], Marks())) == ["message.created"]
 
 
 def test_two_people_may_have_a_conversation_of_the_same_id() -> None:
     changes = [a_conversation(operation="update", updated={"title": "T"}, user=user) for user in ("u1", "u2")]
 
-    planned = _plan().entries(changes, Departures())
+    planned = _plan().entries(changes, Marks())
 
     assert [json.loads(entry.body)["userId"] for entry in _deliveries(planned)] == ["u1", "u2"]
 
 
 @pytest.mark.parametrize("damaged", [{"$gt": 1}, None, "", 7, "c" * 257])
 def test_a_row_whose_id_is_damaged_is_kept_in_order_by_its_row(damaged: Any) -> None:
-    [sent] = _deliveries(
-        _plan().entries([a_message(operation="insert", conversationId=damaged)], Departures())
-    )
+    [sent] = _deliveries(_plan().entries([a_message(operation="insert", conversationId=damaged)], Marks()))
 
     assert sent.entity == "messages:r1"
 
@@ -425,6 +420,6 @@ def _reasons(planned: Planned) -> Sequence[str]:
 def test_without_ordering_each_delivery_stands_in_a_line_of_its_own() -> None:
     plan = _plan(replace(_endpoint("crm"), ordered=False))
 
-    planned = plan.entries([a_message(operation="insert"), a_message(operation="delete")], Departures())
+    planned = plan.entries([a_message(operation="insert"), a_message(operation="delete")], Marks())
 
     assert all(str(entry.entity) == str(entry.id) for entry in _deliveries(planned))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 from watcher.config.mapping_words import Words
 from watcher.config.report import Report
@@ -16,7 +16,7 @@ from watcher.core.endpoints import Predicate
 from watcher.core.events import EventType
 from watcher.core.examples import GIVEN
 from watcher.core.expressions import BadExpression, Expression, check_path, compile_expression, paths_in
-from watcher.core.mapping import Example, Rule
+from watcher.core.mapping import Example, HoldKind, Rule
 from watcher.core.secrets import is_secret
 
 KEYS = (
@@ -31,8 +31,10 @@ KEYS = (
     "values",
     "reason",
     "removes",
+    "arrives",
     "hold",
     "lifts",
+    "of",
     "blind",
     "examples",
 )
@@ -66,8 +68,9 @@ class RuleReader:
             self.report.add((*path, "values"), "of which names?", "write `changed:` beside it")
         self._refuse_secrets([f"row.{name}" for name in values], (*path, "values"))
         lifts = words.choice(keys, path, "lifts", ("pending", "cancelled"))
-        if event is None and not {"lifts", "removes"} & keys.keys():
-            self.report.add(path, "a rule that does nothing", "write `event:`, `lifts:` or `removes:`")
+        if event is None and not {"lifts", "removes", "arrives"} & keys.keys():
+            cure = "write `event:`, `lifts:`, `removes:` or `arrives:`"
+            self.report.add(path, "a rule that does nothing", cure)
         return Rule(
             place=self._place(path),
             operations=self._operations(keys, path, words),
@@ -81,9 +84,13 @@ class RuleReader:
             data=tuple(self._data(keys, path)),
             values=values,
             reasons=tuple(self._reasons(keys, path)),
-            removes=self._removes(keys, path, words),
-            holds=words.choice(keys, path, "hold", ("unfinished",)) is not None,
+            removes=self._entity(keys, path, words, "removes"),
+            arrives=self._entity(keys, path, words, "arrives"),
+            holds=cast("HoldKind | None", words.choice(keys, path, "hold", get_args(HoldKind))),
             lifts=cast("Literal['pending', 'cancelled'] | None", lifts),
+            of=cast(
+                "Literal['row', 'newcomer']", words.choice(keys, path, "of", ("row", "newcomer")) or "row"
+            ),
             blind=words.flag(keys, path, "blind"),
             examples=tuple(self._examples(keys, path, words, has_event=event is not None)),
         )
@@ -186,13 +193,14 @@ class RuleReader:
             if (predicate := self._condition(condition, (*at, reason))) is not None:
                 yield reason, predicate
 
-    def _removes(self, keys: Mapping[str, Any], path: Path, words: Words) -> bool:
-        if "removes" not in keys:
+    def _entity(self, keys: Mapping[str, Any], path: Path, words: Words, key: str) -> bool:
+        """A key whose value is the kind of thing that this file's rows are about."""
+        if key not in keys:
             return False
         if self.kind is None:
-            self.report.add((*path, "removes"), "this file says not what rows are about", "write `entity:`")
+            self.report.add((*path, key), "this file says not what rows are about", "write `entity:`")
             return False
-        return words.choice(keys, path, "removes", (self.kind,)) is not None
+        return words.choice(keys, path, key, (self.kind,)) is not None
 
     def _examples(
         self, keys: Mapping[str, Any], path: Path, words: Words, *, has_event: bool
@@ -245,6 +253,8 @@ _GIVEN_KINDS = (
     ("updated", dict, "a mapping"),
     ("removed", list, "a list"),
     ("gone", list, "a list"),
+    ("newborn", bool, "true or false"),
+    ("newcomer", str, "the `_id` of a row"),
 )
 
 

@@ -35,8 +35,10 @@ class Lift:
     """A change ended the holds of a row: what was held is sent now, or never."""
 
     key: str
+    """Of a row (`Hold.key`); or an entity, with all that is held of it."""
     to: Literal["pending", "cancelled"]
     reason: str
+    by: Literal["row", "entity"] = "row"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watcher.core.changes import Change, ChangeId
-from watcher.core.departures import Departures
-from watcher.core.events import DOCUMENTED, EventType
+from watcher.core.events import DOCUMENTED, Entity, EventType
 from watcher.core.mapping import CollectionMapping, Example, Rule
-from watcher.core.views import Seen, Viewpoint, see, user_entity
+from watcher.core.marks import Marks
+from watcher.core.views import Seen, Viewpoint, row_entity, see, user_entity
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 """When the changes of examples happen, unless they say otherwise."""
@@ -20,7 +20,7 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 HOLD = timedelta(seconds=60)
 """The default of `watcher.unfinishedHold`, by which `outwaited` is told in examples."""
 
-GIVEN = ("operation", "at", "id", "before", "after", "updated", "removed", "gone")
+GIVEN = ("operation", "at", "id", "before", "after", "updated", "removed", "gone", "newborn", "newcomer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,10 +104,16 @@ _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 
 def _see(example: Example, viewpoint: Viewpoint) -> Seen:
     change = change_of(example.given, viewpoint.collection)
-    seen = see(change, viewpoint, Departures(), hold=HOLD)
-    kinds = example.given.get("gone", ())
-    gone = [(user_entity(seen.user_id or "") if kind == "user" else seen.entity, change.at) for kind in kinds]
-    return see(change, viewpoint, Departures.of(gone), hold=HOLD)
+    given, at = example.given, change.at
+    seen = see(change, viewpoint, Marks().taking(), hold=HOLD)
+    marks = Marks().taking()
+    for kind in given.get("gone", ()):
+        marks.departs(user_entity(seen.user_id or "") if kind == "user" else seen.entity, at)
+    if given.get("newborn"):
+        marks.arrives(seen.entity, row_entity(change), at)
+    if "newcomer" in given:
+        marks.arrives(seen.entity, Entity(f"{change.collection}:{given['newcomer']}"), at)
+    return see(change, viewpoint, marks, hold=HOLD)
 
 
 def _outcome(rule: Rule, example: Example, viewpoint: Viewpoint) -> Any:
@@ -120,7 +126,7 @@ def _outcome(rule: Rule, example: Example, viewpoint: Viewpoint) -> Any:
         return not isinstance(view, str)
     if isinstance(view, str):
         return "nothing" if view == "silent" else view
-    return {"data": rule.data_of(view), "holds": rule.holds}
+    return {"data": rule.data_of(view), "holds": rule.holds is not None}
 
 
 def _expected(example: Example) -> Any:

@@ -15,6 +15,9 @@ from watcher.core.events import EventType
 from watcher.core.expressions import NULL, Expression
 from watcher.core.views import View, Viewpoint, top
 
+HoldKind = Literal["unfinished", "moment"]
+"""What is waited for: the end of an answer, as long as the settings say; what comes a moment later."""
+
 Unmet = Literal["silent", "unknown"]
 """`unknown`: it may be this event, but what is left of the row does not tell."""
 
@@ -55,10 +58,14 @@ class Rule:
     """The first whose condition holds is `data.reason`."""
     removes: bool = False
     """Rows of this entity that are deleted later went by cascade."""
-    holds: bool = False
-    """The event waits for a later change of its row, at most as long as the settings say."""
+    arrives: bool = False
+    """For a moment it is remembered that this row of the entity came."""
+    holds: HoldKind | None = None
+    """The event waits for what comes after it."""
     lifts: Literal["pending", "cancelled"] | None = None
-    """What this change makes of the holds of its row."""
+    """What this change makes of the holds of a row."""
+    of: Literal["row", "newcomer"] = "row"
+    """Whose holds: its own row's, or those of the row that came in its place."""
     blind: bool = False
     """Fires also where no image of the row is known, only its `_id`."""
     examples: tuple[Example, ...] = field(default=(), repr=False, compare=False)
@@ -113,6 +120,10 @@ class CollectionMapping:
     @property
     def collection(self) -> str:
         return self.viewpoint.collection
+
+    @property
+    def holds_for_a_moment(self) -> bool:
+        return any(rule.holds == "moment" for rule in self.rules)
 
     def never_telling(self) -> tuple[str, ...]:
         """The names that the server may judge by: an update of these alone fires no rule at all."""

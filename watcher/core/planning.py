@@ -7,23 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Self
+from datetime import timedelta
+from typing import Self, assert_never
 
 from watcher.core.changes import Change
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.departures import Departures, Mark
 from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, Event, EventType, event_id, subscribes
 from watcher.core.facts import Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
+from watcher.core.marks import MOMENT, Mark, Marks, Taking
 from watcher.core.views import Seen, Viewpoint, row_entity, see
 
 NO_IMAGE = "no pre-image: what the row was is not known, so nothing can be said of it"
 LIFTED = {
     "cancelled": "its row was finished or rewritten, and is sent as it is then",
     "pending": "its row was settled",
+    "overtaken": "something else happened to the same thing",
 }
 
 
@@ -51,8 +52,8 @@ class _Aimed:
 class _Draft:
     """A plan in the making, one per batch."""
 
+    marks: Taking
     entries: list[Delivery | Lift] = field(default_factory=list)
-    departed: dict[Entity, datetime] = field(default_factory=dict)
     facts: list[Unreadable] = field(default_factory=list)
     events: int = 0
 
@@ -65,9 +66,11 @@ class Plan:
     """What the source must watch for these endpoints; a plan with others needs the stream opened anew."""
     noise: Mapping[str, tuple[str, ...]]
     """For each watched collection the names whose update alone fires no rule: the server may drop it."""
-    longest_hold: timedelta
+    unfinished_hold: timedelta
     _rules: Mapping[tuple[str, str], tuple[_Aimed, ...]] = field(repr=False)
     _viewpoints: Mapping[str, Viewpoint] = field(repr=False)
+    _momentary: frozenset[str] = frozenset()
+    """Kinds of things of which some events are held for a moment. Others of them must not overtake these."""
 
     @classmethod
     def of(
@@ -89,29 +92,37 @@ class Plan:
         return cls(
             collections=tuple(mapping.collection for mapping in live),
             noise={mapping.collection: mapping.never_telling() for mapping in live},
-            longest_hold=unfinished_hold,
+            unfinished_hold=unfinished_hold,
             _rules=rules,
             _viewpoints={mapping.collection: mapping.viewpoint for mapping in live},
+            _momentary=frozenset(
+                mapping.viewpoint.kind
+                for mapping in live
+                if mapping.viewpoint.kind is not None and mapping.holds_for_a_moment
+            ),
         )
 
-    def entries(self, changes: Sequence[Change], departures: Departures) -> Planned:
-        """What the changes mean to the endpoints. Departures of this batch count for what follows in it."""
-        draft = _Draft()
-        departures = departures.followed_by(draft.departed)
+    @property
+    def longest_hold(self) -> timedelta:
+        return max(self.unfinished_hold, MOMENT)
+
+    def entries(self, changes: Sequence[Change], marks: Marks) -> Planned:
+        """What the changes mean to the endpoints. Marks made by this batch count for what follows in it."""
+        draft = _Draft(marks.taking())
         for change in changes:
             rules = self._rules.get((change.collection, change.operation))
             if rules is not None:
-                self._plan(change, rules, departures, draft)
+                self._plan(change, rules, draft)
         return Planned(
             entries=tuple(draft.entries),
-            marks=tuple(Mark(entity=entity, at=at) for entity, at in draft.departed.items()),
+            marks=draft.marks.made,
             events=draft.events,
             facts=tuple(draft.facts),
         )
 
-    def _plan(self, change: Change, rules: Sequence[_Aimed], departures: Departures, draft: _Draft) -> None:
+    def _plan(self, change: Change, rules: Sequence[_Aimed], draft: _Draft) -> None:
         try:
-            seen = see(change, self._viewpoints[change.collection], departures, hold=self.longest_hold)
+            seen = see(change, self._viewpoints[change.collection], draft.marks, hold=self.unfinished_hold)
         except Exception as error:
             for aimed in {each.rule.event: each for each in rules}.values():
                 _refuse(change, aimed, error, draft)
@@ -154,21 +165,37 @@ class Plan:
                 user_id=seen.user_id,
                 data=rule.data_of(view),
             )
-            deliveries = _deliveries(event, aimed, self._hold(change, seen) if rule.holds else None)
+            deliveries = _deliveries(event, aimed, self._hold(change, seen, rule))
             draft.events += 1
+        row = row_entity(change)
         if rule.lifts is not None:
-            key = row_entity(change)
-            draft.entries.append(Lift(key=key, to=rule.lifts, reason=LIFTED[rule.lifts]))
+            key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
+            reason = rule.summary if rule.event is None and rule.summary else LIFTED[rule.lifts]
+            draft.entries.append(Lift(key=key or row, to=rule.lifts, reason=reason))
+        if deliveries and rule.holds is None and self._viewpoints[change.collection].kind in self._momentary:
+            draft.entries.append(Lift(key=seen.entity, by="entity", to="pending", reason=LIFTED["overtaken"]))
         draft.entries += deliveries
         if rule.removes:
-            draft.departed[seen.entity] = change.at
+            draft.marks.departs(seen.entity, change.at)
+        if rule.arrives:
+            draft.marks.arrives(seen.entity, row, change.at)
+        if rule.of == "newcomer" and seen.newcomer is not None:
+            draft.marks.spend(seen.newcomer)
         return True
 
-    def _hold(self, change: Change, seen: Seen) -> Hold:
-        """Rewriting a held row does not make the wait longer."""
-        until = change.at + self.longest_hold
-        if seen.created is not None and change.operation != "insert":
-            until = max(change.at, min(until, seen.created + self.longest_hold))
+    def _hold(self, change: Change, seen: Seen, rule: Rule) -> Hold | None:
+        match rule.holds:
+            case None:
+                return None
+            case "moment":
+                until = change.at + MOMENT
+            case "unfinished":
+                until = change.at + self.unfinished_hold
+                if seen.created is not None and change.operation != "insert":
+                    # Rewriting a held row does not make the wait longer.
+                    until = max(change.at, min(until, seen.created + self.unfinished_hold))
+            case _:
+                assert_never(rule.holds)
         return Hold(key=row_entity(change), until=until)
 
 
@@ -189,6 +216,7 @@ def _needed(
             if each.endpoints
             or (reasons and each.rule.removes)
             or (each.rule.lifts and any(other.rule.holds and other.endpoints for other in rules))
+            or ((each.rule.arrives or each.rule.of == "newcomer") and any(other.endpoints for other in rules))
         )
         for collection, rules in aimed.items()
     }

@@ -11,12 +11,15 @@
     removed      the (dotted) paths that the update removed
     touched      top-level names that the update wrote or removed, sorted
     changed      `touched` without noise; in a rule with `changed:` what that rule counts
+    shape        of an insert: the row's names in stored order, with a blank between
     overdue      deadline fields of `before` whose date had come at the time of the change
     gone         kinds that left a moment ago: the row's own entity (`conversation`), or its `user`
+    newborn      of a delete: true when the row itself arrived a moment ago
+    newcomer     of a delete: the `_id` of another row of the same entity that arrived a moment ago
     outwaited    true when the row is older than the longest hold: what was held of it has been sent
 
 The law: a name is absent where nothing is known. `touched` and `changed` are absent for inserts and deletes,
-and for a replace without a pre-image; `overdue`, `gone` and `outwaited` when there is nothing to tell."""
+and for a replace without a pre-image; those from `overdue` on when there is nothing to tell."""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from watcher.core.changes import Change, Document
-from watcher.core.departures import Departures
 from watcher.core.events import Entity
+from watcher.core.marks import Mark, Taking
 
 NAMES = (
     "operation",
@@ -41,8 +44,11 @@ NAMES = (
     "removed",
     "touched",
     "changed",
+    "shape",
     "overdue",
     "gone",
+    "newborn",
+    "newcomer",
     "outwaited",
 )
 
@@ -99,9 +105,11 @@ class Seen:
     user_id: str | None
     created: datetime | None
     """The row's `createdAt`, where it is a date."""
+    newcomer: Mark | None = None
+    """The arrival that explains this row's deletion, if one does."""
 
 
-def see(change: Change, viewpoint: Viewpoint, departures: Departures, *, hold: timedelta) -> Seen:
+def see(change: Change, viewpoint: Viewpoint, marks: Taking, *, hold: timedelta) -> Seen:
     """The change as rules see it."""
     after, before = change.after, change.before
     row = after if after is not None else before if before is not None else _new_values(change)
@@ -129,13 +137,18 @@ def see(change: Change, viewpoint: Viewpoint, departures: Departures, *, hold: t
     user_id = _id(viewpoint.user(view)) if viewpoint.user else None
     if before is not None and viewpoint.deadlines:
         _tell(view, "overdue", [name for name in viewpoint.deadlines if _has_come(before, name, change.at)])
-    if departures:
-        gone = [viewpoint.kind] if identity and departures.includes(entity, change.at) else []
-        if user_id and viewpoint.kind != "user" and departures.includes(user_entity(user_id), change.at):
+    if change.operation == "insert" and after is not None:
+        view["shape"] = " ".join(after)
+    newcomer: Mark | None = None
+    if marks:
+        gone = [viewpoint.kind] if identity and marks.is_gone(entity, change.at) else []
+        if user_id and viewpoint.kind != "user" and marks.is_gone(user_entity(user_id), change.at):
             gone.append("user")
         _tell(view, "gone", gone)
+        if change.operation == "delete":
+            newcomer = _tell_what_arrived(view, entity, row_entity(change), marks)
     known = after is not None or before is not None
-    return Seen(view, entity, known, user_id, created)
+    return Seen(view, entity, known, user_id, created, newcomer)
 
 
 def row_entity(change: Change) -> Entity:
@@ -158,6 +171,15 @@ def _tell_what_changed(view: View, change: Change, noise: Noise) -> None:
     view["removed"] = change.removed
     view["touched"] = touched
     view["changed"] = [name for name in touched if name not in noise]
+
+
+def _tell_what_arrived(view: View, entity: Entity, row: Entity, marks: Taking) -> Mark | None:
+    if marks.own_arrival(entity, row, view["at"]) is not None:
+        view["newborn"] = True
+    newcomer = marks.newcomer(entity, row, view["at"])
+    if newcomer is not None and newcomer.row is not None:
+        view["newcomer"] = newcomer.row.partition(":")[2]
+    return newcomer
 
 
 def _tell(view: View, name: str, items: Sequence[Any]) -> None:

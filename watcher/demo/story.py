@@ -96,8 +96,13 @@ def _summary(expected: Counter[str], inbox: _Inbox) -> bool:
         f"1 kill -9, {repeats} sent again with the same id.\n"
         f"  From commit in MongoDB to receipt: p50 {latencies[len(latencies) // 2]:.0f} ms, "
         f"p99 {quantiles(latencies, n=100)[98]:.0f} ms.\n"
+        "  (Registrations and logins left out: they wait 2 to 3 s, in which they may turn out to be none.)\n"
     )
     return got == expected and set(got) == set(DOCUMENTED) and verified == len(inbox.receipts)
+
+
+WAITING = frozenset({"user.registered", "user.login"})
+"""Held for a moment by their rules: their latency is that wait."""
 
 
 class _Inbox:
@@ -116,7 +121,7 @@ class _Inbox:
         repeated = self.first_receipts.setdefault(receipt.id, receipt) is not receipt
         happened = datetime.fromisoformat(json.loads(receipt.body)["timestamp"])
         took_ms = (datetime.now(UTC) - happened).total_seconds() * 1000
-        if self.timing and not repeated:
+        if self.timing and not repeated and receipt.event not in WAITING:
             self.latencies_ms.append(took_ms)
         word = (
             click.style("verified", fg="green")

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from watcher.core.deliveries import Delivery, Lift
-from watcher.core.departures import Departures
 from watcher.core.facts import Captured, StreamOpened
+from watcher.core.marks import Marks
 from watcher.core.planning import Plan
 from watcher.ports import ChangeSource, Clock, Observer, Outbox
 
@@ -24,7 +24,7 @@ async def capture(
     Raises what the source and the outbox raise; started again, it goes on where the store stands. A batch
     cut off before its commit is read and planned again, and gives the same ids."""
     checkpoint = await outbox.checkpoint() if resume else None
-    departures = Departures.of((mark.entity, mark.at) for mark in await outbox.marks())
+    marks = Marks.of(await outbox.marks())
     stored_at = -QUIET_STORE.total_seconds() + clock.monotonic()
     holding_until: datetime | None = None
 
@@ -32,8 +32,8 @@ async def capture(
         observe(StreamOpened(resumed=checkpoint is not None))
         async for batch in batches:
             began = clock.monotonic()
-            planned = plan.entries(batch.changes, departures)
-            departures = departures.joined(planned.marks, through=batch.through)
+            planned = plan.entries(batch.changes, marks)
+            marks = marks.joined(planned.marks, through=batch.through)
             if holding_until is None:  # an earlier run's holds may be open for as long as the longest
                 holding_until = batch.through + plan.longest_hold
             holding_until = max([holding_until, *_hold_ends(planned.entries)])

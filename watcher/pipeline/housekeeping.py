@@ -14,7 +14,7 @@ CHUNK = 1_000
 """Rows per transaction: a larger one would make captures and settlements wait behind it."""
 
 MARKS_LAST = timedelta(hours=1)
-"""Departures are asked for within minutes of stream time; the rest is for a capture that lags."""
+"""Marks are asked for within minutes of stream time; the rest is for a capture that lags."""
 
 
 async def keep_house(

@@ -18,8 +18,8 @@ from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.writer import Writer
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Lift, Stored
-from watcher.core.departures import Mark
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.marks import Mark
 from watcher.core.outcomes import Answered
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import Counts, Settlement
@@ -68,7 +68,10 @@ class SqliteOutbox:
 
     async def marks(self) -> Sequence[Mark]:
         rows = await self._read(lambda db: db.execute(SQL["marks"]).fetchall())
-        return [Mark(entity=Entity(entity), at=_time(at)) for entity, at in rows]
+        return [
+            Mark(entity=Entity(entity), at=_time(at), row=Entity(row) if row else None, spent=bool(spent))
+            for entity, row, at, spent in rows
+        ]
 
     async def append(
         self,
@@ -78,7 +81,7 @@ class SqliteOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
     ) -> int:
-        lifted = [entry.key for entry in entries if isinstance(entry, Lift)]
+        lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
@@ -90,7 +93,7 @@ class SqliteOutbox:
                     self._lift(db, run, tally)
                 else:
                     new += self._add(db, run, tally)
-            db.executemany(SQL["keep_mark"], [{"entity": mark.entity, "at": _ms(mark.at)} for mark in marks])
+            db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
             db.execute(SQL["keep_checkpoint"], position)
             _count(db, tally)
@@ -185,10 +188,11 @@ class SqliteOutbox:
         return new
 
     def _lift(self, db: sqlite3.Connection, lift: Lift, tally: Tally) -> None:
+        held = SQL["held_of_row" if lift.by == "row" else "held_of_entity"]
         if lift.to == "pending":
-            self._end_holds(db, SQL["held_of"], {"key": lift.key}, tally)
+            self._end_holds(db, held, {"key": lift.key}, tally)
             return
-        for seq, endpoint in db.execute(SQL["held_of"], {"key": lift.key}).fetchall():
+        for seq, endpoint in db.execute(held, {"key": lift.key}).fetchall():
             db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _ms(_now())})
             tally[endpoint, "held"] -= 1
             tally[endpoint, "cancelled"] += 1
@@ -272,6 +276,10 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         _ms(_now()) if dead else None,
         delivery.body,
     )
+
+
+def _mark_row(mark: Mark) -> dict[str, Any]:
+    return {"entity": mark.entity, "row": mark.row or "", "at": _ms(mark.at), "spent": mark.spent}
 
 
 def _settled(settlement: Settlement) -> Sequence[Any]:

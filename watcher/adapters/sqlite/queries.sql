@@ -10,10 +10,11 @@ ON CONFLICT (one) DO UPDATE
 SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through;
 
 -- name: marks
-SELECT entity, at FROM marks;
+SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
 
 -- name: keep_mark
-INSERT INTO marks (entity, at) VALUES (:entity, :at) ON CONFLICT (entity) DO UPDATE SET at = excluded.at;
+INSERT INTO marks (entity, row, at, spent) VALUES (:entity, :row, :at, :spent)
+ON CONFLICT (entity, row) DO UPDATE SET at = excluded.at, spent = excluded.spent;
 
 -- name: last_seq
 SELECT coalesce(max(seq), 0) FROM deliveries;
@@ -23,8 +24,11 @@ SELECT seq, endpoint FROM deliveries
 WHERE state = 'held' AND held_until <= :through AND hold_key NOT IN (SELECT value FROM json_each(:lifted))
 ORDER BY held_until, seq;
 
--- name: held_of
+-- name: held_of_row
 SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND hold_key = :key ORDER BY seq;
+
+-- name: held_of_entity
+SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND entity = :key ORDER BY held_until, seq;
 
 -- name: let_go
 UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;

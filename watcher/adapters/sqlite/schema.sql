@@ -31,6 +31,7 @@ CREATE INDEX pending_of_batch  ON deliveries (batch, seq)            WHERE state
 -- What ends holds.
 CREATE INDEX held_by_time      ON deliveries (held_until)            WHERE state = 'held';
 CREATE INDEX held_by_key       ON deliveries (hold_key)              WHERE state = 'held';
+CREATE INDEX held_by_entity    ON deliveries (entity, held_until)    WHERE state = 'held';
 -- What housekeeping drops.
 CREATE INDEX settled_by_time   ON deliveries (state, settled_at)     WHERE settled_at IS NOT NULL;
 
@@ -42,9 +43,13 @@ CREATE TABLE counts (
     PRIMARY KEY (endpoint, state)
 ) WITHOUT ROWID;
 
+-- What happened a moment ago. `row` is '' for the departure of an entity, else the row that arrived.
 CREATE TABLE marks (
-    entity TEXT NOT NULL PRIMARY KEY,
-    at     INTEGER NOT NULL
+    entity TEXT NOT NULL,
+    row    TEXT NOT NULL,
+    at     INTEGER NOT NULL,
+    spent  INTEGER NOT NULL,
+    PRIMARY KEY (entity, row)
 ) WITHOUT ROWID;
 
 CREATE TABLE position (
