@@ -12,6 +12,7 @@ from watcher import __version__
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.http import AiohttpSender
 from watcher.adapters.journal import open_journal
+from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.mongo.source import MongoSource
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
 from watcher.adapters.sqlite.outbox import SqliteOutbox
@@ -25,6 +26,7 @@ from watcher.observers import Observers
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.housekeeping import keep_house
+from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
 
@@ -58,16 +60,20 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         )
         sender = await stack.enter_async_context(AiohttpSender())
 
+        rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
+        memory = Memory(plan.remembered, outbox, rows, clock=clock, observe=observe)
+
         async def capture_once(resume: bool, observe: Observer) -> None:
             source = MongoSource(
                 settings.mongo_uri,
                 settings.database,
                 noise=plan.noise,
+                noise_to_memory=plan.noise_to_memory,
                 observe=observe,
                 # After a lost position, `restart` means from now, whatever a first start was told.
                 start_from=settings.start_from if resume else None,
             )
-            await capture(source, plan, outbox, resume=resume, clock=clock, observe=observe)
+            await capture(source, plan, outbox, memory, resume=resume, clock=clock, observe=observe)
 
         journal.say(
             "started", version=__version__, endpoints=[endpoint.name for endpoint in settings.endpoints]
@@ -82,6 +88,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
                     observe=observe,
                 )
             )
+            scanning = tasks.create_task(memory.scan())
             housekeeping = tasks.create_task(
                 keep_house(
                     outbox,
@@ -98,5 +105,6 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
             await stopping.wait()
             journal.say("stopping")
             capturing.cancel()
+            scanning.cancel()
             housekeeping.cancel()
         journal.say("stopped")

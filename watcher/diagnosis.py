@@ -78,7 +78,8 @@ def _pre_images(report: MongoReport) -> Sequence[Finding]:
         Finding(
             level="warning",
             about="pre-images",
-            what=f"off for {', '.join(missing)}: what is deleted there cannot be told",
+            what=f"off for {', '.join(missing)}: the state must remember their rows to tell what was deleted"
+            " (a first scan, and about 150 bytes for each row)",
             cure="librechat-watcher prepare   (once, with a user that has dbAdmin on this database)",
         )
     ]

@@ -3,10 +3,11 @@ keeps them too, and one contract suite per port (tests/contracts) proves both.""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Protocol
 
 from watcher.core.changes import Change, Checkpoint
@@ -14,9 +15,12 @@ from watcher.core.deliveries import Delivery, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.marks import Mark as Mark
+from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
 from watcher.core.requests import Request
 from watcher.core.verdicts import Verdict
+
+NOTHING_LEARNED: Mapping[Entity, Remembered | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +32,31 @@ class Batch:
     through: datetime
     """Stream time: every change that happened before it has been yielded. Holds end by it, not by the wall
     clock: after an outage the change that ends a hold may still be waiting in the oplog."""
+    imageless: frozenset[str] = frozenset()
+    """Watched collections that keep no pre-images: a deletion there tells no more than an `_id`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Rows read together by a scan."""
+
+    rows: Mapping[Entity, Remembered]
+    after: str | None
+    """Where the next page begins; None: this was the last one."""
+    total: int
+    """About how many rows the collection has."""
+
+
+class RowSource(Protocol):
+    """The rows of a collection as they are now, a page at a time."""
+
+    async def page(self, collection: str, names: frozenset[str], *, after: str | None, limit: int) -> Page:
+        """The next rows in order of `_id`, of each the given top-level names, veiled as the memory is.
+
+        Every row that is there before the first page and after the last one is in exactly one of them. Each
+        is exact after a time of the server's clock at which the page had been read.
+        Raises SourceUnavailable or SourceRefused."""
+        ...
 
 
 class ChangeSource(Protocol):
@@ -80,8 +109,10 @@ class Outbox(Protocol):
         checkpoint: Checkpoint,
         through: datetime,
         marks: Sequence[Mark] = (),
+        learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
     ) -> int:
-        """Store the entries, the marks and the position they came from in one transaction.
+        """Store the entries, the marks, what was learned of rows (None: forgotten), and the position they
+        came from in one transaction.
 
         First, holds whose `until` is not after `through` become pending, but for those of rows that a Lift
         among the entries names: what the changes say of a row goes before what time says. Then the entries
@@ -90,6 +121,21 @@ class Outbox(Protocol):
         that becomes pending gets a new `seq` at that moment, so that it stands behind what was appended
         before. A mark takes the place of an earlier one with the same entity and row.
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
+        ...
+
+    async def memories(self, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
+        """Remember rows of just these collections, with just these names, from now on.
+
+        How far each scan has come. One with other names than before, or that was not wanted for a while,
+        begins anew; what was remembered for it is forgotten (housekeeping clears it away)."""
+        ...
+
+    async def recall(self, rows: Iterable[Entity]) -> Mapping[Entity, Remembered]:
+        """What is known of those rows of which something is known."""
+        ...
+
+    async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
+        """Store a page of a scan, and how far it has come. Rows that are known already are left alone."""
         ...
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
@@ -121,6 +167,10 @@ class Outbox(Protocol):
 
     async def counts(self) -> dict[str, Counts]:
         """Deliveries by endpoint and state."""
+        ...
+
+    async def forget_rows(self, *, limit: int) -> int:
+        """Drop at most `limit` rows that nobody wants to remember any more; how many went."""
         ...
 
     async def forget(

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_never
 
-from watcher.core.changes import Checkpoint
+from watcher.core.changes import Checkpoint, Document
 from watcher.core.deliveries import Delivery, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.marks import Mark
+from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.requests import Request
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import Batch, Counts, Settlement
+from watcher.ports import NOTHING_LEARNED, Batch, Counts, Page, Settlement
 
 F = TypeVar("F")
 
@@ -129,6 +130,36 @@ class ScriptedSource:
         await asyncio.Event().wait()
 
 
+class ScriptedRows:
+    """A `RowSource` over given rows, in the order of their `_id`s as text; seen at a given time."""
+
+    def __init__(self, *, seen_at: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
+        self.rows: dict[Entity, Document] = {}
+        self.seen_at = seen_at
+        self.refuse: Exception | None = None
+        """Raised instead of the next page."""
+        self.after_each: Callable[[], object] = lambda: None
+        """Called when a page has been read."""
+
+    async def page(self, collection: str, names: frozenset[str], *, after: str | None, limit: int) -> Page:
+        if self.refuse is not None:
+            error, self.refuse = self.refuse, None
+            raise error
+        mine = sorted(row for row in self.rows if row.partition(":")[0] == collection)
+        left = [row for row in mine if after is None or row > after]
+        self.after_each()
+        return Page(
+            rows={
+                row: Remembered(
+                    fields=remembered(collection, self.rows[row], names), exact_after=self.seen_at
+                )
+                for row in left[:limit]
+            },
+            after=left[limit - 1] if len(left) > limit else None,
+            total=len(mine),
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     stored: Stored
@@ -145,6 +176,8 @@ class MemoryOutbox:
         self._last_seq = 0
         self._checkpoint: Checkpoint | None = None
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
+        self._scans: dict[str, Scan] = {}
+        self._memory: dict[Entity, Remembered] = {}
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -162,6 +195,7 @@ class MemoryOutbox:
         checkpoint: Checkpoint,
         through: datetime,
         marks: Sequence[Mark] = (),
+        learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
     ) -> int:
         self._may_write()
         lifted = {entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"}
@@ -170,10 +204,36 @@ class MemoryOutbox:
             self._let_go(row)
         new = sum(self._enter(entry) for entry in entries)
         self._marks |= {(mark.entity, mark.row): mark for mark in marks}
+        for key, memory in learned.items():
+            if key.partition(":")[0] in self._scans:
+                self._memory.pop(key, None)
+                if memory is not None:
+                    self._memory[key] = memory
         at = checkpoint.at or (self._checkpoint.at if self._checkpoint else None)
         self._checkpoint = replace(checkpoint, at=at)
         self._news.set()
         return new
+
+    async def memories(self, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
+        self._may_write()
+        kept = {name: scan for name, scan in self._scans.items() if frozenset(scan.names) == wanted.get(name)}
+        self._memory = {row: each for row, each in self._memory.items() if row.partition(":")[0] in kept}
+        begun = {
+            name: Scan(collection=name, names=tuple(sorted(names)))
+            for name, names in wanted.items()
+            if name not in kept
+        }
+        self._scans = dict(sorted((kept | begun).items()))
+        return list(self._scans.values())
+
+    async def recall(self, rows: Iterable[Entity]) -> Mapping[Entity, Remembered]:
+        return {row: self._memory[row] for row in rows if row in self._memory}
+
+    async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
+        self._may_write()
+        if scan.collection in self._scans and self._scans[scan.collection].names == scan.names:
+            self._memory = {**rows, **self._memory}
+            self._scans[scan.collection] = scan
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         rows = [row for row in self._pending(endpoint) if row.seq > after]
@@ -212,6 +272,9 @@ class MemoryOutbox:
         for row in self._rows.values():
             numbers[row.stored.delivery.endpoint][row.state] += 1
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def forget_rows(self, *, limit: int) -> int:
+        return 0  # it keeps none that nobody wants
 
     async def forget(
         self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int

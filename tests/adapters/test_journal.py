@@ -15,6 +15,8 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    ScanFailed,
+    Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -83,6 +85,14 @@ def test_a_quiet_stream_says_nothing(lines):
     assert lines(Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND)) == []
 
 
+def test_a_long_scan_says_now_and_then_how_far_it_is(lines):
+    pages = [a_page(rows=rows) for rows in range(1_000, 120_000, 1_000)]
+
+    told = [(line["event"], line["rows"]) for line in lines(*pages, a_page(rows=120_000, done=True))]
+
+    assert told == [("scan.progressed", 50_000), ("scan.progressed", 100_000), ("scan.finished", 120_000)]
+
+
 def test_every_fact_has_its_line_and_every_line_is_described(lines):
     facts = [
         attempted(),
@@ -93,6 +103,9 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         Unreadable(collection="messages", event=None, reason="x"),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
         Swept(deliveries=1),
+        a_page(rows=50_000),
+        a_page(rows=50_001, done=True),
+        ScanFailed(collection="messages", reason="x", retry_in=SECOND),
     ]
 
     told = {line["event"] for line in lines(*facts)}
@@ -155,3 +168,7 @@ def test_the_console_has_the_same_words(capsys):
     line = capsys.readouterr().err
     assert "delivery.attempted" in line
     assert "endpoint=crm" in line
+
+
+def a_page(*, rows: int, done: bool = False) -> Scanned:
+    return Scanned(collection="messages", read=1_000, rows=rows, total=120_000, done=done, took=SECOND)

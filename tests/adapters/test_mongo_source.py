@@ -40,7 +40,9 @@ def _unheard(fact: Fact) -> None:
 def a_source(
     uri: str, database: str, *, observe: Callable[[Fact], None] = _unheard, start_from: datetime | None = None
 ) -> MongoSource:
-    return MongoSource(uri, database, noise=NOISE, observe=observe, start_from=start_from)
+    return MongoSource(
+        uri, database, noise=NOISE, noise_to_memory=NOISE, observe=observe, start_from=start_from
+    )
 
 
 @pytest.fixture
@@ -439,7 +441,8 @@ async def test_a_string_that_is_no_uri_is_refused_without_being_shown(uri: str) 
 
 
 async def test_collections_that_hold_credentials_are_never_watched(mongodb_uri: str) -> None:
-    source = MongoSource(mongodb_uri, "lc", noise={"messages": [], "tokens": []}, observe=_unheard)
+    noise: dict[str, list[str]] = {"messages": [], "tokens": []}
+    source = MongoSource(mongodb_uri, "lc", noise=noise, noise_to_memory=noise, observe=_unheard)
 
     with pytest.raises(SourceRefused, match=r"lc\.tokens holds credentials"):
         await _first(source.open(None))

@@ -6,19 +6,28 @@ import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
 from watcher.core.deliveries import Hold, Lift
 from watcher.core.events import Entity, EventId
 from watcher.core.marks import Mark
+from watcher.core.memory import Remembered
 from watcher.core.outcomes import Answered, NotSent
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import Counts
+from watcher.ports import NOTHING_LEARNED, Counts
 
 LATER = NOON + timedelta(minutes=1)
 
 
-async def put(outbox, *entries, token="82AA", through=NOON, marks=()):
-    return await outbox.append(entries, checkpoint=a_checkpoint(token), through=through, marks=marks)
+async def put(outbox, *entries, token="82AA", through=NOON, marks=(), learned=NOTHING_LEARNED):
+    return await outbox.append(
+        entries, checkpoint=a_checkpoint(token), through=through, marks=marks, learned=learned
+    )
+
+
+def known(**fields):
+    return Remembered(fields=fields, exact_after=NOON)
 
 
 async def ids(outbox, endpoint="crm", after=0):
@@ -287,6 +296,89 @@ class OutboxContract:
         assert len(marks) == 2
         assert departure in marks
         assert spent in marks
+
+    # ------------------------------------------------------------------ the memory
+
+    async def test_what_was_learned_is_recalled_with_every_kind_of_value(self, outbox):
+        await outbox.memories({"messages": frozenset({"user", "expiredAt", "feedback", "tenantId", "n"})})
+        fields = {
+            "user": "ä🧵",
+            "expiredAt": NOON,
+            "feedback": {"rating": "up", "at": NOON},
+            "tenantId": None,
+        }
+        row, other = Entity("messages:a:b"), Entity("messages:2")
+
+        await put(outbox, learned={row: Remembered(fields=fields, exact_after=LATER)})
+
+        assert await outbox.recall([row, other]) == {row: Remembered(fields=fields, exact_after=LATER)}
+
+    async def test_a_row_may_be_learned_anew_and_forgotten(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"})})
+        row = Entity("messages:1")
+        await put(outbox, learned={row: known(user="u1")})
+
+        await put(outbox, learned={row: known(user="u2")})
+        assert await outbox.recall([row]) == {row: known(user="u2")}
+
+        await put(outbox, learned={row: None})
+        assert await outbox.recall([row]) == {}
+
+    async def test_nothing_is_learned_of_what_nobody_wants(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"})})
+
+        await put(outbox, learned={Entity("files:1"): known(user="u1")})
+
+        assert await outbox.recall([Entity("files:1")]) == {}
+
+    async def test_a_scan_goes_on_where_it_stopped(self, outbox):
+        wanted = {"messages": frozenset({"user"}), "files": frozenset({"user", "file_id"})}
+        files, messages = await outbox.memories(wanted)
+        assert (files.collection, files.names, files.after, files.done) == (
+            "files",
+            ("file_id", "user"),
+            None,
+            False,
+        )
+
+        page = {Entity("messages:1"): known(user="u1")}
+        await outbox.remember(page, replace(messages, after="here", rows=1))
+
+        assert await outbox.memories(wanted) == [files, replace(messages, after="here", rows=1)]
+        assert await outbox.recall(page) == page
+
+    async def test_a_page_leaves_alone_what_is_known_already(self, outbox):
+        (scan,) = await outbox.memories({"messages": frozenset({"user"})})
+        row = Entity("messages:1")
+        await put(outbox, learned={row: known(user="new")})
+
+        await outbox.remember({row: known(user="old")}, scan)
+
+        assert await outbox.recall([row]) == {row: known(user="new")}
+
+    @pytest.mark.parametrize(
+        "others", [{}, {"messages": frozenset({"user", "tenantId"})}], ids=["not wanted", "other names"]
+    )
+    async def test_a_memory_that_had_a_gap_or_other_names_begins_anew(self, outbox, others):
+        wanted = {"messages": frozenset({"user"})}
+        (scan,) = await outbox.memories(wanted)
+        row = Entity("messages:1")
+        await outbox.remember({row: known(user="u1")}, replace(scan, rows=1, done=True))
+
+        await outbox.memories(others)
+        (again,) = await outbox.memories(wanted)
+
+        assert again == scan
+        assert await outbox.recall([row]) == {}
+
+    async def test_a_page_of_an_ended_scan_is_dropped(self, outbox):
+        (scan,) = await outbox.memories({"messages": frozenset({"user"})})
+        await outbox.memories({"messages": frozenset({"tenantId"})})
+
+        await outbox.remember({Entity("messages:1"): known(user="u1")}, replace(scan, done=True))
+
+        assert await outbox.recall([Entity("messages:1")]) == {}
+        assert [each.done for each in await outbox.memories({"messages": frozenset({"tenantId"})})] == [False]
 
     async def test_what_is_settled_long_ago_is_forgotten_a_few_at_a_time(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(6)))

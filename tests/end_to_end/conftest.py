@@ -58,5 +58,11 @@ async def librechat(mongo_client: AsyncMongoClient[dict[str, Any]], database: st
 
 
 @pytest.fixture
+def librechat_without_images(mongo_client: AsyncMongoClient[dict[str, Any]], database: str) -> Any:
+    """LibreChat's database as it comes: nobody ran `prepare`."""
+    return mongo_client[database]
+
+
+@pytest.fixture
 def uri(mongodb_uri: str, database: str) -> str:
     return f"{mongodb_uri}{database}"

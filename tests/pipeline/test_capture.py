@@ -17,9 +17,10 @@ from watcher.core.facts import Captured, PositionRestarted, StoreFailed, StreamL
 from watcher.core.planning import Plan
 from watcher.errors import OutboxError, PositionLost, SourceRefused, SourceUnavailable
 from watcher.pipeline.capture import QUIET_STORE, capture
+from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import OnPositionLost, keep_capturing
 from watcher.ports import Batch, Counts
-from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedSource
+from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedRows, ScriptedSource
 
 HOLD = timedelta(seconds=60)
 
@@ -42,13 +43,22 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.clock = FakeClock(NOON)
         self.facts = Facts()
+        self.memory = Memory(
+            a_plan().remembered, self.outbox, ScriptedRows(), clock=self.clock, observe=self.facts
+        )
 
     @asynccontextmanager
     async def capturing(self, on_position_lost: OnPositionLost = "fail") -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(
             keep_capturing(
                 lambda resume, observe: capture(
-                    self.source, a_plan(), self.outbox, resume=resume, clock=self.clock, observe=observe
+                    self.source,
+                    a_plan(),
+                    self.outbox,
+                    self.memory,
+                    resume=resume,
+                    clock=self.clock,
+                    observe=observe,
                 ),
                 outbox=self.outbox,
                 on_position_lost=on_position_lost,
@@ -163,7 +173,7 @@ async def test_a_quiet_stream_moves_the_stored_position_now_and_then():
             clock.advance(QUIET_STORE)
 
     task = asyncio.create_task(
-        capture(stage.source, a_plan(), stage.outbox, resume=True, clock=clock, observe=passing)
+        capture(stage.source, a_plan(), stage.outbox, stage.memory, resume=True, clock=clock, observe=passing)
     )
     await stage.facts.until(Captured, 4)
     task.cancel()

@@ -16,6 +16,8 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    ScanFailed,
+    Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -44,6 +46,17 @@ LINES = {
         "One request: endpoint, id, outcome (a status, or why there was none), verdict.",
         "Dead ones: see what the outcome says of the receiver.",
     ),
+    "scan.progressed": (
+        "info",
+        "The first scan of a collection without pre-images: rows remembered so far.",
+        "",
+    ),
+    "scan.finished": ("info", "It is done: deletions in this collection can be told.", ""),
+    "scan.failed": (
+        "warning",
+        "A page of it could not be read or stored; tried again from there.",
+        "The reason names the cure.",
+    ),
     "store.failed": (
         "error",
         "The state refused a read or a write; tried again, nothing is lost.",
@@ -59,6 +72,9 @@ LINES = {
     "stopped": ("info", "Everything is closed.", ""),
 }
 """Every line: its level, what it tells, and what an operator does about it."""
+
+SCAN_LINE = 50_000
+"""Rows of a first scan between two lines."""
 
 # To the last @: an unescaped @, / or space must not save the rest of a password, and those are the URIs that
 # end up in messages. Taking a few words too many costs nothing.
@@ -115,6 +131,19 @@ class Journal:
                 self._log.info("stream.opened", resumed=resumed)
             case StreamLost(reason=reason, retry_in=retry_in):
                 self._log.warning("stream.lost", reason=reason, retry_in_ms=_ms(retry_in))
+            case Scanned(done=False) if fact.rows // SCAN_LINE == (fact.rows - fact.read) // SCAN_LINE:
+                pass  # a line for each of a thousand pages would drown the others
+            case Scanned():
+                self._log.info(
+                    "scan.finished" if fact.done else "scan.progressed",
+                    collection=fact.collection,
+                    rows=fact.rows,
+                    total=fact.total,
+                )
+            case ScanFailed(collection=collection, reason=reason, retry_in=retry_in):
+                self._log.warning(
+                    "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
+                )
             case PositionRestarted(since=since, reason=reason):
                 self._log.error(
                     "position.restarted", gap_since=since.isoformat() if since else None, reason=reason

@@ -16,6 +16,8 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    ScanFailed,
+    Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -65,6 +67,10 @@ class Metrics:
         self._store_failures = counter(
             "watcher_store_failures", "Writes or reads that the state refused.", "doing"
         )
+        self._scanned = gauge(
+            "watcher_scan_rows", "Rows that the first scan has remembered so far.", "collection"
+        )
+        self._scan_failures = counter("watcher_scan_failures", "Pages of a first scan that failed.")
         self._swept = counter("watcher_deliveries_swept", "Settled deliveries dropped after their retention.")
 
         self._observer_failures = gauge(
@@ -82,6 +88,10 @@ class Metrics:
             case StreamLost():
                 self._stream_open.set(0)
                 self._stream_lost.inc()
+            case Scanned(collection=collection, rows=rows):
+                self._scanned.labels(collection).set(rows)
+            case ScanFailed():
+                self._scan_failures.inc()
             case PositionRestarted():
                 self._restarts.inc()
             case Unreadable(collection=collection):

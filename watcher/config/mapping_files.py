@@ -51,6 +51,7 @@ def read_mapping(tree: Any, file: str, positions: Mapping[Path, Position], repor
         kind=kind,
         identity=compile_expression(identity) if identity else None,
         user=compile_expression(user) if user else None,
+        names=frozenset(path.split(".")[1] for path in (identity, user) if path and path.startswith("row.")),
     )
     return Draft(
         file=file,

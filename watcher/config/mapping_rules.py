@@ -79,6 +79,7 @@ class RuleReader:
             changed=changed,
             exempt=frozenset(words.names(keys, path, "except")),
             differs=tuple(self._differs(keys, path)),
+            reads=frozenset(_reads(keys)),
             condition=self._condition(keys["where"], (*path, "where")) if "where" in keys else None,
             where=keys.get("where"),
             data=tuple(self._data(keys, path)),
@@ -256,6 +257,19 @@ _GIVEN_KINDS = (
     ("newborn", bool, "true or false"),
     ("newcomer", str, "the `_id` of a row"),
 )
+
+
+def _reads(keys: Mapping[str, Any]) -> Iterator[str]:
+    """Every path into the view that a rule's data, condition and reasons take."""
+    data, reasons = keys.get("data"), keys.get("reason")
+    if isinstance(data, dict):
+        for expression in data.values():
+            yield from paths_in(expression)
+    conditions = [keys.get("where")]
+    if isinstance(reasons, list):
+        conditions += [condition for each in reasons if isinstance(each, dict) for condition in each.values()]
+    for condition in conditions:
+        yield from (name for _, name in _names_in(condition))
 
 
 def _names_in(condition: Any) -> Iterator[tuple[Path, str]]:

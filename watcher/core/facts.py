@@ -52,6 +52,30 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scanned:
+    """A page of a first scan was remembered."""
+
+    collection: str
+    read: int
+    """Rows of this page."""
+    rows: int
+    """So far."""
+    total: int
+    """About how many there are."""
+    done: bool
+    took: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanFailed:
+    """A first scan could not read on; it goes on after `retry_in`."""
+
+    collection: str
+    reason: str
+    retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionRestarted:
     """By the operator's choice (`onPositionLost: restart`) capture went on from now, leaving a gap."""
 
@@ -91,4 +115,15 @@ class Swept:
     deliveries: int
 
 
-Fact = StreamOpened | StreamLost | Captured | Unreadable | PositionRestarted | Attempted | StoreFailed | Swept
+Fact = (
+    StreamOpened
+    | StreamLost
+    | Captured
+    | Unreadable
+    | Scanned
+    | ScanFailed
+    | PositionRestarted
+    | Attempted
+    | StoreFailed
+    | Swept
+)

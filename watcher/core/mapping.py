@@ -5,7 +5,7 @@ The law: a rule says what it sends by name. Nothing that no rule names can leave
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -48,6 +48,8 @@ class Rule:
     exempt: frozenset[str] = frozenset()
     differs: tuple[tuple[str, tuple[str, ...]], ...] = ()
     """Fields of which these parts must differ from the pre-image. Without a pre-image they are taken to."""
+    reads: frozenset[str] = frozenset()
+    """Every path that its data, condition and reasons take from the view."""
     condition: Predicate | None = field(default=None, repr=False, compare=False)
     where: dict[str, Any] | None = None
     """The condition as written, for `explain`."""
@@ -125,10 +127,33 @@ class CollectionMapping:
     def holds_for_a_moment(self) -> bool:
         return any(rule.holds == "moment" for rule in self.rules)
 
-    def never_telling(self) -> tuple[str, ...]:
-        """The names that the server may judge by: an update of these alone fires no rule at all."""
-        asked = {name for rule in self.rules for name in _asked_by(rule)}
+    def remembering(self, rules: Iterable[Rule]) -> frozenset[str]:
+        """The names that these rules need of a row before it changes, where there are no pre-images.
+
+        None, if none of them speaks of deleted rows, or of a difference that no update tells."""
+        live = tuple(rules)
+        if not any(
+            rule.differs or ("delete" in rule.operations and (rule.event or not rule.blind)) for rule in live
+        ):
+            return frozenset()
+        names = {*self.viewpoint.deadlines, *self.viewpoint.names}
+        for rule in live:
+            names.update(name for name, _ in rule.differs)
+            names.update(_names_below("before", rule.reads))
+            if "delete" in rule.operations:
+                names.update(_names_below("row", rule.reads))
+        return frozenset(names - {"_id"})
+
+    def never_telling(self, *, but: Iterable[str] = ()) -> tuple[str, ...]:
+        """The names that the server may judge by: an update of these alone fires no rule at all.
+
+        `but`: names that somebody wants to hear of all the same."""
+        asked = {name for rule in self.rules for name in _asked_by(rule)} | set(but)
         return tuple(pattern for pattern in self.noise if not any(_matches(pattern, name) for name in asked))
+
+
+def _names_below(root: str, paths: Iterable[str]) -> Iterable[str]:
+    return (top(path.removeprefix(f"{root}.")) for path in paths if path.startswith(f"{root}."))
 
 
 def _asked_by(rule: Rule) -> set[str]:

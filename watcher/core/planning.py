@@ -66,6 +66,11 @@ class Plan:
     """What the source must watch for these endpoints; a plan with others needs the stream opened anew."""
     noise: Mapping[str, tuple[str, ...]]
     """For each watched collection the names whose update alone fires no rule: the server may drop it."""
+    remembered: Mapping[str, frozenset[str]]
+    """For each collection the names that must be known of a row before it changes. A collection without
+    pre-images needs a memory of them; one that is not named here needs none."""
+    noise_to_memory: Mapping[str, tuple[str, ...]]
+    """`noise` where there is a memory: it must hear of every change of what it remembers."""
     unfinished_hold: timedelta
     _rules: Mapping[tuple[str, str], tuple[_Aimed, ...]] = field(repr=False)
     _viewpoints: Mapping[str, Viewpoint] = field(repr=False)
@@ -83,6 +88,11 @@ class Plan:
         listed, receivers = tuple(mappings), tuple(endpoints)
         needed = _needed(listed, receivers)
         live = [mapping for mapping in listed if needed[mapping.collection]]
+        remembered = {
+            mapping.collection: names
+            for mapping in live
+            if (names := mapping.remembering(aimed.rule for aimed in needed[mapping.collection]))
+        }
         rules: dict[tuple[str, str], tuple[_Aimed, ...]] = {}
         for mapping in live:
             for aimed in needed[mapping.collection]:
@@ -92,6 +102,11 @@ class Plan:
         return cls(
             collections=tuple(mapping.collection for mapping in live),
             noise={mapping.collection: mapping.never_telling() for mapping in live},
+            remembered=remembered,
+            noise_to_memory={
+                mapping.collection: mapping.never_telling(but=remembered.get(mapping.collection, ()))
+                for mapping in live
+            },
             unfinished_hold=unfinished_hold,
             _rules=rules,
             _viewpoints={mapping.collection: mapping.viewpoint for mapping in live},

@@ -48,6 +48,16 @@ SECRET_FIELDS: Mapping[str, tuple[str, ...]] = {
 """By collection, the top-level names that no event may carry; `name*` stands for all that begin so."""
 
 
+VEILED_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("filepath", "storageKey")}
+"""Server paths and signed URLs (LIBRECHAT.md §3.6): no secrets to whoever asks for them in a mapping, and
+not to be kept by us."""
+
+
+def is_veiled(collection: str, name: str) -> bool:
+    """May no more be kept of this field than that it was there?"""
+    return name in VEILED_FIELDS.get(collection, ()) or is_secret(collection, name)
+
+
 def is_secret(collection: str, name: str) -> bool:
     """May this top-level field of this collection never be sent?
 

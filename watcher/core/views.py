@@ -92,6 +92,8 @@ class Viewpoint:
     """What its events are about: `conversation`. None: the row itself."""
     identity: Callable[[View], Any] | None = None
     user: Callable[[View], Any] | None = None
+    names: frozenset[str] = frozenset()
+    """The top-level names of the row that `identity` and `user` take."""
 
 
 @dataclass(slots=True)

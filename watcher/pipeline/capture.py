@@ -9,6 +9,7 @@ from watcher.core.deliveries import Delivery, Lift
 from watcher.core.facts import Captured, StreamOpened
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan
+from watcher.pipeline.remembering import Memory
 from watcher.ports import ChangeSource, Clock, Observer, Outbox
 
 QUIET_STORE = timedelta(seconds=10)
@@ -17,13 +18,22 @@ often would let the stored position of a quiet LibreChat fall behind a small opl
 
 
 async def capture(
-    source: ChangeSource, plan: Plan, outbox: Outbox, *, resume: bool, clock: Clock, observe: Observer
+    source: ChangeSource,
+    plan: Plan,
+    outbox: Outbox,
+    memory: Memory,
+    *,
+    resume: bool,
+    clock: Clock,
+    observe: Observer,
 ) -> None:
     """Follow the stream from the stored checkpoint, for ever; `resume=False` passes it over.
 
     Raises what the source and the outbox raise; started again, it goes on where the store stands. A batch
     cut off before its commit is read and planned again, and gives the same ids."""
     checkpoint = await outbox.checkpoint() if resume else None
+    if not resume:
+        await memory.forget()
     marks = Marks.of(await outbox.marks())
     stored_at = -QUIET_STORE.total_seconds() + clock.monotonic()
     holding_until: datetime | None = None
@@ -32,19 +42,25 @@ async def capture(
         observe(StreamOpened(resumed=checkpoint is not None))
         async for batch in batches:
             began = clock.monotonic()
-            planned = plan.entries(batch.changes, marks)
-            marks = marks.joined(planned.marks, through=batch.through)
-            if holding_until is None:  # an earlier run's holds may be open for as long as the longest
-                holding_until = batch.through + plan.longest_hold
-            holding_until = max([holding_until, *_hold_ends(planned.entries)])
+            async with memory.turn:
+                completed = await memory.complete(batch)
+                planned = plan.entries(completed.changes, marks)
+                marks = marks.joined(planned.marks, through=batch.through)
+                if holding_until is None:  # an earlier run's holds may be open for as long as the longest
+                    holding_until = batch.through + plan.longest_hold
+                holding_until = max([holding_until, *_hold_ends(planned.entries)])
 
-            stored = 0
-            waiting = batch.through <= holding_until
-            if batch.changes or waiting or began - stored_at >= QUIET_STORE.total_seconds():
-                stored = await outbox.append(
-                    planned.entries, checkpoint=batch.checkpoint, through=batch.through, marks=planned.marks
-                )
-                stored_at = clock.monotonic()
+                stored = 0
+                waiting = batch.through <= holding_until
+                if batch.changes or waiting or began - stored_at >= QUIET_STORE.total_seconds():
+                    stored = await outbox.append(
+                        planned.entries,
+                        checkpoint=batch.checkpoint,
+                        through=batch.through,
+                        marks=planned.marks,
+                        learned=completed.learned,
+                    )
+                    stored_at = clock.monotonic()
 
             for fact in planned.facts:
                 observe(fact)

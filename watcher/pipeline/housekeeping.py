@@ -42,4 +42,7 @@ async def _sweep(outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock
         )
         total += gone
         if gone < CHUNK:
-            return total
+            break
+    while await outbox.forget_rows(limit=CHUNK) == CHUNK:
+        pass
+    return total

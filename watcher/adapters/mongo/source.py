@@ -23,6 +23,7 @@ from watcher.adapters.mongo.classify import classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.lookup import current_rows
+from watcher.adapters.mongo.probe import collection_reports
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import CREDENTIALS, Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
@@ -54,15 +55,18 @@ class MongoSource:
         database: str,
         *,
         noise: Noise,
+        noise_to_memory: Noise,
         observe: Observer,
         start_from: datetime | None = None,
     ) -> None:
-        """`noise`: the watched collections, and of each the names whose change alone means nothing.
+        """`noise`: the watched collections, and of each the names whose change alone means nothing;
+        `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers.
 
         `start_from`: where a first start begins, inside the oplog; None means now."""
         self._uri = uri
         self._place = place_of(uri, database)
         self._noise = noise
+        self._noise_to_memory = noise_to_memory
         self._observe = observe
         self._start_from = start_from
 
@@ -75,7 +79,7 @@ class MongoSource:
                 f"  Remove the mapping file for: {', '.join(forbidden)}"
             )
         async with connection(self._uri) as client, client.start_session(causal_consistency=False) as session:
-            stream = _Stream(client, session, self._place, self._noise, self._observe)
+            stream = _Stream(client, session, self._place, self._noise, self._noise_to_memory, self._observe)
             try:
                 await stream.begin(checkpoint, self._start_from)
                 yield stream.batches()
@@ -87,12 +91,20 @@ class _Stream:
     """One open change stream."""
 
     def __init__(
-        self, client: Client, session: AsyncClientSession, place: Place, noise: Noise, observe: Observer
+        self,
+        client: Client,
+        session: AsyncClientSession,
+        place: Place,
+        noise: Noise,
+        noise_to_memory: Noise,
+        observe: Observer,
     ) -> None:
         self._client = client
         self._session = session
         self._place = place
         self._noise = noise
+        self._noise_to_memory = noise_to_memory
+        self._imageless: frozenset[str] = frozenset()
         self._observe = observe
         self._database = client.get_database(place.database, codec_options=CODEC)
         self._cursor = Int64(0)
@@ -122,6 +134,7 @@ class _Stream:
                 changes=tuple(changes),
                 checkpoint=Checkpoint(token=token, at=changes[-1].at if changes else None),
                 through=self._progress.through(token, quiet=not events),
+                imageless=self._imageless,
             )
 
             if self._progress.wants_sounding(time.monotonic()):
@@ -174,10 +187,15 @@ class _Stream:
             await self._kill(reply["id"])
 
     async def _open(self, position: dict[str, Any]) -> None:
+        self._imageless = await self._without_images()
+        noise = {
+            name: self._noise_to_memory[name] if name in self._imageless else names
+            for name, names in self._noise.items()
+        }
         options = dict(position)
         if self._wire_version >= WIRE_6_0:
             options["fullDocumentBeforeChange"] = "whenAvailable"
-        stages = pipeline(self._noise, unset_field=self._wire_version >= WIRE_5_0)
+        stages = pipeline(noise, unset_field=self._wire_version >= WIRE_5_0)
         # Without changes the first reply comes at once, however far the first match is.
         self._follow(
             await self._ask(
@@ -188,6 +206,13 @@ class _Stream:
                 }
             )
         )
+
+    async def _without_images(self) -> frozenset[str]:
+        if self._wire_version < WIRE_6_0:
+            return frozenset(self._noise)
+        with self._translated():
+            reports = await collection_reports(self._client, self._place.database, self._noise.keys())
+        return frozenset(name for name, report in reports.items() if not report.pre_images)
 
     async def _read_on(self) -> None:
         self._follow(

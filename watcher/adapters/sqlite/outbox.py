@@ -6,13 +6,14 @@ import asyncio
 import json
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
+from watcher.adapters.sqlite import memory
 from watcher.adapters.sqlite.database import connect, locked, translated
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.writer import Writer
@@ -20,9 +21,10 @@ from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
+from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import Counts, Settlement
+from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
 Tally = Counter[tuple[str, str]]
@@ -80,6 +82,7 @@ class SqliteOutbox:
         checkpoint: Checkpoint,
         through: datetime,
         marks: Sequence[Mark] = (),
+        learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
     ) -> int:
         lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
@@ -94,6 +97,7 @@ class SqliteOutbox:
                 else:
                     new += self._add(db, run, tally)
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
+            memory.learn(db, learned)
             position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
             db.execute(SQL["keep_checkpoint"], position)
             _count(db, tally)
@@ -102,6 +106,16 @@ class SqliteOutbox:
         new, tally = await self._writer.do(work)
         self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
         return int(new)
+
+    async def memories(self, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
+        scans: Sequence[Scan] = await self._writer.do(lambda db: memory.begin(db, wanted))
+        return scans
+
+    async def recall(self, rows: Iterable[Entity]) -> Mapping[Entity, Remembered]:
+        return await self._read(lambda db: memory.recall(db, rows))
+
+    async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
+        await self._writer.do(lambda db: memory.remember(db, rows, scan))
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}
@@ -153,6 +167,10 @@ class SqliteOutbox:
         for endpoint, state, number in rows:
             numbers[endpoint][state] = number
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def forget_rows(self, *, limit: int) -> int:
+        given = {"limit": limit}
+        return int(await self._writer.do(lambda db: db.execute(SQL["forget_rows"], given).rowcount))
 
     async def forget(
         self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int

@@ -84,3 +84,39 @@ RETURNING endpoint, state;
 
 -- name: forget_marks
 DELETE FROM marks WHERE at < :before;
+
+-- name: scans
+SELECT collection, names, after, rows, done FROM scans ORDER BY collection;
+
+-- name: scan_of
+SELECT generation, names FROM scans WHERE collection = :collection;
+
+-- name: begin_scan
+INSERT INTO scans (collection, names) VALUES (:collection, :names) ON CONFLICT (collection) DO NOTHING;
+
+-- name: keep_scan
+UPDATE scans SET after = :after, rows = :rows, done = :done WHERE collection = :collection;
+
+-- name: end_scan
+DELETE FROM scans WHERE collection = :collection;
+
+-- name: recall
+SELECT id, exact_after, fields FROM memory
+WHERE generation = :generation AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: learn
+INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)
+ON CONFLICT (generation, id) DO UPDATE SET exact_after = excluded.exact_after, fields = excluded.fields;
+
+-- name: remember
+INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)
+ON CONFLICT (generation, id) DO NOTHING;
+
+-- name: unlearn
+DELETE FROM memory WHERE generation = :generation AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: forget_rows
+DELETE FROM memory WHERE (generation, id) IN (
+    SELECT generation, id FROM memory
+    WHERE generation NOT IN (SELECT generation FROM scans) LIMIT :limit
+);

@@ -52,6 +52,25 @@ CREATE TABLE marks (
     PRIMARY KEY (entity, row)
 ) WITHOUT ROWID;
 
+-- The memory, for collections without pre-images: how far each scan has come, and the rows of its generation.
+-- Rows of a generation that no scan names are forgotten, and cleared away a few at a time.
+CREATE TABLE scans (
+    generation INTEGER PRIMARY KEY AUTOINCREMENT,
+    collection TEXT NOT NULL UNIQUE,
+    names      TEXT NOT NULL,
+    after      TEXT,
+    rows       INTEGER NOT NULL DEFAULT 0,
+    done       INTEGER NOT NULL DEFAULT 0
+);
+
+CREATE TABLE memory (
+    generation  INTEGER NOT NULL,
+    id          TEXT NOT NULL,
+    exact_after INTEGER NOT NULL,
+    fields      TEXT NOT NULL,
+    PRIMARY KEY (generation, id)
+) WITHOUT ROWID;
+
 CREATE TABLE position (
     one     INTEGER PRIMARY KEY CHECK (one = 1),
     token   TEXT NOT NULL,
