@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 INSTALLED := .venv-installed
+LIBRECHAT := tests/librechat
+MODELS := $(LIBRECHAT)/node_modules/.package-lock.json
 
-.PHONY: demo test check bench chaos lock format docs clean
+.PHONY: demo test test-librechat check bench chaos lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
 
 test: $(READY)
-	$(BIN)/pytest tests -m "not long"
+	$(BIN)/pytest tests -m "not long and not librechat"
+
+# LibreChat's published models do all that its users do (needs Node): docs/ACTIONS.md tells what.
+test-librechat: $(READY) $(MODELS)
+	$(BIN)/pytest tests/librechat
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -34,7 +40,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The generated parts: docs/EVENTS.md, and settings, metrics and log lines in docs/OPERATING.md.
+# The generated parts: docs/EVENTS.md, docs/ACTIONS.md, and settings, metrics and log lines in docs/OPERATING.md.
 docs: $(READY)
 	$(BIN)/python -m docs.generate
 
@@ -56,5 +62,10 @@ $(INSTALLED)/.ready: requirements.lock
 	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+$(MODELS): $(LIBRECHAT)/package-lock.json
+	@if command -v npm >/dev/null; \
+	then npm ci --prefix $(LIBRECHAT) --ignore-scripts --no-audit --no-fund && touch $@; \
+	else echo "no npm on PATH: the tests of LibreChat's models will be skipped"; fi
+
 clean:
-	rm -rf $(VENV) $(INSTALLED) dist build
+	rm -rf $(LIBRECHAT)/node_modules $(VENV) $(INSTALLED) dist build

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from click.testing import CliRunner
 
+from tests.librechat import table as actions
 from watcher.adapters.journal import LINES
 from watcher.adapters.prometheus import Metrics
 from watcher.cli import commands
@@ -49,6 +50,7 @@ def _journal() -> str:
 
 def main() -> None:
     DOCS.joinpath("EVENTS.md").write_text(events_page())
+    DOCS.joinpath("ACTIONS.md").write_text(actions.page())
     operating = DOCS / "OPERATING.md"
     operating.write_text(operating_page(operating.read_text()))
 

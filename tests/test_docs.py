@@ -11,6 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from docs.generate import DOCS, events_page, operating_page
+from tests.librechat import table
 from watcher.cli import COMMANDS
 from watcher.config.sources import OVERRIDES
 from watcher.core.deliveries import State
@@ -28,6 +29,10 @@ SIGNATURE = signature(BODY, Secret(key=b"s3cret"))
 
 def test_the_catalogue_of_events_is_up_to_date():
     assert DOCS.joinpath("EVENTS.md").read_text() == events_page(), "run `make docs`"
+
+
+def test_the_table_of_actions_is_up_to_date():
+    assert DOCS.joinpath("ACTIONS.md").read_text() == table.page(), "run `make docs`"
 
 
 def test_settings_metrics_and_log_lines_are_up_to_date():
