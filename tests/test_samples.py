@@ -13,6 +13,7 @@ import pytest
 from bson import json_util
 from bson.json_util import JSONOptions
 
+from tests.bodies import misfits
 from watcher.adapters.mongo.decode import change_of
 from watcher.config.mappings import load_mappings
 from watcher.core.changes import Change, Document
@@ -66,6 +67,7 @@ def test_a_recorded_action_sends_what_it_means_and_nothing_else(action: Action, 
         assert match is not None, f"{event} not among {unexplained}"
         unexplained.remove(match)
     assert unexplained == []
+    assert [misfit for body in sent for misfit in misfits(body)] == []
 
 
 def test_every_recorded_action_is_there() -> None:

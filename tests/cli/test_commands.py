@@ -78,6 +78,22 @@ def test_an_event_is_shown_with_a_whole_sample(tmp_path):
     assert sample["data"]["feedback"]["rating"] == "thumbsUp"
 
 
+def test_an_event_is_shown_with_its_fields(tmp_path):
+    shown = command("events", "user.login", folder=tmp_path).stdout
+
+    fields = [line.split()[:2] for line in shown.split("Fields of data:\n")[1].splitlines()]
+    assert fields == [["userId", "always"], ["sessionId", "always"], ["tenantId", "sometimes"]]
+
+
+def test_the_catalogue_is_printed_as_openapi(tmp_path):
+    printed = command("events", "--openapi", folder=tmp_path)
+
+    document = json.loads(printed.stdout)
+    assert document["openapi"] == "3.1.0"
+    assert list(document["webhooks"])[:16] == list(DOCUMENTED)
+    assert command("events", "user.login", "--openapi", folder=tmp_path).returncode == 2
+
+
 def test_an_unknown_event_is_refused_with_the_one_that_was_meant(tmp_path):
     refused = command("events", "mesage.created", folder=tmp_path)
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
+from tests.bodies import misfits
 from tests.end_to_end.harness import SECRET
 from watcher.core.events import DOCUMENTED
 from watcher.demo.script import ordinary_day
@@ -53,6 +54,7 @@ async def test_one_day_of_librechat_gives_exactly_its_events_each_verified(
     for receipt in inbox.receipts:
         body = json.loads(receipt.body)
         assert list(body) == ["event", "timestamp", "data", "userId", "webhookId"]
+        assert misfits(body) == []
         assert body["webhookId"] == receipt.id == receipt.headers["X-Webhook-ID"]
         assert receipt.headers["User-Agent"] == "LibreChat-Webhooks/1.0"
         assert b"never-leaves" not in receipt.body
@@ -135,6 +137,7 @@ async def test_the_surplus_over_the_limit_goes_in_batches(librechat, uri, receiv
     assert len(inbox.receipts) <= 20
     assert batches
     assert all(receipt.signature_ok and 2 <= len(receipt.members) <= 10 for receipt in batches)
+    assert [misfit for receipt in batches for misfit in misfits(json.loads(receipt.body))] == []
     for conversation in range(7):
         order = [e["data"]["messageId"] for e in members if e["data"]["conversationId"] == f"c{conversation}"]
         assert order == [f"m{number}" for number in range(100) if number % 7 == conversation]

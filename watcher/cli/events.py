@@ -1,4 +1,4 @@
-"""`events`: the catalogue of everything that can be sent, from the mapping files."""
+"""`events`: the catalogue of everything that can be sent, from the mapping files: text, page, OpenAPI."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from watcher import __version__
 from watcher.cli.settings import refuse
+from watcher.core.schemas import ADDED, BATCH_SUMMARY, Field, Fields, kind_of
 from watcher.errors import ConfigError
 
 if TYPE_CHECKING:
-    from watcher.core.examples import CatalogueEntry
+    from watcher.core.catalogue import CatalogueEntry
 
 
 @click.command()
@@ -27,18 +29,23 @@ if TYPE_CHECKING:
     multiple=True,
     help="A mapping file or folder of your own, as under `watcher.mappings`.",
 )
+@click.option("--openapi", is_flag=True, help="The whole catalogue as an OpenAPI 3.1 document, in JSON.")
 @click.option("--markdown", is_flag=True, help="The whole catalogue as a page.")
-def events(name: str | None, paths: tuple[Path, ...], markdown: bool) -> None:
-    """List the events, or show one of them with a sample of its payload."""
+def events(name: str | None, paths: tuple[Path, ...], openapi: bool, markdown: bool) -> None:
+    """List the events, or show one of them with a sample of its payload and its fields."""
     from watcher.config.mappings import load_mappings
-    from watcher.core.examples import catalogue
+    from watcher.core.catalogue import catalogue
 
+    if (name is not None) + openapi + markdown > 1:
+        raise click.UsageError("one of NAME, --openapi and --markdown at a time")
     try:
         entries = catalogue(load_mappings(paths))
     except ConfigError as error:
         refuse(error)
 
-    if markdown:
+    if openapi:
+        click.echo(_openapi(entries))
+    elif markdown:
         click.echo(_page(entries), nl=False)
     elif name is None:
         _list(entries)
@@ -57,7 +64,10 @@ def _show(name: str, entries: Sequence[CatalogueEntry]) -> None:
         if entry.event == name:
             click.echo(f"{entry.event}: {entry.summary}\n")
             click.echo(_sample(entry))
-            click.echo(f"\ndata may have: {', '.join(entry.fields)}")
+            click.echo("\nFields of data:")
+            width = max(map(len, entry.fields), default=0)
+            for field_name, field in entry.fields.items():
+                click.echo(f"  {field_name:<{width}}  {_there(field):<9}  {_told(field)}")
             return
     close = get_close_matches(name, [entry.event for entry in entries], n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -70,8 +80,15 @@ def _page(entries: Sequence[CatalogueEntry]) -> str:
         "# Events",
         "",
         "Made from the mapping files by `make docs`; each sample is a rule's example, which runs as a test.",
-        "Absent fields are left out. Why something was deleted: `user`, `cascade` (its conversation or",
-        "account went), `ttl` (it expired), `retention` (LibreChat's sweep).",
+        "`librechat-watcher events --openapi` prints the same as OpenAPI 3.1, with a JSON Schema of each.",
+        "",
+        "Fields without a value are left out; `always`: LibreChat gives it one in every such event. A row",
+        "that something else damaged is sent as it is all the same. Why something was deleted: `user`,",
+        "`cascade` (its conversation or account went), `ttl` (it expired), `retention` (LibreChat's sweep).",
+        "",
+        "Beyond its own fields the `data` of any event may have:",
+        "",
+        *_table(ADDED),
         "",
         "| event | when |",
         "|---|---|",
@@ -81,8 +98,32 @@ def _page(entries: Sequence[CatalogueEntry]) -> str:
         lines.append(f"| [`{entry.event}`](#{entry.event.replace('.', '')}) | {entry.summary}{note} |")
     for entry in entries:
         lines += ["", f"## {entry.event}", "", entry.summary, "", "```json", _sample(entry), "```", ""]
-        lines.append(f"`data` may have: {', '.join(f'`{field}`' for field in entry.fields)}.")
+        lines += _table(entry.fields)
+    lines += ["", "## batch", "", BATCH_SUMMARY, "`data.events` has the bodies, each as it would go alone;"]
+    lines += ["`userId` is null, `webhookId` is the batch's own."]
     return "\n".join(lines) + "\n"
+
+
+def _table(fields: Fields) -> Sequence[str]:
+    rows = [
+        f"| `{name}` | {kind_of(field.schema)} | {_there(field)} | {field.meaning} |"
+        for name, field in fields.items()
+    ]
+    return ["| field of `data` | type | there | meaning |", "|---|---|---|---|", *rows]
+
+
+def _there(field: Field) -> str:
+    return "always" if field.always else "sometimes"
+
+
+def _told(field: Field) -> str:
+    return f"{field.meaning} ({kind_of(field.schema)})".lstrip()
+
+
+def _openapi(entries: Sequence[CatalogueEntry]) -> str:
+    from watcher.core.openapi import document
+
+    return json.dumps(document(entries, version=__version__), indent=2, ensure_ascii=False)
 
 
 def _sample(entry: CatalogueEntry) -> str:

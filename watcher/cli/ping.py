@@ -35,9 +35,9 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
 
     Nothing is stored and nothing is tried again. Exit 0 for a 2xx, else 1."""
     from watcher.config.mappings import load_mappings
+    from watcher.core.catalogue import catalogue
     from watcher.core.changes import ChangeId
     from watcher.core.deliveries import Stored
-    from watcher.core.examples import catalogue
     from watcher.core.outcomes import Answered
     from watcher.core.requests import Parcel, compose
     from watcher.core.samples import sample

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path as FilePath
 from typing import Any
 
+from watcher.config.mapping_fields import read_fields
 from watcher.config.mapping_rules import RuleReader
 from watcher.config.mapping_words import Words, checked_path
 from watcher.config.report import Report
@@ -17,7 +18,7 @@ from watcher.core.mapping import CollectionMapping
 from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.core.views import Noise, Viewpoint
 
-KEYS = ("collection", "replaces", "noise", "deadlines", "entity", "user", "rules")
+KEYS = ("collection", "replaces", "noise", "deadlines", "entity", "user", "fields", "rules")
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
@@ -63,6 +64,7 @@ def read_mapping(tree: Any, file: str, positions: Mapping[Path, Position], repor
                 for index, raw in enumerate(_rules(top, report))
                 if (rule := rules.read(raw, ("rules", index))) is not None
             ),
+            fields=read_fields(top, words),
         ),
         replaces=words.flag(top, (), "replaces"),
         sees_rows="entity" in top or "user" in top,

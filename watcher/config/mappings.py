@@ -116,4 +116,5 @@ def _added(ours: CollectionMapping, draft: Draft, problems: list[Problem]) -> Co
         viewpoint=replace(ours.viewpoint, noise=Noise.of(noise), deadlines=deadlines),
         noise=noise,
         rules=(*draft.mapping.rules, *ours.rules),
+        fields={**ours.fields, **draft.mapping.fields},
     )

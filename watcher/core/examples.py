@@ -1,15 +1,15 @@
-"""Examples: the proof that each rule of a mapping carries. They run as tests, and make the catalogue."""
+"""Examples: the proof that each rule of a mapping carries. They run as tests; the catalogue shows them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from watcher.core.changes import Change, ChangeId
-from watcher.core.events import DOCUMENTED, Entity, EventType
+from watcher.core.events import Entity, EventType
 from watcher.core.mapping import CollectionMapping, Example, Rule
 from watcher.core.marks import Marks
 from watcher.core.views import Seen, Viewpoint, row_entity, see, user_entity
@@ -33,21 +33,6 @@ class Failure:
     got: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CatalogueEntry:
-    """One event as receivers get to know it."""
-
-    event: EventType
-    summary: str
-    user_id: str | None
-    data: dict[str, Any]
-    """A sample: what its first example sends."""
-    fields: tuple[str, ...]
-    """Every name that `data` may have."""
-    documented: bool
-    """One of the sixteen; others are sent only when subscribed by name."""
-
-
 def failures(mapping: CollectionMapping) -> Iterator[Failure]:
     """The examples of a mapping that do not hold."""
     for rule in mapping.rules:
@@ -57,15 +42,19 @@ def failures(mapping: CollectionMapping) -> Iterator[Failure]:
                 yield Failure(example=example, event=rule.event, expected=expected, got=got)
 
 
-def catalogue(mappings: Iterable[CollectionMapping]) -> Sequence[CatalogueEntry]:
-    """Every event that the mappings can send, the documented ones first, in their documented order."""
-    entries: dict[EventType, CatalogueEntry] = {}
-    for mapping in mappings:
-        for rule in mapping.rules:
-            if rule.event is not None:
-                entries[rule.event] = _entry(rule, mapping.viewpoint, entries.get(rule.event))
-    order = {event: place for place, event in enumerate(dict.fromkeys((*DOCUMENTED, *entries)))}
-    return sorted(entries.values(), key=lambda entry: order[entry.event])
+def seen_in(example: Example, viewpoint: Viewpoint) -> Seen:
+    """The example's change as its rule sees it."""
+    change = change_of(example.given, viewpoint.collection)
+    given, at = example.given, change.at
+    seen = see(change, viewpoint, Marks().taking(), hold=HOLD)
+    marks = Marks().taking()
+    for kind in given.get("gone", ()):
+        marks.departs(user_entity(seen.user_id or "") if kind == "user" else seen.entity, at)
+    if given.get("newborn"):
+        marks.arrives(seen.entity, row_entity(change), at)
+    if "newcomer" in given:
+        marks.arrives(seen.entity, Entity(f"{change.collection}:{given['newcomer']}"), at)
+    return see(change, viewpoint, marks, hold=HOLD)
 
 
 def change_of(given: dict[str, Any], collection: str) -> Change:
@@ -102,25 +91,11 @@ def dated(value: Any) -> Any:
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z")
 
 
-def _see(example: Example, viewpoint: Viewpoint) -> Seen:
-    change = change_of(example.given, viewpoint.collection)
-    given, at = example.given, change.at
-    seen = see(change, viewpoint, Marks().taking(), hold=HOLD)
-    marks = Marks().taking()
-    for kind in given.get("gone", ()):
-        marks.departs(user_entity(seen.user_id or "") if kind == "user" else seen.entity, at)
-    if given.get("newborn"):
-        marks.arrives(seen.entity, row_entity(change), at)
-    if "newcomer" in given:
-        marks.arrives(seen.entity, Entity(f"{change.collection}:{given['newcomer']}"), at)
-    return see(change, viewpoint, marks, hold=HOLD)
-
-
 def _outcome(rule: Rule, example: Example, viewpoint: Viewpoint) -> Any:
     """What a rule makes of an example, in the form in which examples say it."""
     if example.given["operation"] not in rule.operations:
         return "nothing" if rule.event else False
-    seen = _see(example, viewpoint)
+    seen = seen_in(example, viewpoint)
     view = rule.fire(seen.view, known=seen.known)
     if rule.event is None:
         return not isinstance(view, str)
@@ -137,23 +112,3 @@ def _expected(example: Example) -> Any:
         if isinstance(example.sends, dict)
         else example.sends
     )
-
-
-def _entry(rule: Rule, viewpoint: Viewpoint, first: CatalogueEntry | None) -> CatalogueEntry:
-    assert rule.event is not None
-    own = [name for name, _ in rule.data] + sorted(rule.values) + (["reason"] if rule.reasons else [])
-    if first is not None:
-        return _with_fields(first, own)
-    sample = next((example for example in rule.examples if isinstance(example.sends, dict)), None)
-    return CatalogueEntry(
-        event=rule.event,
-        summary=rule.summary,
-        user_id=_see(sample, viewpoint).user_id if sample else None,
-        data=dated(sample.sends) if sample else {},
-        fields=tuple(dict.fromkeys(own)),
-        documented=rule.event in DOCUMENTED,
-    )
-
-
-def _with_fields(entry: CatalogueEntry, names: Sequence[str]) -> CatalogueEntry:
-    return replace(entry, fields=tuple(dict.fromkeys((*entry.fields, *names))))

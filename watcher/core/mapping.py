@@ -13,6 +13,7 @@ from watcher.core.changes import Operation
 from watcher.core.endpoints import Predicate
 from watcher.core.events import EventType
 from watcher.core.expressions import NULL, Expression
+from watcher.core.schemas import Fields
 from watcher.core.views import View, Viewpoint, top
 
 HoldKind = Literal["unfinished", "moment"]
@@ -118,6 +119,8 @@ class CollectionMapping:
     noise: tuple[str, ...]
     """As written."""
     rules: tuple[Rule, ...]
+    fields: Fields = field(default_factory=dict, repr=False, compare=False)
+    """What the fields are that the rules send, as far as the file says."""
 
     @property
     def collection(self) -> str:

@@ -4,27 +4,33 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from watcher.core.catalogue import CatalogueEntry, Sample
 from watcher.core.changes import ChangeId
 from watcher.core.deliveries import Delivery
 from watcher.core.encoding import close_body, open_body
 from watcher.core.events import Entity, Event, event_id
-from watcher.core.examples import CatalogueEntry
 
 SAMPLE_AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 SAMPLE_CHANGE = ChangeId("826956630000000001")
 
 
 def sample(
-    entry: CatalogueEntry, *, endpoint: str, change: ChangeId = SAMPLE_CHANGE, at: datetime = SAMPLE_AT
+    entry: CatalogueEntry,
+    *,
+    endpoint: str,
+    told: Sample | None = None,
+    change: ChangeId = SAMPLE_CHANGE,
+    at: datetime = SAMPLE_AT,
 ) -> Delivery:
-    """The entry's sample event as it would be owed to an endpoint. Another change, another id."""
+    """A sample event (the entry's first) as it would be owed to an endpoint. Another change, another id."""
+    told = told or entry.samples[0]
     event = Event(
         type=entry.event,
         change=change,
         at=at,
         entity=Entity("sample"),
-        user_id=entry.user_id,
-        data=entry.data,
+        user_id=told.user_id,
+        data=told.data,
     )
     identity = event_id(change, event.type, endpoint)
     return Delivery(
