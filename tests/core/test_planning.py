@@ -183,7 +183,13 @@ def test_messages_deleted_after_their_conversation_went_by_cascade() -> None:
     planned = _plan().entries(changes, Marks())
 
     assert _reasons(planned) == ["user", "cascade"]
-    assert planned.marks == (Mark(entity=Entity("conversation:c1"), at=NOON),)
+    assert planned.marks == (Mark(entity=Entity("conversation:c1 of u1"), at=NOON),)
+
+
+def test_somebody_elses_conversation_of_the_same_id_is_not_gone() -> None:
+    changes = [a_conversation(operation="delete", user="u2"), a_message(operation="delete")]
+
+    assert _reasons(_plan().entries(changes, Marks())) == ["user", "user"]
 
 
 def test_what_left_is_told_once_by_its_kind() -> None:
@@ -209,7 +215,7 @@ def test_only_a_departure_leaves_a_mark() -> None:
     ("minutes", "reason"), [(0, "cascade"), (9, "cascade"), (11, "user"), (-1, "cascade")]
 )
 def test_a_departure_of_an_earlier_batch_is_remembered_for_ten_minutes(minutes: int, reason: str) -> None:
-    marks = Marks.of([Mark(entity=Entity("conversation:c1"), at=NOON - timedelta(minutes=minutes))])
+    marks = Marks.of([Mark(entity=Entity("conversation:c1 of u1"), at=NOON - timedelta(minutes=minutes))])
 
     planned = _plan().entries([a_message(operation="delete")], marks)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
 
@@ -18,7 +18,7 @@ from watcher.core.mapping import CollectionMapping
 from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.core.views import Noise, Viewpoint
 
-KEYS = ("collection", "replaces", "noise", "deadlines", "entity", "user", "fields", "rules")
+KEYS = ("collection", "replaces", "noise", "deadlines", "entity", "user", "where", "fields", "rules")
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
@@ -45,6 +45,8 @@ def read_mapping(tree: Any, file: str, positions: Mapping[Path, Position], repor
     user = checked_path(top["user"], ("user",), report) if "user" in top else None
     noise = words.names(top, (), "noise")
     rules = RuleReader(collection, kind, FilePath(file).name, positions, report)
+    if "where" in top and rules.condition(top["where"], ("where",)) is not None:
+        rules = replace(rules, every=top["where"])
     viewpoint = Viewpoint(
         collection=collection,
         noise=Noise.of(noise),

@@ -55,6 +55,8 @@ class RuleReader:
     file: str
     positions: Mapping[Path, Position]
     report: Report
+    every: Any = None
+    """A condition of the whole file, as written: it stands before the condition of each rule."""
 
     def read(self, raw: Any, path: Path) -> Rule | None:
         words = Words(self.report)
@@ -71,6 +73,7 @@ class RuleReader:
         if event is None and not {"lifts", "removes", "arrives"} & keys.keys():
             cure = "write `event:`, `lifts:`, `removes:` or `arrives:`"
             self.report.add(path, "a rule that does nothing", cure)
+        where, condition = self._where(keys, path)
         return Rule(
             place=self._place(path),
             operations=self._operations(keys, path, words),
@@ -79,9 +82,9 @@ class RuleReader:
             changed=changed,
             exempt=frozenset(words.names(keys, path, "except")),
             differs=tuple(self._differs(keys, path)),
-            reads=frozenset(_reads(keys)),
-            condition=self._condition(keys["where"], (*path, "where")) if "where" in keys else None,
-            where=keys.get("where"),
+            reads=frozenset(_reads(keys, where)),
+            condition=condition,
+            where=where,
             data=tuple(self._data(keys, path)),
             values=values,
             reasons=tuple(self._reasons(keys, path)),
@@ -140,7 +143,17 @@ class RuleReader:
         for name in raw:
             yield name, words.names(raw, (*path, "differs"), name)
 
-    def _condition(self, raw: Any, path: Path) -> Predicate | None:
+    def _where(self, keys: Mapping[str, Any], path: Path) -> tuple[Any, Predicate | None]:
+        """The file's condition and the rule's own, as one."""
+        own = self.condition(keys["where"], (*path, "where")) if "where" in keys else None
+        if self.every is None:
+            return keys.get("where"), own
+        if "where" not in keys:
+            return self.every, compile_condition(self.every)
+        both = {"$and": [self.every, keys["where"]]}
+        return both, compile_condition(both) if own is not None else None
+
+    def condition(self, raw: Any, path: Path) -> Predicate | None:
         for at, name in _names_in(raw):
             try:
                 check_path(name)
@@ -191,7 +204,7 @@ class RuleReader:
             [(reason, condition)] = each.items()
             at = (*path, "reason", index)
             Words(self.report).choice({reason: reason}, at, reason, REASONS)
-            if (predicate := self._condition(condition, (*at, reason))) is not None:
+            if (predicate := self.condition(condition, (*at, reason))) is not None:
                 yield reason, predicate
 
     def _entity(self, keys: Mapping[str, Any], path: Path, words: Words, key: str) -> bool:
@@ -259,13 +272,13 @@ _GIVEN_KINDS = (
 )
 
 
-def _reads(keys: Mapping[str, Any]) -> Iterator[str]:
+def _reads(keys: Mapping[str, Any], where: Any) -> Iterator[str]:
     """Every path into the view that a rule's data, condition and reasons take."""
     data, reasons = keys.get("data"), keys.get("reason")
     if isinstance(data, dict):
         for expression in data.values():
             yield from paths_in(expression)
-    conditions = [keys.get("where")]
+    conditions = [where]
     if isinstance(reasons, list):
         conditions += [condition for each in reasons if isinstance(each, dict) for condition in each.values()]
     for condition in conditions:

@@ -49,7 +49,7 @@ def seen_in(example: Example, viewpoint: Viewpoint) -> Seen:
     seen = see(change, viewpoint, Marks().taking(), hold=HOLD)
     marks = Marks().taking()
     for kind in given.get("gone", ()):
-        marks.departs(user_entity(seen.user_id or "") if kind == "user" else seen.entity, at)
+        marks.departs(user_entity(seen.user_id or "") if kind == "user" else seen.whole, at)
     if given.get("newborn"):
         marks.arrives(seen.entity, row_entity(change), at)
     if "newcomer" in given:

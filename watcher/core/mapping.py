@@ -76,12 +76,13 @@ class Rule:
     def fire(self, view: View, *, known: bool) -> View | Unmet:
         """The view in which this rule fires: its `changed` is what this rule counts. Or why it does not."""
         if self.changed is not None:
-            if "touched" not in view:
-                return "unknown"  # a replace of which nobody knows what it replaced
-            counted = self._counted(view)
-            if not counted:
-                return "silent"
-            view = view | {"changed": counted}
+            if "touched" in view:
+                counted = self._counted(view)
+                if not counted:
+                    return "silent"
+                view = view | {"changed": counted}
+            elif self.changed != "any":
+                return "unknown"  # a replace, and nobody knows what of
         if not known and not self.blind:
             return "unknown"
         if any(not _differs(view, name, parts) for name, parts in self.differs):
@@ -97,7 +98,9 @@ class Rule:
                 data[name] = None if value is NULL else value
         if self.values:
             row = view["row"]
-            data |= {name: row[name] for name in view["changed"] if name in self.values and name in row}
+            data |= {
+                name: row[name] for name in view.get("changed", ()) if name in self.values and name in row
+            }
         for reason, predicate in self.reasons:
             if predicate(view):
                 data["reason"] = reason
@@ -142,6 +145,8 @@ class CollectionMapping:
         names = {*self.viewpoint.deadlines, *self.viewpoint.names}
         for rule in live:
             names.update(name for name, _ in rule.differs)
+            if "outwaited" in rule.reads:
+                names.add("createdAt")
             names.update(_names_below("before", rule.reads))
             if "delete" in rule.operations:
                 names.update(_names_below("row", rule.reads))

@@ -191,7 +191,7 @@ class Plan:
             draft.entries.append(Lift(key=seen.entity, by="entity", to="pending", reason=LIFTED["overtaken"]))
         draft.entries += deliveries
         if rule.removes:
-            draft.marks.departs(seen.entity, change.at)
+            draft.marks.departs(seen.whole, change.at)
         if rule.arrives:
             draft.marks.arrives(seen.entity, row, change.at)
         if rule.of == "newcomer" and seen.newcomer is not None:

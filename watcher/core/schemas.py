@@ -40,9 +40,8 @@ SHARED: Fields = {
         schema={
             "type": "array",
             "items": {"type": "string"},
-            "description": "LibreChat's names of what changed, sorted.",
+            "description": "LibreChat's names of what changed, sorted; left out where that cannot be known.",
         },
-        always=True,
     ),
     "reason": Field(
         schema={

@@ -105,6 +105,9 @@ class Seen:
     known: bool
     """Is an image of the row there? If not, only its `_id` and what the update wrote are known."""
     user_id: str | None
+    whole: Entity
+    """What rows belong to that go with it: the entity, of its user. Two users may have conversations with the
+    same id (LIBRECHAT.md §1.11)."""
     created: datetime | None
     """The row's `createdAt`, where it is a date."""
     newcomer: Mark | None = None
@@ -141,16 +144,17 @@ def see(change: Change, viewpoint: Viewpoint, marks: Taking, *, hold: timedelta)
         _tell(view, "overdue", [name for name in viewpoint.deadlines if _has_come(before, name, change.at)])
     if change.operation == "insert" and after is not None:
         view["shape"] = " ".join(after)
+    whole = entity if viewpoint.kind == "user" else Entity(f"{entity} of {user_id}")
     newcomer: Mark | None = None
     if marks:
-        gone = [viewpoint.kind] if identity and marks.is_gone(entity, change.at) else []
+        gone = [viewpoint.kind] if identity and marks.is_gone(whole, change.at) else []
         if user_id and viewpoint.kind != "user" and marks.is_gone(user_entity(user_id), change.at):
             gone.append("user")
         _tell(view, "gone", gone)
         if change.operation == "delete":
             newcomer = _tell_what_arrived(view, entity, row_entity(change), marks)
     known = after is not None or before is not None
-    return Seen(view, entity, known, user_id, created, newcomer)
+    return Seen(view, entity, known, user_id, whole, created, newcomer)
 
 
 def row_entity(change: Change) -> Entity:
