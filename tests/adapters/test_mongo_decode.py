@@ -258,3 +258,19 @@ def _assert_plain(value: Any) -> None:
     if isinstance(value, list):
         for item in value:
             _assert_plain(item)
+
+
+@pytest.mark.parametrize("place", ["9" * 5_000, "60000000", "-1", "²", "1_0"])
+def test_a_name_that_is_no_place_in_the_list_that_was_found_is_passed_over(place: str) -> None:
+    # The row was looked up later: where the update wrote into an object there is a list now.
+    row = {"_id": HEX, "content": [1, 2]}
+
+    after = updated_row(
+        "messages", row, {f"content.{place}": "x", f"content.{place}.inner": "x", "text": "hi"}
+    )
+
+    assert after == {"_id": HEX, "content": [1, 2], "text": "hi"}
+
+
+def test_beyond_the_end_of_a_list_mongodb_fills_up_with_null() -> None:
+    assert updated_row("messages", {"content": [1]}, {"content.3": 4}) == {"content": [1, None, None, 4]}

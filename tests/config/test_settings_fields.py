@@ -88,6 +88,7 @@ RECEIVER: dict[str, dict[str, str]] = {
     "secret": {
         "": "is empty",
         '""': "the secret is empty",
+        '"  \\n"': "the secret is empty",
         "[]": "the secret is empty",
         '[a, ""]': "the secret is empty",
         "[a, null]": "the secret is empty",

@@ -34,6 +34,8 @@ def fault(error: BaseException) -> str:
     for cause in chain:
         if isinstance(cause, ClientConnectorDNSError):
             return f"dns: {_dns(cause.os_error)}"
+        if isinstance(cause, socket.gaierror):
+            return f"dns: {_dns(cause)}"
         if isinstance(cause, ClientResponseError | ClientPayloadError):
             return f"protocol: {_malformed(chain)}"
     if any(_is_cut(cause) for cause in chain):

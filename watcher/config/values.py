@@ -130,7 +130,7 @@ def _is_host(host: str) -> bool:
 def secrets(value: Any) -> tuple[Secret, ...]:
     """One secret or a list: the first signs, the rest still verify."""
     texts = value if isinstance(value, list) else [value]
-    if not texts or any(text is None or text == "" for text in texts):
+    if not texts or any(text is None or (isinstance(text, str) and not text.strip()) for text in texts):
         cure = "give it a value; an endpoint that wants no signature says `signing: none`"
         raise wrong("the secret is empty", cure)
     if not all(isinstance(text, str) for text in texts):

@@ -74,10 +74,17 @@ _TOKEN_UNKNOWN = _Meaning(
     "it does not know the stored position: its oplog has been cut, restored or begun anew since",
 )
 _TOKEN_BROKEN = _Meaning(PositionLost, "it rejects the stored position as malformed")
+
+
+class TooLarge(PositionLost):
+    """The next change cannot be read as asked for. Read again it fails again; asked for less it may pass, and
+    if nothing is left to leave out, there is no way past it by this position."""
+
+
 _TOO_LARGE = _Meaning(
-    # Read again it fails again: waiting would be for ever, and there is no way past it by this position.
-    PositionLost,
-    "the next change is larger than 16 MB with its images, and cannot be read past",
+    TooLarge,
+    "the next change is larger than 16 MB, and cannot be read past",
+    "With watcher.onPositionLost: restart it goes on from now, and records the gap.",
 )
 
 # Everything else passes, or is taken to pass: waiting and opening again from the checkpoint loses nothing.

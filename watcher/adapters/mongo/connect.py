@@ -101,6 +101,13 @@ def _client(uri: str, options: dict[str, Any]) -> Client:
         if not uri.startswith(("mongodb://", "mongodb+srv://")):
             raise InvalidURI  # the driver would take it for a host's name
         return Client(uri, **{**settings, **options})
+    except OSError as error:  # ssl.SSLError is one
+        # The path that an option names is not quoted: with an unescaped password it might be a part of that.
+        raise SourceRefused(
+            "MONGO_URI: a file that a TLS option names (tlsCAFile, tlsCertificateKeyFile, tlsCRLFile) cannot"
+            f" be used ({error.strerror or type(error).__name__}).\n"
+            "  Check that it is there (in a container: mounted), that this user may read it, that it is PEM."
+        ) from None
     except (PyMongoError, ValueError, TypeError):
         # Without the driver's text and without the cause: both may quote the URI, password and all.
         raise SourceRefused(

@@ -31,6 +31,13 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
 """How replies are decoded. With the defaults one odd string or date raises, takes its whole batch along, and
 does so again on every resume."""
 
+LONGEST_INDEX = 7
+"""Digits. A document of 16 MB has no more elements than that tells."""
+
+LONGEST_FILL = 10_000
+"""Elements. Where a row was looked up later than the update that is laid over it, a name that looks like a
+place may have been the key of an object, and as a place be anywhere."""
+
 RawEvent = Mapping[str, Any]
 _OPERATIONS = get_args(Operation)
 
@@ -185,18 +192,26 @@ def _place(collection: str, row: dict[str, Any], path: str, own: set[int]) -> tu
 def _member(holder: Any, name: str) -> Any:
     if isinstance(holder, dict):
         return holder.get(name)
-    if isinstance(holder, list) and name.isdecimal() and int(name) < len(holder):
-        return holder[int(name)]
+    if isinstance(holder, list):
+        index = _index(name)
+        return holder[index] if index is not None and index < len(holder) else None
     return None
 
 
 def _put(holder: Any, name: str, value: Any) -> None:
     if isinstance(holder, dict):
         holder[name] = value
-    elif isinstance(holder, list) and name.isdecimal():
-        # Beyond the end MongoDB fills up with null, and tells only of the new value.
-        holder.extend([None] * (int(name) + 1 - len(holder)))
-        holder[int(name)] = value
+    elif isinstance(holder, list):
+        index = _index(name)
+        if index is not None and index <= len(holder) + LONGEST_FILL:
+            # Beyond the end MongoDB fills up with null, and tells only of the new value.
+            holder.extend([None] * (index + 1 - len(holder)))
+            holder[index] = value
+
+
+def _index(name: str) -> int | None:
+    """The place in an array that a part of a path means; None for what can be no place in one."""
+    return int(name) if len(name) <= LONGEST_INDEX and name.isascii() and name.isdecimal() else None
 
 
 def _converted(kind: type, value: Any) -> Any:

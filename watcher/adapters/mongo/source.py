@@ -12,6 +12,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -19,7 +20,7 @@ from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from watcher.adapters.mongo.classify import classify
+from watcher.adapters.mongo.classify import TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.lookup import current_rows
@@ -44,6 +45,28 @@ WIRE_6_0 = 17
 """`maxWireVersion` of the first server with `$unsetField`, and of the first with pre-images and wallTime."""
 
 Reply = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """How much is asked for. A change beyond 16 MB ends the cursor, again at each resume (code 10334)."""
+
+    changes: int = 1
+    images: bool = True
+    contents: bool = True
+
+
+STEPS = (
+    _Step(changes=BATCH_CHANGES),
+    _Step(),  # what comes before the large one loses nothing by it
+    _Step(images=False),
+    _Step(images=False, contents=False),
+)
+"""Down one step whenever a change is too large; back to the top when it has been passed."""
+
+IDS_ONLY = {"$project": {"operationType": 1, "ns": 1, "documentKey": 1, "wallTime": 1, "clusterTime": 1}}
+
+TOO_LARGE_TO_TELL = "larger than 16 MB: no more than its _id can be read"
 
 
 class MongoSource:
@@ -110,6 +133,8 @@ class _Stream:
         self._cursor = Int64(0)
         self._reply: Reply = {}
         self._wire_version = 0
+        self._step = 0
+        self._alone = 0  # changes read one at a time since the last that was too large
         self._progress = Progress(has_wall_times=True)
 
     async def begin(self, checkpoint: Checkpoint | None, start_from: datetime | None) -> None:
@@ -139,12 +164,22 @@ class _Stream:
 
             if self._progress.wants_sounding(time.monotonic()):
                 self._progress.sounded(await self._sound(), time.monotonic())
-            if self._cursor:
-                await self._read_on()
+            if self._is_past_the_large_one(len(events)):
+                await self.end()
+                self._step = 0
+                await self._open({"startAfter": {"_data": token}})
+            elif self._cursor:
+                await self._read_on({"startAfter": {"_data": token}})
             else:
                 # The database was dropped, as before a restore. `startAfter` passes over that; the same
                 # option serves for every other token, so that a stored one need not be told apart.
                 await self._open({"startAfter": {"_data": token}})
+
+    def _is_past_the_large_one(self, read: int) -> bool:
+        if self._step == 1:
+            self._alone += read
+            return self._alone >= BATCH_CHANGES  # it came with others, and was not too large alone
+        return self._step > 1 and read > 0
 
     async def end(self) -> None:
         if self._cursor:
@@ -193,9 +228,12 @@ class _Stream:
             for name, names in self._noise.items()
         }
         options = dict(position)
-        if self._wire_version >= WIRE_6_0:
+        step = STEPS[self._step]
+        if self._wire_version >= WIRE_6_0 and step.images:
             options["fullDocumentBeforeChange"] = "whenAvailable"
         stages = pipeline(noise, unset_field=self._wire_version >= WIRE_5_0)
+        if not step.contents:
+            stages.append(IDS_ONLY)
         # Without changes the first reply comes at once, however far the first match is.
         self._follow(
             await self._ask(
@@ -214,17 +252,20 @@ class _Stream:
             reports = await collection_reports(self._client, self._place.database, self._noise.keys())
         return frozenset(name for name, report in reports.items() if not report.pre_images)
 
-    async def _read_on(self) -> None:
-        self._follow(
-            await self._ask(
-                {
-                    "getMore": self._cursor,
-                    "collection": "$cmd.aggregate",
-                    "batchSize": BATCH_CHANGES,
-                    "maxTimeMS": AWAIT_MS,
-                }
-            )
-        )
+    async def _read_on(self, position: dict[str, Any]) -> None:
+        more = {
+            "getMore": self._cursor,
+            "collection": "$cmd.aggregate",
+            "batchSize": STEPS[self._step].changes,
+            "maxTimeMS": AWAIT_MS,
+        }
+        try:
+            self._follow(await self._ask(more))
+        except TooLarge:
+            if self._step + 1 == len(STEPS):
+                raise
+            self._step, self._alone = self._step + 1, 0
+            await self._open(position)
 
     def _follow(self, reply: Reply) -> None:
         self._reply = reply
@@ -253,11 +294,22 @@ class _Stream:
             rows = await current_rows(self._database, events)
         changes: list[Change] = []
         for event in events:
-            change = change_of(event, rows)
+            try:
+                change = change_of(event, rows)
+            except Exception as error:
+                # No document should bring us here; if one does, it must not be the last one that is read.
+                change = Malformed(
+                    collection=str(event.get("ns", {}).get("coll")),
+                    reason=f"internal: {type(error).__name__}",
+                )
             if isinstance(change, Malformed):
                 self._observe(Unreadable(collection=change.collection, event=None, reason=change.reason))
             else:
                 changes.append(change)
+                if not STEPS[self._step].contents:
+                    self._observe(
+                        Unreadable(collection=change.collection, event=None, reason=TOO_LARGE_TO_TELL)
+                    )
         return changes
 
     @contextmanager
