@@ -24,9 +24,10 @@ from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, conne
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.lookup import current_rows
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
-from watcher.adapters.mongo.trim import CREDENTIALS, Noise, pipeline
+from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Unreadable
+from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.errors import PositionLost, SourceRefused
 from watcher.ports import Batch, Observer
 
@@ -69,7 +70,7 @@ class MongoSource:
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
         """Stream every committed change after the checkpoint (None: from `start_from`), in commit order."""
-        if forbidden := sorted(CREDENTIALS & self._noise.keys()):
+        if forbidden := sorted(SECRET_COLLECTIONS & self._noise.keys()):
             raise SourceRefused(
                 f"{self._place.database}.{forbidden[0]} holds credentials and is never watched.\n"
                 f"  Remove the mapping file for: {', '.join(forbidden)}"

@@ -10,75 +10,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from watcher.core.secrets import SECRET_FIELDS
+
 Noise = Mapping[str, Sequence[str]]
 """The watched collections, and the top-level names of each whose change alone means nothing. `name*`: all
 names that begin so. Empty: every update of the collection counts."""
 
 CUT: Mapping[str, tuple[str, ...]] = {
-    # Secrets, and the ids by which providers know a person.
-    "users": (
-        "password",
-        "totpSecret",
-        "pendingTotpSecret",
-        "backupCodes",
-        "pendingBackupCodes",
-        "refreshToken",
-        "googleId",
-        "facebookId",
-        "openidId",
-        "openidIssuer",
-        "samlId",
-        "ldapId",
-        "githubId",
-        "discordId",
-        "appleId",
-        "idOnTheSource",
-        "subagentAdmissionFences",
-    ),
-    "sessions": ("refreshTokenHash",),
-    # `versions` repeats the whole agent per change: with it an event outgrows 16 MB and stops the stream.
-    "agents": ("versions", "tool_kwargs", "tool_options"),
-    # The extracted text of a document: private, and as long as the document.
-    "files": ("text",),
-    # Private transcripts of sub-agents (megabytes), and tracing.
-    "messages": (
-        "subagentTranscript",
-        "subagentActivityProjection",
-        "subagentTriggerProjection",
-        "subagentTask",
-        "contextMeta",
-        "langfuseDestinationIds",
-        "langfuseRunId",
-        "langfuseSampled",
-    ),
-    # `messages` lists every message's _id anew with every turn; the rest is agent event machinery.
-    "conversations": (
-        "messages",
-        "subagentThreadLease",
-        "agentEventBinding",
-        "agentEventActor",
-        "agentEventActorCleanup",
-        "agentEventActorEpoch",
-        "agentEventActorLegacyTurn",
-        "agentEventActorReconciliations",
-        "agentEventActorSuspension",
-    ),
+    collection: tuple(name for name in names if not name.endswith("*"))
+    for collection, names in SECRET_FIELDS.items()
 }
-"""Top-level fields that never cross the wire, by collection. Not for an operator to widen."""
-
-CREDENTIALS = frozenset(
-    {
-        "tokens",
-        "keys",
-        "pluginauths",
-        "agentapikeys",
-        "actions",
-        "refreshtokenbridges",
-        "openidrefreshflights",
-        "skillsynccredentials",
-    }
-)
-"""Collections that are secrets as a whole (LIBRECHAT.md §10): never watched, even if a mapping names one."""
+"""Top-level fields that never cross the wire, by collection. By full name only: to look for a pattern the
+server would have to take every row apart."""
 
 IMAGES = ("fullDocument", "fullDocumentBeforeChange")
 
