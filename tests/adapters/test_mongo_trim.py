@@ -7,6 +7,7 @@ from typing import Any
 
 import bson
 import pytest
+from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
@@ -303,6 +304,21 @@ async def test_no_document_stops_the_pipeline(db: Database, unset_field: bool) -
 
     assert events[-1]["operationType"] == "delete"
     assert len(events) > 15
+
+
+@BOTH_PIPELINES
+async def test_a_name_in_broken_unicode_does_not_stop_the_pipeline(db: Database, unset_field: bool) -> None:
+    rows = await _with_pre_images(db, "messages")
+    broken = bson.encode({"XXXX": 1}).replace(b"XXXX", b"\xff\xfe\xfd!")
+
+    async def writes() -> None:
+        await rows.insert_one({"_id": 1})
+        await rows.update_one({"_id": 1}, {"$set": RawBSONDocument(broken)})
+        await rows.update_one({"_id": 1}, {"$unset": RawBSONDocument(broken)})
+
+    events = await _crossing(db, writes, SHIPPED, unset_field=unset_field)
+
+    assert [event["operationType"] for event in events] == ["insert", "update", "update"]
 
 
 # ---------------------------------------------------------------------------------------------- helpers

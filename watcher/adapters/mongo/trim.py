@@ -6,7 +6,6 @@ whether a person changed an agent (LIBRECHAT.md §3.5)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -67,7 +66,7 @@ def _without_noise(noise: Noise) -> Stage:
 def _touches_more_than(names: Sequence[str]) -> Any:
     if not names:
         return True
-    is_noise = {"$regexMatch": {"input": "$$this", "regex": _pattern(names)}}
+    is_noise = _begins_with_one_of(names, "$$this")
     return {"$anyElementTrue": [{"$map": {"input": _touched_paths(), "in": {"$not": [is_noise]}}}]}
 
 
@@ -91,8 +90,7 @@ def _blanked_updates(noise: Noise) -> Stage:
 
 def _blanked(collection: str) -> Any:
     # By key, since dotted keys (`versions.3`) are out of reach for a path.
-    is_cut = {"$regexMatch": {"input": "$$this.k", "regex": _pattern(CUT[collection])}}
-    value = {"$cond": [is_cut, None, "$$this.v"]}
+    value = {"$cond": [_begins_with_one_of(CUT[collection], "$$this.k"), None, "$$this.v"]}
     fields = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
     kept = {"$arrayToObject": {"$map": {"input": fields, "in": {"k": "$$this.k", "v": value}}}}
     return {"$mergeObjects": ["$updateDescription", {"updatedFields": kept}]}
@@ -148,7 +146,15 @@ def _by_collection(collections: Any, expression: Any, *, default: Any) -> Any:
     return {"$switch": {"branches": branches, "default": default}} if branches else default
 
 
-def _pattern(names: Sequence[str]) -> str:
-    """Matches a (dotted) path whose first part is one of the names."""
-    parts = [re.escape(name[:-1]) + "[^.]*" if name.endswith("*") else re.escape(name) for name in names]
-    return rf"^(?:{'|'.join(parts)})(?:\.|$)"
+def _begins_with_one_of(names: Sequence[str], path: str) -> Any:
+    """Is the first part of the (dotted) path one of the names?"""
+    # Operators that look at bytes: a regular expression fails at a name in broken UTF-8.
+    first = {"$arrayElemAt": [{"$split": [path, "."]}, 0]}
+    whole = [name for name in names if not name.endswith("*")]
+    beginnings = [name[:-1] for name in names if name.endswith("*")]
+    return {
+        "$or": [
+            {"$in": [first, {"$literal": whole}]},
+            *({"$eq": [{"$indexOfBytes": [path, {"$literal": each}]}, 0]} for each in beginnings),
+        ]
+    }
