@@ -156,7 +156,11 @@ class _Stream:
     def _refuse_the_future(self, token: str, sounding: Sounding | None) -> None:
         """A position ahead of the newest write is of another history: MongoDB would await it in silence."""
         reached = token_time(token)
-        if reached is not None and sounding is not None and reached > sounding.written:
+        if reached is None or sounding is None:
+            return
+        # A stream that begins now begins one tick after the newest write, and stays there while all is quiet.
+        next_write = Timestamp(sounding.written.time, sounding.written.inc + 1)
+        if reached > next_write:
             raise PositionLost(
                 f"{self._place}: the stored position lies ahead of its newest write."
                 " It was restored from a backup, or it is not the cluster that the position was stored for."
