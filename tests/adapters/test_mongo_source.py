@@ -20,6 +20,7 @@ from tests.contracts.change_source_contract import ChangeSourceContract, World, 
 from watcher.adapters.mongo import connect
 from watcher.adapters.mongo import source as source_module
 from watcher.adapters.mongo.decode import CODEC, change_of, plain
+from watcher.adapters.mongo.progress import token_time
 from watcher.adapters.mongo.source import BATCH_CHANGES, TOO_LARGE_TO_TELL, MongoSource
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Fact, Unreadable
@@ -256,6 +257,21 @@ async def test_a_first_start_may_lie_in_the_past(mongodb_uri: str, source: Mongo
 
     async with a_source(mongodb_uri, db.name, start_from=change.at).open(None) as batches:
         assert ids(await changes_of(batches, 1)) == ["a"]
+
+
+async def test_a_position_serves_even_if_nothing_was_written_since(
+    source: MongoSource, mongo_client: Client
+) -> None:
+    """A stream that begins in silence begins one tick after the newest write: ahead of it, and not lost."""
+    was_silent = False
+    while not was_silent:
+        position = (await _first(source.open(None))).checkpoint
+
+        await _first(source.open(position))
+
+        newest = (await mongo_client.admin.command("hello"))["lastWrite"]["opTime"]["ts"]
+        begins = token_time(position.token)
+        was_silent = begins is not None and begins > newest
 
 
 async def test_a_first_start_in_the_future_is_refused(mongodb_uri: str, database: str) -> None:

@@ -16,9 +16,10 @@ SECRET_COLLECTIONS = frozenset(
         "skillsynccredentials",
     }
 )
-"""Credentials as a whole: no mapping may be made of them."""
+"""Credentials as a whole: never watched, and no mapping may be made of them."""
 
 SECRET_FIELDS: Mapping[str, tuple[str, ...]] = {
+    # Secrets, and the ids by which providers know a person.
     "users": (
         "password",
         "totpSecret",
@@ -40,12 +41,42 @@ SECRET_FIELDS: Mapping[str, tuple[str, ...]] = {
         "agentTriggerDeletion*",
     ),
     "sessions": ("refreshTokenHash",),
+    # `versions` repeats the whole agent per change: with it an event outgrows 16 MB and stops the stream.
+    # An avatar's URL may be signed: whoever has it may fetch.
     "agents": ("versions", "tool_kwargs", "tool_options", "avatar"),
+    # The extracted text of a document: private, and as long as the document.
     "files": ("text", "metadata"),
-    "messages": ("subagent*", "contextMeta", "metadata", "langfuse*", "userSubmitted*"),
-    "conversations": ("agentEvent*", "subagentThreadLease", "messages"),
+    # Private transcripts of sub-agents (megabytes), and tracing.
+    "messages": (
+        "subagentTranscript",
+        "subagentActivityProjection",
+        "subagentTriggerProjection",
+        "subagentTask",
+        "subagent*",
+        "contextMeta",
+        "metadata",
+        "langfuseDestinationIds",
+        "langfuseRunId",
+        "langfuseSampled",
+        "langfuse*",
+        "userSubmitted*",
+    ),
+    # `messages` lists every message's _id anew with every turn; the rest is agent event machinery.
+    "conversations": (
+        "messages",
+        "subagentThreadLease",
+        "agentEventBinding",
+        "agentEventActor",
+        "agentEventActorCleanup",
+        "agentEventActorEpoch",
+        "agentEventActorLegacyTurn",
+        "agentEventActorReconciliations",
+        "agentEventActorSuspension",
+        "agentEvent*",
+    ),
 }
-"""By collection, the top-level names that no event may carry; `name*` stands for all that begin so."""
+"""By collection, the top-level names that no event may carry. `name*` stands for all that begin so, those too
+that LibreChat has yet to invent; what stands here by its full name is cut inside MongoDB already."""
 
 
 VEILED_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("filepath", "storageKey")}

@@ -26,9 +26,10 @@ from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.lookup import current_rows
 from watcher.adapters.mongo.probe import collection_reports
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
-from watcher.adapters.mongo.trim import CREDENTIALS, Noise, pipeline
+from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Unreadable
+from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.errors import PositionLost, SourceRefused
 from watcher.ports import Batch, Observer
 
@@ -96,7 +97,7 @@ class MongoSource:
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
         """Stream every committed change after the checkpoint (None: from `start_from`), in commit order."""
-        if forbidden := sorted(CREDENTIALS & self._noise.keys()):
+        if forbidden := sorted(SECRET_COLLECTIONS & self._noise.keys()):
             raise SourceRefused(
                 f"{self._place.database}.{forbidden[0]} holds credentials and is never watched.\n"
                 f"  Remove the mapping file for: {', '.join(forbidden)}"
@@ -203,7 +204,11 @@ class _Stream:
     def _refuse_the_future(self, token: str, sounding: Sounding | None) -> None:
         """A position ahead of the newest write is of another history: MongoDB would await it in silence."""
         reached = token_time(token)
-        if reached is not None and sounding is not None and reached > sounding.written:
+        if reached is None or sounding is None:
+            return
+        # A stream that begins now begins one tick after the newest write, and stays there while all is quiet.
+        next_write = Timestamp(sounding.written.time, sounding.written.inc + 1)
+        if reached > next_write:
             raise PositionLost(
                 f"{self._place}: the stored position lies ahead of its newest write."
                 " It was restored from a backup, or it is not the cluster that the position was stored for."

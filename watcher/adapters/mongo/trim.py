@@ -6,79 +6,21 @@ whether a person changed an agent (LIBRECHAT.md §3.5)."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from watcher.core.secrets import SECRET_FIELDS
 
 Noise = Mapping[str, Sequence[str]]
 """The watched collections, and the top-level names of each whose change alone means nothing. `name*`: all
 names that begin so. Empty: every update of the collection counts."""
 
 CUT: Mapping[str, tuple[str, ...]] = {
-    # Secrets, and the ids by which providers know a person.
-    "users": (
-        "password",
-        "totpSecret",
-        "pendingTotpSecret",
-        "backupCodes",
-        "pendingBackupCodes",
-        "refreshToken",
-        "googleId",
-        "facebookId",
-        "openidId",
-        "openidIssuer",
-        "samlId",
-        "ldapId",
-        "githubId",
-        "discordId",
-        "appleId",
-        "idOnTheSource",
-        "subagentAdmissionFences",
-    ),
-    "sessions": ("refreshTokenHash",),
-    # `versions` repeats the whole agent per change: with it an event outgrows 16 MB and stops the stream.
-    "agents": ("versions", "tool_kwargs", "tool_options"),
-    # The extracted text of a document: private, and as long as the document.
-    "files": ("text",),
-    # Private transcripts of sub-agents (megabytes), and tracing.
-    "messages": (
-        "subagentTranscript",
-        "subagentActivityProjection",
-        "subagentTriggerProjection",
-        "subagentTask",
-        "contextMeta",
-        "langfuseDestinationIds",
-        "langfuseRunId",
-        "langfuseSampled",
-    ),
-    # `messages` lists every message's _id anew with every turn; the rest is agent event machinery.
-    "conversations": (
-        "messages",
-        "subagentThreadLease",
-        "agentEventBinding",
-        "agentEventActor",
-        "agentEventActorCleanup",
-        "agentEventActorEpoch",
-        "agentEventActorLegacyTurn",
-        "agentEventActorReconciliations",
-        "agentEventActorSuspension",
-    ),
+    collection: tuple(name for name in names if not name.endswith("*"))
+    for collection, names in SECRET_FIELDS.items()
 }
-"""Top-level fields that never cross the wire, by collection. Not for an operator to widen."""
-
-CREDENTIALS = frozenset(
-    {
-        "tokens",
-        "keys",
-        "pluginauths",
-        "agentapikeys",
-        "actions",
-        "refreshtokenbridges",
-        "openidrefreshflights",
-        "skillsynccredentials",
-    }
-)
-"""Collections that are secrets as a whole (LIBRECHAT.md §10): never watched, even if a mapping names one."""
+"""Top-level fields that never cross the wire, by collection. By full name only: to look for a pattern the
+server would have to take every row apart."""
 
 IMAGES = ("fullDocument", "fullDocumentBeforeChange")
 
@@ -124,7 +66,7 @@ def _without_noise(noise: Noise) -> Stage:
 def _touches_more_than(names: Sequence[str]) -> Any:
     if not names:
         return True
-    is_noise = {"$regexMatch": {"input": "$$this", "regex": _pattern(names)}}
+    is_noise = _begins_with_one_of(names, "$$this")
     return {"$anyElementTrue": [{"$map": {"input": _touched_paths(), "in": {"$not": [is_noise]}}}]}
 
 
@@ -148,8 +90,7 @@ def _blanked_updates(noise: Noise) -> Stage:
 
 def _blanked(collection: str) -> Any:
     # By key, since dotted keys (`versions.3`) are out of reach for a path.
-    is_cut = {"$regexMatch": {"input": "$$this.k", "regex": _pattern(CUT[collection])}}
-    value = {"$cond": [is_cut, None, "$$this.v"]}
+    value = {"$cond": [_begins_with_one_of(CUT[collection], "$$this.k"), None, "$$this.v"]}
     fields = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
     kept = {"$arrayToObject": {"$map": {"input": fields, "in": {"k": "$$this.k", "v": value}}}}
     return {"$mergeObjects": ["$updateDescription", {"updatedFields": kept}]}
@@ -205,7 +146,15 @@ def _by_collection(collections: Any, expression: Any, *, default: Any) -> Any:
     return {"$switch": {"branches": branches, "default": default}} if branches else default
 
 
-def _pattern(names: Sequence[str]) -> str:
-    """Matches a (dotted) path whose first part is one of the names."""
-    parts = [re.escape(name[:-1]) + "[^.]*" if name.endswith("*") else re.escape(name) for name in names]
-    return rf"^(?:{'|'.join(parts)})(?:\.|$)"
+def _begins_with_one_of(names: Sequence[str], path: str) -> Any:
+    """Is the first part of the (dotted) path one of the names?"""
+    # Operators that look at bytes: a regular expression fails at a name in broken UTF-8.
+    first = {"$arrayElemAt": [{"$split": [path, "."]}, 0]}
+    whole = [name for name in names if not name.endswith("*")]
+    beginnings = [name[:-1] for name in names if name.endswith("*")]
+    return {
+        "$or": [
+            {"$in": [first, {"$literal": whole}]},
+            *({"$eq": [{"$indexOfBytes": [path, {"$literal": each}]}, 0]} for each in beginnings),
+        ]
+    }
