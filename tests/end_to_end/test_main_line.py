@@ -164,8 +164,8 @@ async def test_a_hanging_endpoint_does_not_slow_another(librechat, uri, receiver
         ages.append(time.monotonic() - before)
 
     assert len(hanging.receipts) >= 32
-    assert sorted(ages)[len(ages) // 2] < 0.15
-    assert max(ages) < 1.5
+    assert sorted(ages)[len(ages) // 2] < 0.5
+    assert max(ages) < 2.5  # below the time-out of the one that hangs
 
 
 async def test_a_stop_lets_the_attempt_in_flight_end_and_sends_it_no_second_time(
