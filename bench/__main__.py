@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -70,10 +70,17 @@ def a_receiver() -> Iterator[tuple[Process, str]]:
 
 @contextmanager
 def a_watcher(
-    folder: Path, uri: str, url: str, *, start_from: datetime | None, port: int, python: Path
+    folder: Path,
+    uri: str,
+    url: str,
+    *,
+    start_from: datetime | None,
+    port: int,
+    python: Path,
+    events: Sequence[str] = ("message.created",),
 ) -> Iterator[Process]:
     settings = {
-        "webhooks": {"url": url, "secret": "bench", "events": ["message.created"]},
+        "webhooks": {"url": url, "secret": "bench", "events": list(events)},
         "watcher": {
             "mongoUri": uri,
             "state": f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",
@@ -216,6 +223,74 @@ async def steady(uri: str, *, per_second: int, seconds: float, port: int, python
     }
 
 
+async def first_scan(uri: str, *, count: int, port: int, python: Path) -> dict[str, float]:
+    """What it takes to remember so many messages, where there are no pre-images."""
+    async with AsyncMongoClient[dict[str, Any]](uri) as client:
+        database = client[f"bench_{uuid4().hex[:8]}"]
+        await fill(database, count)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            receiver, url = stack.enter_context(a_receiver())
+            mongod_before = await cpu_of_mongod(client)
+            began = time.monotonic()
+            watcher = stack.enter_context(
+                a_watcher(
+                    folder,
+                    f"{uri}{database.name}",
+                    url,
+                    start_from=None,
+                    port=port,
+                    python=python,
+                    events=("message.deleted",),
+                )
+            )
+            peak = 0.0
+            while '"event": "scan.finished", "collection": "messages"' not in ordered(folder / "log"):
+                if time.monotonic() - began > 1_800:
+                    raise SystemExit("the first scan did not end within half an hour")
+                peak = max(peak, watcher.resident_mb)
+                await asyncio.sleep(0.5)
+            took, cpu = time.monotonic() - began, watcher.cpu_seconds
+            mongod = await cpu_of_mongod(client) - mongod_before
+            size = on_disk(folder)
+
+            receiver.ask("reset")
+            rows = await database.messages.find({}, {"_id": 1}).limit(2_000).to_list()
+            await database.messages.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+            told = time.monotonic()
+            while (seen := receiver.ask("report"))["requests"] < len(rows):
+                if time.monotonic() - told > 60:
+                    raise SystemExit(f"only {seen['requests']} of {len(rows)} deletions were told")
+                await asyncio.sleep(0.1)
+        await client.drop_database(database.name)
+    return {
+        "seconds": took,
+        "rows_per_second": count / took,
+        "watcher_cpu_s": cpu,
+        "mongod_cpu_s": mongod,
+        "peak_mb": peak,
+        "state_mb": size / 1e6,
+        "state_bytes_per_row": size / count,
+        "deletions_per_second": len(rows) / seen["seconds"],
+    }
+
+
+def on_disk(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.glob("state.db*"))
+
+
+def ordered(log: Path) -> str:
+    """The log's lines with the event first."""
+    lines = (json.loads(line) for line in log.read_text().splitlines() if line.startswith("{"))
+    return "\n".join(json.dumps({"event": line.pop("event"), **line}) for line in lines)
+
+
+async def cpu_of_mongod(client: AsyncMongoClient[dict[str, Any]]) -> float:
+    status = await client.admin.command("serverStatus")
+    times = psutil.Process(int(status["pid"])).cpu_times()
+    return float(times.user + times.system)
+
+
 async def bare_posts(*, count: int, in_flight: int = 64) -> dict[str, float]:
     """The yardstick: as many POSTs of the same size by the same client, and nothing else. Machines differ
     by a factor of four from day to day; the watcher's figures say something beside this one."""
@@ -247,7 +322,13 @@ async def main() -> None:
         type=lambda path: Path(path).absolute(),
         help="the interpreter that runs the watcher",
     )
+    parser.add_argument("--scan", type=int, help="measure only the first scan of so many messages")
     options = parser.parse_args()
+    if options.scan:
+        async with PrivateMongo(oplog_mb=990) as mongo:
+            scan = await first_scan(mongo.uri, count=options.scan, port=18_886, python=options.python)
+        show(f"first scan of {options.scan:,} messages without pre-images", [scan])
+        return
 
     yardsticks = [await bare_posts(count=options.backlog // 2) for _ in range(options.runs)]
     async with PrivateMongo(oplog_mb=990) as mongo:
