@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
 from watcher.adapters.http_probe import reach
 from watcher.adapters.mongo.probe import MongoReport, inspect
+from watcher.adapters.mongo.progress import token_time
 from watcher.adapters.sqlite.outbox import stored_position
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
@@ -93,18 +94,19 @@ def _oplog(report: MongoReport, position: Checkpoint | None) -> Finding:
             what="window unknown (it takes `read` on the database local; not needed)",
         )
     hours = report.oplog.span / timedelta(hours=1)
-    if position is not None and position.at is not None and position.at < report.oplog.first:
+    reached = _reached(position)
+    if reached is not None and reached < report.oplog.first:
         return Finding(
             level="problem",
             about="oplog",
-            what=f"the stored position ({position.at.isoformat()}) is older than its beginning "
+            what=f"the stored position ({reached.isoformat()}) is older than its beginning "
             f"({report.oplog.first.isoformat()}): it is lost",
             cure="Decide what happens then with watcher.onPositionLost, and make the oplog larger:\n"
             "db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})",
         )
     what = f"reaches back {hours:.1f} h"
-    if position is not None and position.at is not None:
-        what += f"; the stored position is {_ago(report.oplog.last - position.at)} old"
+    if reached is not None:
+        what += f"; the stored position is {_ago(report.oplog.last - reached)} old"
     if report.oplog.span < LITTLE_OPLOG:
         return Finding(
             level="warning",
@@ -113,6 +115,14 @@ def _oplog(report: MongoReport, position: Checkpoint | None) -> Finding:
             cure='db.adminCommand({replSetResizeOplog: 1, minRetentionHours: 48})   (in mongosh, on "admin")',
         )
     return Finding(level="ok", about="oplog", what=what)
+
+
+def _reached(position: Checkpoint | None) -> datetime | None:
+    """When the stored position is: of a quiet LibreChat the last change may be long ago, the token is not."""
+    if position is None:
+        return None
+    time = token_time(position.token)
+    return time.as_datetime() if time is not None else position.at
 
 
 def _clock(report: MongoReport) -> Finding:

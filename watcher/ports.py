@@ -3,7 +3,7 @@ keeps them too, and one contract suite per port (tests/contracts) proves both.""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -181,9 +181,10 @@ class Outbox(Protocol):
 
 
 class Sender(Protocol):
-    async def send(self, request: Request) -> Outcome:
+    async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         """POST the request once: no redirect followed, no retry, whole attempt within its timeout.
 
+        `on_written` is called as soon as there is a connection that it goes out on.
         Never raises for what a receiver or the network does. Cancelling it cuts the attempt."""
         ...
 

@@ -93,9 +93,10 @@ class RecordingSender:
         self.given = asyncio.Event()
         """Set as soon as there was a request."""
 
-    async def send(self, request: Request) -> Outcome:
+    async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         self.requests.append(request)
         self.given.set()
+        on_written()
         await self.open.wait()
         return self.answer(request)
 

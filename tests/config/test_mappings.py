@@ -296,3 +296,14 @@ def sent(
     plan = Plan.of(loaded, [listener], unfinished_hold=timedelta(seconds=60))
     planned = plan.entries([change], Marks())
     return [json.loads(entry.body) for entry in planned.entries if isinstance(entry, Delivery)]
+
+
+@pytest.mark.parametrize("key", ["user: row.avatar.filepath", "entity: {agent: row.avatar.filepath}"])
+def test_what_a_row_is_about_and_whose_it_is_may_be_no_secret(tmp_path: Path, key: str) -> None:
+    rules = "rules:\n  - {event: a.b, summary: x, operations: [insert], data: {}}\n"
+    file = a_file(tmp_path, f"collection: agents\nreplaces: true\n{key}\n{rules}")
+
+    [told] = problems(file)
+
+    assert told.startswith(f"{file}:3: ")
+    assert "is a secret of LibreChat's" in told

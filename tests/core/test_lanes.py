@@ -12,7 +12,7 @@ from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.lanes import LINE_ROWS, WINDOW_ROWS, Lane, Launch
+from watcher.core.lanes import LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -49,6 +49,7 @@ def a_row(
 def launched(lane: Lane, clock: float = 0.0) -> list[Launch]:
     launches = []
     while (launch := lane.take(clock=clock)) is not None:
+        lane.written(launch, clock=clock)
         launches.append(launch)
     return launches
 
@@ -302,3 +303,42 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
     assert store.rows == {}
     assert all(done == sorted(done) for done in settled.values())
     assert sum(len(done) for done in settled.values()) == appended
+
+
+def test_memory_stays_bounded_when_many_parked_entities_come_due_at_once():
+    lane = Lane(an_endpoint(max_in_flight=64))
+    rows = [a_row(seq, f"conversation:{seq}", size=100_000) for seq in range(1, 5_001)]
+    rows = [replace(row, attempts=1, due_at=NOON + timedelta(seconds=5)) for row in rows]
+    lane.offer(rows, now=NOON)  # as after a restart
+    later, sent, peak = NOON + timedelta(seconds=6), 0, 0
+
+    while lane.next_wake(now=later, clock=0.0) is not None or lane.room() == 0:
+        returns, _ = lane.due(later)
+        for returned in returns:
+            found = rows[returned.start - 1 : returned.start]
+            mine = [row for row in found if row.delivery.entity == returned.entity]
+            lane.back(returned, mine, now=later)
+        peak = max(peak, sum(len(row.delivery.body) for line in lane._lines.values() for row in line.rows))
+        for launch in launched(lane):
+            lane.settle(launch.parcel, Delivered(), now=later)
+            sent += 1
+
+    assert sent == 5_000
+    assert peak <= 2 * WINDOW_BYTES
+
+
+@pytest.mark.parametrize("fresh_first", [True, False])
+def test_what_was_tried_alone_is_never_put_into_a_batch(fresh_first):
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=5)))
+    tried = replace(a_row(2 if fresh_first else 1, "conversation:old"), attempts=3)
+    fresh = [a_row(seq, f"conversation:{seq}") for seq in ((1, 3, 4) if fresh_first else (2, 3, 4))]
+    lane.offer(sorted([tried, *fresh], key=lambda row: row.seq), now=NOON)
+
+    parcels = []
+    for second in range(4):
+        for launch in launched(lane, clock=2.0 * second):
+            lane.settle(launch.parcel, Delivered(), now=NOON)
+            parcels.append([row.seq for row in launch.parcel.members])
+
+    assert [tried.seq] in parcels
+    assert sorted(seq for parcel in parcels for seq in parcel) == [1, 2, 3, 4]

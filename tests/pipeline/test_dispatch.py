@@ -205,3 +205,42 @@ async def test_the_pace_is_kept_by_the_clock():
         await stage.facts.until(Attempted, 4)
         await settle_down()
         assert len(stage.sender.requests) == 4
+
+
+async def test_a_store_that_cannot_be_read_for_a_moment_does_not_end_the_dispatcher():
+    stage = Stage(an_endpoint())
+    really, broken = stage.outbox.appended, [OutboxError("disk I/O error")]
+
+    async def appended(endpoint: str, *, after: int) -> None:
+        if broken:
+            raise broken.pop()
+        await really(endpoint, after=after)
+
+    stage.outbox.appended = appended  # type: ignore[method-assign]
+    async with stage.running():
+        (failed,) = await stage.facts.until(StoreFailed)
+        stage.clock.advance(failed.retry_in)
+        await stage.append(a_delivery())
+        await stage.facts.until(Attempted)
+
+    assert failed.doing == "read"
+
+
+async def test_a_fresh_delivery_never_dies_with_an_older_ones_last_attempt():
+    stage = Stage(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=5)))
+    stage.sender.answer = lambda _: Answered(status=500)
+    async with stage.running():
+        await stage.append(a_delivery(entity=Entity("conversation:old")))
+        await stage.facts.until(Attempted, 1)
+        for number, wait in ((2, 5), (3, 15)):
+            stage.clock.advance(timedelta(seconds=wait))
+            await stage.facts.until(Attempted, number)
+
+        stage.clock.advance(timedelta(seconds=60))
+        await stage.append(*(a_delivery(entity=Entity(f"conversation:{number}")) for number in range(3)))
+        await stage.facts.until(Attempted, 4)
+        for _ in range(6):
+            stage.clock.advance(timedelta(seconds=1))
+            await settle_down()
+
+    assert (await stage.outbox.counts())["crm"].dead == 1

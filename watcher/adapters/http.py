@@ -61,12 +61,12 @@ class AiohttpSender:
             _, line = self._lines.popitem()
             await line.close()
 
-    async def send(self, request: Request) -> Outcome:
+    async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         """POST the request once: no redirect followed, whole attempt within its timeout.
 
         Never raises for what a receiver or the network does. Cancelling it cuts the attempt."""
         line = self._line(request.endpoint)
-        progress = _Progress()
+        progress = _Progress(on_written)
         deadline = asyncio.get_running_loop().time() + request.timeout.total_seconds()
         try:
             async with asyncio.timeout_at(deadline) as limit:
@@ -137,6 +137,7 @@ class _Line:
 class _Progress:
     """How far an attempt got."""
 
+    on_written: Callable[[], object]
     opened: bool = False
     """A connection of its own was begun; else it came from the pool."""
     connected: bool = False
@@ -155,7 +156,9 @@ class _Connector(TCPConnector):
 
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         connection = await super().connect(req, traces, timeout)
-        _progress.get().connected = True
+        progress = _progress.get()
+        progress.connected = True
+        progress.on_written()
         return connection
 
 

@@ -47,6 +47,8 @@ def read_mapping(tree: Any, file: str, positions: Mapping[Path, Position], repor
     rules = RuleReader(collection, kind, FilePath(file).name, positions, report)
     if "where" in top and rules.condition(top["where"], ("where",)) is not None:
         rules = replace(rules, every=top["where"])
+    rules.refuse_secrets([identity] if identity else [], ("entity",))
+    rules.refuse_secrets([user] if user else [], ("user",))
     viewpoint = Viewpoint(
         collection=collection,
         noise=Noise.of(noise),

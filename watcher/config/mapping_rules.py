@@ -68,7 +68,7 @@ class RuleReader:
         values = words.names(keys, path, "values")
         if values and changed is None:
             self.report.add((*path, "values"), "of which names?", "write `changed:` beside it")
-        self._refuse_secrets([f"row.{name}" for name in values], (*path, "values"))
+        self.refuse_secrets([f"row.{name}" for name in values], (*path, "values"))
         lifts = words.choice(keys, path, "lifts", ("pending", "cancelled"))
         if event is None and not {"lifts", "removes", "arrives"} & keys.keys():
             cure = "write `event:`, `lifts:`, `removes:` or `arrives:`"
@@ -179,10 +179,10 @@ class RuleReader:
             except BadExpression as bad:
                 self.report.add((*at, *bad.path), bad.what, bad.cure)
                 continue
-            self._refuse_secrets(paths_in(expression), at)
+            self.refuse_secrets(paths_in(expression), at)
             yield name, compiled
 
-    def _refuse_secrets(self, names: Any, path: Path) -> None:
+    def refuse_secrets(self, names: Any, path: Path) -> None:
         for name in names:
             root, _, rest = name.partition(".")
             if root not in _IMAGES:

@@ -108,7 +108,8 @@ class Lane:
         """Entities and batches whose wait is over: to be read, for `back` and for `regroup`."""
         entities: list[Return] = []
         batches: list[EventId] = []
-        while self._wakes and self._wakes[0][0] <= now:
+        room = self.room() // LINE_ROWS  # what comes back must find room, too: the rest stays parked
+        while self._wakes and self._wakes[0][0] <= now and len(entities) + len(batches) < room:
             _, _, entity, batch = heapq.heappop(self._wakes)
             if entity is not None and entity in self._parked:
                 entities.append(Return(entity=entity, start=self._parked[entity]))
@@ -129,7 +130,7 @@ class Lane:
 
     def regroup(self, batch: EventId, members: Sequence[Stored], *, now: datetime) -> None:
         """A batch that was sent before is due again: it goes as the same batch, or not as a batch."""
-        if batch_id(tuple(row.delivery.id for row in members)) != batch:
+        if not members or batch_id(tuple(row.delivery.id for row in members)) != batch:
             self._dissolved.add(batch)
             self._release_batch(batch, now)
             return
@@ -153,7 +154,11 @@ class Lane:
         else:
             return None
         self.in_flight += 1
-        return Launch(parcel=parcel, ticket=self._pace.take(clock), bound=parcel.batch in self._batches)
+        return Launch(parcel=parcel, ticket=self._pace.take(), bound=parcel.batch in self._batches)
+
+    def written(self, launch: Launch, *, clock: float) -> None:
+        """The request has its connection and goes out: it arrives about now."""
+        self._pace.written(launch.ticket, clock)
 
     def answered(self, launch: Launch, *, clock: float) -> None:
         """The attempt is over, whatever came of it: from here its second of the pace runs."""
@@ -173,7 +178,7 @@ class Lane:
     def next_wake(self, *, now: datetime, clock: float) -> float | None:
         """In how many seconds time alone changes what `due` or `take` would say; None: never."""
         waits = []
-        if self._wakes:
+        if self._wakes and self.room():
             waits.append((self._wakes[0][0] - now).total_seconds())
         if (self._ready or self._again) and self.in_flight < self.endpoint.max_in_flight:
             free = self._pace.next_free()
@@ -214,10 +219,14 @@ class Lane:
     def _next_parcel(self, allowance: float) -> Parcel:
         """One delivery; or, when more waits than the pace lets go singly, a batch (CONTRACT §5)."""
         size = self.endpoint.rate.batch_size if self._rows > allowance else 1
+        if _was_sent(self._lines[self._ready[0]].rows[0]):
+            size = 1  # tried alone, it is tried alone again: its own id, its own number of attempts
         members: list[Stored] = []
         weight = ENVELOPE_BYTES
         while self._ready and len(members) < size:
             rows = self._lines[self._ready[0]].rows
+            if members and _was_sent(rows[0]):
+                break
             while rows and len(members) < size and self._fits(rows[0], weight, members):
                 weight += len(rows[0].delivery.body) + 1
                 members.append(rows.popleft())
@@ -272,6 +281,10 @@ class Lane:
     def _wake(self, at: datetime, *, entity: Entity | None = None, batch: EventId | None = None) -> None:
         self._wakes_made += 1  # breaks ties: entities and batches do not compare
         heapq.heappush(self._wakes, (at, self._wakes_made, entity, batch))
+
+
+def _was_sent(row: Stored) -> bool:
+    return row.attempts > 0 or row.batch is not None
 
 
 def _entities(rows: Iterable[Stored]) -> Iterable[Entity]:

@@ -9,16 +9,17 @@ from typing import NewType
 Ticket = NewType("Ticket", int)
 
 UNSURE_SECONDS = 0.25
-"""A request arrives somewhere between its sending and its answer; after this long we take it as arrived.
+"""A request arrives somewhere between its writing and its answer; after this long we take it as arrived.
 Longer would be safer against slow links and would slow down endpoints that think for long."""
 
 
 class RateWindow:
     """No window of one second holds more arrivals than the limit.
 
-    A request counts from its sending until one second after its answer (or after `UNSURE_SECONDS`,
-    if that comes first). It can only arrive in between, so however the network delays one and hurries
-    another, a window at the receiver never sees more than the limit. Times are monotonic seconds."""
+    A request counts from its taking, through connecting, until one second after its answer (or after
+    `UNSURE_SECONDS` from when it was written, if that comes first). It can only arrive in between, so however
+    the network delays one and hurries another, a window at the receiver never sees more than the limit.
+    Times are monotonic seconds."""
 
     def __init__(self, max_per_second: float | None) -> None:
         self._unlimited = max_per_second is None
@@ -36,13 +37,18 @@ class RateWindow:
         self._expire(now)
         return self._limit - len(self._counted)
 
-    def take(self, now: float) -> Ticket:
-        """Count a request that is sent now. Only when `allowance` is at least one."""
+    def take(self) -> Ticket:
+        """Count a request that is begun now. Only when `allowance` is at least one."""
         self._last += 1
         ticket = Ticket(self._last)
         if not self._unlimited:
-            self._count(ticket, until=now + UNSURE_SECONDS + self._window)
+            self._counted[ticket] = math.inf
         return ticket
+
+    def written(self, ticket: Ticket, now: float) -> None:
+        """There is a connection, and the request goes out on it."""
+        if ticket in self._counted:
+            self._count(ticket, until=now + UNSURE_SECONDS + self._window)
 
     def answered(self, ticket: Ticket, now: float) -> None:
         """The request's answer is here, so it arrived before now."""
@@ -51,7 +57,7 @@ class RateWindow:
             self._count(ticket, until=now + self._window)
 
     def next_free(self) -> float | None:
-        """When the next counted request stops counting, in monotonic seconds; None if none counts."""
+        """When the next counted request stops counting, in monotonic seconds; None if that is not known."""
         while self._frees and self._counted.get(self._frees[0][1]) != self._frees[0][0]:
             heapq.heappop(self._frees)
         return self._frees[0][0] if self._frees else None

@@ -98,7 +98,9 @@ class Dispatcher:
     async def _listen(self) -> None:
         """Wake the feeder when the outbox holds more than the lane has seen."""
         while True:
-            await self._outbox.appended(self._endpoint.name, after=self._lane.cursor)
+            await self._insist(
+                "read", lambda: self._outbox.appended(self._endpoint.name, after=self._lane.cursor)
+            )
             self._changed.set()
             await self._offered.wait()
             self._offered.clear()
@@ -127,7 +129,7 @@ class Dispatcher:
             await self._insist("bind", lambda: self._outbox.bind(parcel.members, batch))
 
         started, began = self._clock.now(), self._clock.monotonic()
-        outcome = await self._send(parcel)
+        outcome = await self._send(launch)
         ended = self._clock.now()
         took = timedelta(seconds=self._clock.monotonic() - began)
         self._lane.answered(launch, clock=self._clock.monotonic())
@@ -144,9 +146,14 @@ class Dispatcher:
         self._changed.set()
         self._tell(parcel, outcome, verdict, took)
 
-    async def _send(self, parcel: Parcel) -> Outcome:
+    async def _send(self, launch: Launch) -> Outcome:
+        def written() -> None:
+            self._lane.written(launch, clock=self._clock.monotonic())
+            self._changed.set()
+
         try:
-            return await self._sender.send(compose(parcel, self._endpoint))
+            request = compose(launch.parcel, self._endpoint)
+            return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.
             return NotSent()
