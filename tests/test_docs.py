@@ -78,9 +78,12 @@ def test_the_architecture_is_three_pages_at_most():
 
 
 def snippet(name: str) -> str:
-    found = re.search(rf"```\w+ {name}\n(.*?)```", DOCS.joinpath("RECEIVERS.md").read_text(), re.DOTALL)
-    assert found
-    return found[1]
+    """The same code stands in the README and in RECEIVERS."""
+    pages = [ROOT.joinpath("README.md").read_text(), DOCS.joinpath("RECEIVERS.md").read_text()]
+    first, second = [re.findall(rf"```\w+ {name}\n(.*?)```", page, re.DOTALL) for page in pages]
+    assert first == second
+    [code] = first
+    return str(code)
 
 
 def test_the_python_snippet_verifies_and_refuses():

@@ -8,7 +8,7 @@ from typing import Literal
 
 from watcher.core.facts import Fact, PositionRestarted, StoreFailed, StreamLost, StreamOpened
 from watcher.errors import OutboxError, PositionLost, SourceError, SourceRefused, SourceUnavailable
-from watcher.pipeline.patience import waits
+from watcher.pipeline.patience import insist, waits
 from watcher.ports import Clock, Observer, Outbox
 
 OnPositionLost = Literal["recover", "fail", "restart"]
@@ -47,7 +47,7 @@ async def keep_capturing(
             if on_position_lost != "restart":
                 raise
             # Going on with a gap is a choice that the operator wrote down; the fact records it.
-            position = await outbox.checkpoint()
+            position = await insist(outbox.checkpoint, doing="read", clock=clock, observe=observe)
             observe(PositionRestarted(since=position.at if position else None, reason=str(error)))
             resume = False
             continue

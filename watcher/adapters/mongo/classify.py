@@ -213,8 +213,11 @@ def _why_no_primary(place: Place, topology: TopologyDescription | None) -> str:
     if SERVER_TYPE.RSSecondary in types:
         return "its members have no primary: an election, or too few of them are up"
     if problems:
-        return f"nobody answers: {'; '.join(problems)}"
-    return "nobody answers"
+        return f"nobody answers: {'; '.join(problems)}\n  {NOBODY}"
+    return f"nobody answers\n  {NOBODY}"
+
+
+NOBODY = "Is it running, and is this its host and port as seen from here? (In compose: mongodb:27017)"
 
 
 def _is_name_server_failure(error: PyMongoError) -> bool:
