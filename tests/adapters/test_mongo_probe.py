@@ -119,6 +119,15 @@ async def test_less_is_a_problem_with_the_grant_to_make(
     assert (report.kind, report.set_name, report.oplog) == ("replica set", "rs0", None)
 
 
+async def test_the_user_of_a_cure_is_named_as_mongodb_knows_him(guarded_mongo: PrivateMongo) -> None:
+    """The connection string has it percent-encoded; `grantRolesToUser` would not find that one."""
+    await guarded_mongo.add_user("me@work", PASSWORD, [])
+
+    report = await inspect(guarded_mongo.uri_of("lc", user="me@work", password=PASSWORD), "lc", [])
+
+    assert 'grantRolesToUser("me@work", ' in str(report.problems[0])
+
+
 async def test_a_wrong_password_is_an_answer_and_is_not_repeated(guarded_mongo: PrivateMongo) -> None:
     report = await inspect(
         guarded_mongo.uri_of("LibreChat", user="reader", password="wr0ng"), "LibreChat", []
