@@ -103,6 +103,43 @@ async def test_who_may_administer_the_database_may_prepare_it(guarded_mongo: Pri
         assert options["sessions"] == options["users"] == ON
 
 
+@pytest.mark.parametrize("user", ["reader", "stranger", None])
+async def test_who_may_not_is_told_who_may_and_what_to_run(
+    guarded_mongo: PrivateMongo, user: str | None
+) -> None:
+    """The command serves for collections that are not there yet, too: `collMod` alone would fail there."""
+    bare = f"mongodb://127.0.0.1:{guarded_mongo.ports[0]}/LibreChat"
+    uri = guarded_mongo.uri_of("LibreChat", user=user, password=PASSWORD) if user else bare
+
+    with pytest.raises(SourceRefused) as refusal:
+        await enable_pre_images(uri, "LibreChat", ["messages", "agents"])
+
+    told = str(refusal.value)
+    assert "takes the role dbAdmin" in told
+    assert 'db.getSiblingDB("LibreChat")' in told
+    assert 'for (const name of ["agents", "messages"])' in told
+    assert "lc.runCommand({collMod: name, ...on}) : lc.createCollection(name, on)" in told
+    assert PASSWORD not in told
+    async with Client(guarded_mongo.uri) as client:
+        assert not {"messages", "agents"} & (await _options(client.LibreChat)).keys()
+
+
+async def test_a_half_upgraded_server_is_refused_with_the_command_that_completes_it() -> None:
+    """The program is 6.0, and its data's features are 5.0, as after an upgrade that stopped there."""
+    async with PrivateMongo() as mongo, Client(mongo.uri) as client:
+        await client.admin.command({"setFeatureCompatibilityVersion": "5.0"})
+        await client.lc.messages.insert_one({})
+
+        for name in ("messages", "users"):
+            with pytest.raises(SourceRefused) as refusal:
+                await enable_pre_images(mongo.uri, "lc", [name])
+            assert 'db.adminCommand({setFeatureCompatibilityVersion: "6.0"})' in str(refusal.value)
+
+        await client.admin.command({"setFeatureCompatibilityVersion": "6.0"})
+        done = await enable_pre_images(mongo.uri, "lc", ["messages", "users"])
+        assert [each.change for each in done] == ["turned on", "created with them"]
+
+
 async def test_a_server_before_6_0_is_refused_and_left_alone(
     mongodb_uri: str, db: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
