@@ -34,6 +34,7 @@ from watcher.adapters.mongo.classify import TooLarge, classify, standalone
 from watcher.adapters.mongo.connect import Place
 from watcher.adapters.mongo.source import MongoSource
 from watcher.adapters.mongo.trim import Noise
+from watcher.core.changes import Checkpoint
 from watcher.demo.mongod import PrivateMongo
 from watcher.errors import PositionLost, SourceError, SourceRefused, SourceUnavailable
 
@@ -284,6 +285,19 @@ async def test_a_way_of_logging_in_that_the_server_does_not_offer_is_refused(
         async with _source(f"{uri}&authMechanism=PLAIN").open(None):
             pass
     assert PASSWORD not in str(refusal.value)
+
+
+async def test_a_position_in_another_database_is_lost_and_said_to_be(failing_mongo: PrivateMongo) -> None:
+    """MongoDB looks for the change itself, among those of the database that is watched now."""
+    other = _source(failing_mongo.uri, "Other")
+    async with Client(failing_mongo.uri) as client, other.open(None) as batches:
+        await client.Other.messages.insert_one({})
+        [change] = await changes_of(batches, 1)
+        await client.LibreChat.messages.insert_one({})
+
+    with pytest.raises(PositionLost, match="MONGO_URI has been given another database"):
+        async with _source(failing_mongo.uri).open(Checkpoint(token=change.id, at=None)):
+            pass
 
 
 # ---------------------------------------------------------------------------------------------- helpers
