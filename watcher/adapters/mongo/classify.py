@@ -71,7 +71,8 @@ _HISTORY_LOST = _Meaning(
 )
 _TOKEN_UNKNOWN = _Meaning(
     PositionLost,
-    "it does not know the stored position: its oplog has been cut, restored or begun anew since",
+    "it does not know the stored position: its oplog has been cut, restored or begun anew since,"
+    " or MONGO_URI has been given another database",
 )
 _TOKEN_BROKEN = _Meaning(PositionLost, "it rejects the stored position as malformed")
 

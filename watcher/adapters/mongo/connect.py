@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import unquote_plus
 
 from pymongo import AsyncMongoClient
 from pymongo.errors import InvalidURI, PyMongoError
@@ -64,6 +65,8 @@ def place_of(uri: str, database: str) -> Place:
 
     >>> str(place_of("mongodb://me:secret@a:27017,b/LibreChat?replicaSet=rs0", "LibreChat"))
     'MongoDB at a:27017,b'
+    >>> place_of("mongodb://me%40work:secret@a/LibreChat", "LibreChat").user
+    'me@work'
     """
     rest = uri.partition("://")[2]
     authority = rest.partition("?")[0].partition("/")[0]
@@ -71,7 +74,7 @@ def place_of(uri: str, database: str) -> Place:
     if "@" in rest[len(authority) :]:
         # An unescaped `/` or `?` in the password puts a part of it where the hosts should be.
         login, hosts = "", "the configured address"
-    return Place(hosts=hosts, database=database, user=login.partition(":")[0] or None)
+    return Place(hosts=hosts, database=database, user=unquote_plus(login.partition(":")[0]) or None)
 
 
 def uri_of_host(uri: str, host: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,6 +23,7 @@ ELECTION_SECONDS = 30
 UNAUTHORIZED = 13
 ALREADY_INITIALIZED = 23
 NAMESPACE_EXISTS = 48
+INVALID_OPTIONS = 72
 NODE_NOT_FOUND = 74
 INVALID_CONFIG = 93
 
@@ -67,6 +69,8 @@ async def enable_pre_images(uri: str, database: str, collections: Collection[str
         except OperationFailure as error:
             if error.code == UNAUTHORIZED:
                 raise _not_allowed(place, collections) from error
+            if error.code == INVALID_OPTIONS:
+                raise _held_back(place) from error
             raise classify(error, place) from error
         except PyMongoError as error:
             raise classify(error, place, topology=client.topology_description) from error
@@ -158,16 +162,25 @@ async def _primary(client: Client, place: Place) -> Mapping[str, Any]:
 
 
 def _not_allowed(place: Place, collections: Collection[str]) -> SourceRefused:
-    commands = "\n".join(
-        f'      db.getSiblingDB("{place.database}").runCommand({{collMod: "{name}",'
-        " changeStreamPreAndPostImages: {enabled: true}})"
-        for name in sorted(collections)
-    )
     return SourceRefused(
         f"{place}: this user may not turn pre-images on in {place.database!r}; that takes the role dbAdmin"
         f" (code {UNAUTHORIZED}).\n"
         "  Run `librechat-watcher prepare` once with an administrator's MONGO_URI, or as one in mongosh:\n"
-        f"{commands}"
+        f'      lc = db.getSiblingDB("{place.database}")\n'
+        "      on = {changeStreamPreAndPostImages: {enabled: true}}\n"
+        f"      for (const name of {json.dumps(sorted(collections))})\n"
+        "        lc.getCollectionNames().includes(name)\n"
+        "          ? lc.runCommand({collMod: name, ...on}) : lc.createCollection(name, on)"
+    )
+
+
+def _held_back(place: Place) -> SourceRefused:
+    """The program is 6.0; the data still obey the version that they were upgraded from."""
+    return SourceRefused(
+        f"{place} was upgraded to 6.0, but not its data's features, and pre-images came with 6.0"
+        f" (code {INVALID_OPTIONS}).\n"
+        "  Complete the upgrade as an administrator in mongosh, then run `librechat-watcher prepare`:\n"
+        '      db.adminCommand({setFeatureCompatibilityVersion: "6.0"})'
     )
 
 
