@@ -27,6 +27,7 @@ def a_delivery(**fields: Any) -> Delivery:
             "endpoint": "crm",
             "event": EventType("message.created"),
             "entity": Entity("conversation:c1"),
+            "row": Entity(f"messages:{number:024x}"),
             "at": NOON,
             "body": b'{"event":"message.created","number":%d}' % number,
             **fields,

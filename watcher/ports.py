@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Protocol
 
 from watcher.core.changes import Change, Checkpoint
-from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.marks import Mark as Mark
@@ -167,6 +167,11 @@ class Outbox(Protocol):
 
     async def counts(self) -> dict[str, Counts]:
         """Deliveries by endpoint and state."""
+        ...
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        """What became of the newest `limit` deliveries that changes of a row (`<collection>:<_id>`) made, in
+        the order of `seq`."""
         ...
 
     async def forget_rows(self, *, limit: int) -> int:

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_never
 
 from watcher.core.changes import Checkpoint, Document
-from watcher.core.deliveries import Delivery, Lift, State, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.marks import Mark
@@ -165,8 +165,10 @@ class ScriptedRows:
 class _Row:
     stored: Stored
     state: State
-    settled_at: datetime | None = None
+    status: int | None = None
     reason: str | None = None
+    attempted_at: datetime | None = None
+    settled_at: datetime | None = None
 
 
 class MemoryOutbox:
@@ -274,6 +276,10 @@ class MemoryOutbox:
             numbers[row.stored.delivery.endpoint][row.state] += 1
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
 
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
+        return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]
+
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
 
@@ -360,19 +366,40 @@ def _until(row: _Row) -> datetime:
     return row.stored.delivery.hold.until
 
 
+def _fate(row: _Row) -> Fate:
+    stored, delivery = row.stored, row.stored.delivery
+    return Fate(
+        id=delivery.id,
+        endpoint=delivery.endpoint,
+        event=delivery.event,
+        at=delivery.at,
+        state=row.state,
+        attempts=stored.attempts,
+        status=row.status,
+        reason=row.reason,
+        due_at=stored.due_at,
+        held_until=delivery.hold.until if delivery.hold else None,
+        attempted_at=row.attempted_at,
+        settled_at=row.settled_at,
+    )
+
+
 def _after(row: _Row, settlement: Settlement) -> _Row:
+    if isinstance(settlement.verdict, Release):
+        return row
     ended = settlement.attempted_at + settlement.took
+    status = settlement.outcome.status if isinstance(settlement.outcome, Answered) else None
+    row = replace(row, status=status, attempted_at=settlement.attempted_at)
     failed = replace(row.stored, attempts=row.stored.attempts + 1)
     match settlement.verdict:
         case Delivered():
-            return replace(row, state="delivered", settled_at=ended, reason=None)
+            stored = replace(row.stored, due_at=None)
+            return replace(row, stored=stored, state="delivered", settled_at=ended, reason=None)
         case RetryAt(at=at, reason=reason):
             return replace(row, stored=replace(failed, due_at=at), reason=reason)
         case Dead(reason=reason):
             return replace(
                 row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason
             )
-        case Release():
-            return row
         case _:
             assert_never(settlement.verdict)

@@ -15,6 +15,7 @@ import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
+from watcher.adapters.sqlite.fates import stored_fates
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
 from watcher.adapters.sqlite.statements import SQL
 from watcher.errors import OutboxError, OutboxLocked
@@ -86,6 +87,26 @@ async def test_the_position_can_be_looked_at_while_run_is_at_work(tmp_path):
         await outbox.append([], checkpoint=a_checkpoint("82FF"), through=NOON)
 
         assert stored_position(path) == a_checkpoint("82FF")
+
+
+async def test_what_became_of_a_row_can_be_looked_at_while_run_is_at_work_and_without_it(tmp_path):
+    path, delivery = tmp_path / "state.db", a_delivery()
+    assert stored_fates(path, delivery.row, limit=9) == []
+
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([delivery], checkpoint=a_checkpoint(), through=NOON)
+        beside = stored_fates(path, delivery.row, limit=9)
+
+    assert [fate.id for fate in beside] == [delivery.id]
+    assert stored_fates(path, delivery.row, limit=9) == beside
+
+
+async def test_a_file_that_is_only_just_being_made_holds_nothing(tmp_path):
+    path = tmp_path / "state.db"
+    path.touch()
+
+    assert stored_position(path) is None
+    assert stored_fates(path, a_delivery().row, limit=9) == []
 
 
 async def test_only_its_owner_may_read_what_people_wrote(tmp_path):
@@ -171,6 +192,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
         ("held_of_row", "held_by_key"),
         ("held_of_entity", "held_by_entity"),
         ("forget", "settled_by_time"),
+        ("of_row", "of_row"),
     ],
 )
 def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_path, name, index):
@@ -187,6 +209,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "state",
         "before",
         "lifted",
+        "row",
     )
 
     plan = " / ".join(

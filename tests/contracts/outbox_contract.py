@@ -9,15 +9,17 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
-from watcher.core.deliveries import Hold, Lift
+from watcher.core.deliveries import Fate, Hold, Lift
 from watcher.core.events import Entity, EventId
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
-from watcher.core.outcomes import Answered, NotSent
+from watcher.core.outcomes import Answered, NotSent, Unreachable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts
 
 LATER = NOON + timedelta(minutes=1)
+ENDED = NOON + timedelta(milliseconds=12)
+"""When the attempt of `a_settlement` was over."""
 
 
 async def put(outbox, *entries, token="82AA", through=NOON, marks=(), learned=NOTHING_LEARNED):
@@ -38,6 +40,12 @@ async def ids(outbox, endpoint="crm", after=0):
 
 def held(key="messages:1", until=LATER, **fields):
     return a_delivery(hold=Hold(key=key, until=until), **fields)
+
+
+def a_fate(delivery, **fields):
+    nothing = dict.fromkeys(("status", "reason", "due_at", "held_until", "attempted_at", "settled_at"))
+    same = {name: getattr(delivery, name) for name in ("id", "endpoint", "event", "at")}
+    return Fate(**{**same, **nothing, "state": "pending", "attempts": 0, **fields})
 
 
 class OutboxContract:
@@ -398,6 +406,77 @@ class OutboxContract:
         assert await outbox.counts() == {"crm": Counts(pending=2, dead=1)}
         assert await forget(LATER, LATER, 9) == 1
         assert len(await ids(outbox)) == 2
+
+    # ------------------------------------------------------------------ fates
+
+    async def test_the_fates_of_a_row_are_told_in_order_and_no_other_s(self, outbox):
+        row = Entity("messages:mine")
+        mine = [a_delivery(row=row), a_delivery(row=row, endpoint="slack"), a_delivery(row=row)]
+        await put(outbox, mine[0], a_delivery(), *mine[1:])
+
+        fates = await outbox.fates(row, limit=9)
+
+        assert [fate.id for fate in fates] == [each.id for each in mine]
+        assert [fate.endpoint for fate in fates] == ["crm", "slack", "crm"]
+        assert await outbox.fates(Entity("messages:other"), limit=9) == []
+
+    async def test_of_many_fates_the_newest_are_told(self, outbox):
+        row = Entity("messages:mine")
+        mine = [a_delivery(row=row) for _ in range(5)]
+        await put(outbox, *mine)
+
+        assert [fate.id for fate in await outbox.fates(row, limit=2)] == [each.id for each in mine[-2:]]
+
+    @pytest.mark.parametrize(
+        ("verdict", "outcome", "told"),
+        [
+            (Delivered(), Answered(status=204), {"state": "delivered", "status": 204, "settled_at": ENDED}),
+            (
+                RetryAt(at=LATER, reason="answered 503"),
+                Answered(status=503),
+                {"state": "pending", "attempts": 1, "status": 503, "reason": "answered 503", "due_at": LATER},
+            ),
+            (
+                Dead(reason="refused"),
+                Unreachable(reason="refused"),
+                {"state": "dead", "attempts": 1, "reason": "refused", "settled_at": ENDED},
+            ),
+        ],
+        ids=["delivered", "retry", "dead"],
+    )
+    async def test_a_fate_tells_how_the_last_attempt_ended(self, outbox, verdict, outcome, told):
+        row, _ = await self.settled(outbox, verdict, outcome)
+
+        (fate,) = await outbox.fates(row.delivery.row, limit=9)
+
+        assert fate == a_fate(row.delivery, attempted_at=NOON, **told)
+
+    async def test_a_delivery_that_succeeds_at_last_is_due_no_more(self, outbox):
+        row, (left,) = await self.settled(outbox, RetryAt(at=LATER, reason="answered 503"))
+
+        await outbox.settle([a_settlement(left)])
+
+        (fate,) = await outbox.fates(row.delivery.row, limit=9)
+        told = {"state": "delivered", "attempts": 1, "status": 200, "settled_at": ENDED}
+        assert fate == a_fate(row.delivery, attempted_at=NOON, **told)
+
+    async def test_a_fate_tells_of_holds_and_of_what_is_never_sent(self, outbox):
+        row = Entity("messages:1")
+        waiting, ended = held(row=row), held(key="messages:2", row=row)
+        refused = a_delivery(row=row, refused="KeyError in the rule at x.yaml:3")
+        await put(outbox, waiting, ended, refused)
+        await put(outbox, Lift(key="messages:2", to="cancelled", reason="finished"))
+
+        fates = await outbox.fates(row, limit=9)
+
+        assert [(fate.state, fate.reason, fate.held_until) for fate in fates] == [
+            ("held", None, LATER),
+            ("cancelled", "finished", LATER),
+            ("dead", "KeyError in the rule at x.yaml:3", None),
+        ]
+        assert [fate.settled_at is None for fate in fates] == [True, False, False]
+
+    # ------------------------------------------------------------------ waiting for news
 
     async def test_appended_returns_at_once_when_something_is_there(self, outbox):
         await put(outbox, a_delivery())

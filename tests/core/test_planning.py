@@ -37,6 +37,7 @@ def test_each_subscribed_endpoint_gets_its_own_delivery_of_an_event() -> None:
     assert (crm.endpoint, audit.endpoint) == ("crm", "audit")
     assert crm.id == event_id(change.id, EventType("message.created"), "crm")
     assert crm.entity == Entity("conversation:c1")
+    assert crm.row == Entity(f"messages:{change.document_id}")
     body = json.loads(crm.body)
     assert list(body) == ["event", "timestamp", "data", "userId", "webhookId"]
     assert body["timestamp"] == "2026-01-01T12:00:00.000Z"

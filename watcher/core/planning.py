@@ -170,6 +170,7 @@ class Plan:
             return False
 
         # The event first: if making it fails, nothing of this rule is planned.
+        row = row_entity(change)
         deliveries: Sequence[Delivery] = ()
         if rule.event is not None and aimed.endpoints:
             event = Event(
@@ -180,9 +181,8 @@ class Plan:
                 user_id=seen.user_id,
                 data=rule.data_of(view),
             )
-            deliveries = _deliveries(event, aimed, self._hold(change, seen, rule))
+            deliveries = _deliveries(event, aimed, row, self._hold(change, seen, rule))
             draft.events += 1
-        row = row_entity(change)
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
             reason = rule.summary if rule.event is None and rule.summary else LIFTED[rule.lifts]
@@ -248,19 +248,20 @@ def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoin
     )
 
 
-def _deliveries(event: Event, aimed: _Aimed, hold: Hold | None) -> Sequence[Delivery]:
+def _deliveries(event: Event, aimed: _Aimed, row: Entity, hold: Hold | None) -> Sequence[Delivery]:
     """The event for every endpoint that wants it, encoded once."""
     wanting = [endpoint for endpoint, filtered in aimed.endpoints if not filtered or endpoint.wants(event)]
     if not wanting:
         return ()
     opened = open_body(event)
-    return [_delivery(event, endpoint, opened, hold=hold) for endpoint in wanting]
+    return [_delivery(event, endpoint, opened, row, hold=hold) for endpoint in wanting]
 
 
 def _delivery(
     event: Event,
     endpoint: Endpoint,
     opened: OpenedBody,
+    row: Entity,
     *,
     hold: Hold | None = None,
     refused: str | None = None,
@@ -272,6 +273,7 @@ def _delivery(
         event=event.type,
         # Without order each delivery stands in a line of its own.
         entity=event.entity if endpoint.ordered else Entity(webhook_id),
+        row=row,
         at=event.at,
         body=close_body(opened, webhook_id),
         hold=hold,
@@ -286,8 +288,9 @@ def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> N
     draft.facts.append(Unreadable(collection=change.collection, event=rule.event, reason=reason))
     if rule.event is None:
         return
-    event = Event(
-        type=rule.event, change=change.id, at=change.at, entity=row_entity(change), user_id=None, data={}
-    )
+    row = row_entity(change)
+    event = Event(type=rule.event, change=change.id, at=change.at, entity=row, user_id=None, data={})
     opened = open_body(event)
-    draft.entries += [_delivery(event, endpoint, opened, refused=reason) for endpoint, _ in aimed.endpoints]
+    draft.entries += [
+        _delivery(event, endpoint, opened, row, refused=reason) for endpoint, _ in aimed.endpoints
+    ]

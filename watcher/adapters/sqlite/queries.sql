@@ -37,19 +37,23 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending
 SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after);
+
+-- name: of_row
+SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at
+FROM deliveries WHERE row = :row ORDER BY seq DESC LIMIT :limit;
 
 -- name: bind
 UPDATE deliveries SET batch = :batch
