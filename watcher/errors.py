@@ -6,6 +6,7 @@ WatcherError
 │   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
 │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
 │   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
+│       └── NotRecognised operator: and nothing that was remembered is there; another database?
 ├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
 │   └── OutboxLocked      operator: another `run` holds this state
 └── DemoError             operator: the demo's private MongoDB cannot be started
@@ -56,6 +57,15 @@ class SourceRefused(SourceError):
 
 class PositionLost(SourceError):
     """The resume token cannot be used any more: it fell off the oplog, or the server rejects it."""
+
+    def __init__(self, message: str, *, why: str = "the stored position cannot be used any more") -> None:
+        self.why = why
+        """The same for receivers: without hosts, codes and cures."""
+        super().__init__(message)
+
+
+class NotRecognised(PositionLost):
+    """Not one row that was remembered is there: to tell them all as deleted would most likely be wrong."""
 
 
 class OutboxError(WatcherError):

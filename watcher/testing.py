@@ -17,9 +17,10 @@ from watcher.core.facts import Fact
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
+from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import NOTHING_LEARNED, Batch, Counts, Page, Settlement
+from watcher.ports import NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
 F = TypeVar("F")
 
@@ -132,7 +133,9 @@ class ScriptedSource:
 
 
 class ScriptedRows:
-    """A `RowSource` over given rows, in the order of their `_id`s as text; seen at a given time."""
+    """A `RowSource` over given rows, in the order of their `_id`s as text; seen at a given time.
+
+    It has no history: rows are always as they are now."""
 
     def __init__(self, *, seen_at: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
         self.rows: dict[Entity, Document] = {}
@@ -143,9 +146,7 @@ class ScriptedRows:
         """Called when a page has been read."""
 
     async def page(self, collection: str, names: frozenset[str], *, after: str | None, limit: int) -> Page:
-        if self.refuse is not None:
-            error, self.refuse = self.refuse, None
-            raise error
+        self._may_read()
         mine = sorted(row for row in self.rows if row.partition(":")[0] == collection)
         left = [row for row in mine if after is None or row > after]
         self.after_each()
@@ -159,6 +160,44 @@ class ScriptedRows:
             after=left[limit - 1] if len(left) > limit else None,
             total=len(mine),
         )
+
+    async def touched(
+        self,
+        collection: str,
+        stamps: Sequence[str] | None,
+        *,
+        since: datetime,
+        as_of: Checkpoint | None,
+        after: str | None,
+        limit: int,
+    ) -> Found:
+        self._may_read()
+        found = [
+            Row(collection=collection, id=row.partition(":")[2], fields=self.rows[row])
+            for row in sorted(self.rows)
+            if row.partition(":")[0] == collection
+            and (stamps is None or _is_touched(self.rows[row], ("_id", *stamps), since))
+        ]
+        left = [row for row in found if after is None or row.id > after]
+        self.after_each()
+        more = len(left) > limit
+        return Found(rows=left[:limit], after=left[limit - 1].id if more else None, exact=False)
+
+    async def existing(
+        self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
+    ) -> frozenset[str]:
+        self._may_read()
+        return frozenset(each for each in ids if Entity(f"{collection}:{each}") in self.rows)
+
+    def _may_read(self) -> None:
+        if self.refuse is not None:
+            error, self.refuse = self.refuse, None
+            raise error
+
+
+def _is_touched(row: Document, paths: Sequence[str], since: datetime) -> bool:
+    moments = (moment_at(row, path) for path in paths)
+    return any(moment is not None and moment >= since for moment in moments)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +216,7 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self._rows: dict[EventId, _Row] = {}
         self._last_seq = 0
-        self._checkpoint: Checkpoint | None = None
+        self._position: Position | None = None
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
@@ -185,8 +224,8 @@ class MemoryOutbox:
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
 
-    async def checkpoint(self) -> Checkpoint | None:
-        return self._checkpoint
+    async def position(self) -> Position | None:
+        return self._position
 
     async def marks(self) -> Sequence[Mark]:
         return list(self._marks.values())
@@ -199,6 +238,7 @@ class MemoryOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         self._may_write()
         lifted = {entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"}
@@ -212,8 +252,13 @@ class MemoryOutbox:
                 self._memory.pop(key, None)
                 if memory is not None:
                     self._memory[key] = memory
-        at = checkpoint.at or (self._checkpoint.at if self._checkpoint else None)
-        self._checkpoint = replace(checkpoint, at=at)
+        last = self._position
+        self._position = Position(
+            checkpoint=replace(checkpoint, at=checkpoint.at or (last.checkpoint.at if last else None)),
+            through=through,
+            began=last.began if last else through,
+            recovery=recovery,
+        )
         self._news.set()
         return new
 
@@ -237,6 +282,29 @@ class MemoryOutbox:
         if scan.collection in self._scans and self._scans[scan.collection].names == scan.names:
             self._memory = {**rows, **self._memory}
             self._scans[scan.collection] = scan
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        mine = sorted(row for row in self._memory if row.partition(":")[0] == collection)
+        page = [row for row in mine if after is None or row.partition(":")[2] > after][:limit]
+        return (
+            {row: self._memory[row] for row in page},
+            page[-1].partition(":")[2] if len(page) == limit else None,
+        )
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        known = {row: Known(memory=self._memory[row]) for row in rows if row in self._memory}
+        for each in self._rows.values():
+            row, at = each.stored.delivery.row, each.stored.delivery.at
+            if row in rows:
+                before = known.get(row, Known())
+                known[row] = replace(
+                    before,
+                    told=max(at, before.told) if before.told else at,
+                    held=before.held or each.state == "held",
+                )
+        return known
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         rows = [row for row in self._pending(endpoint) if row.seq > after]

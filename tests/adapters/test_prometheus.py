@@ -15,6 +15,9 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -97,7 +100,7 @@ def test_what_goes_wrong_is_counted():
         StreamLost(reason="election", retry_in=SECOND),
         StoreFailed(doing="append", reason="full", retry_in=SECOND),
         Unreadable(collection="messages", event=None, reason="x"),
-        PositionRestarted(since=None, reason="x"),
+        PositionRestarted(since=NOON, until=NOON, reason="x"),
         Swept(deliveries=7),
     )
 
@@ -107,6 +110,18 @@ def test_what_goes_wrong_is_counted():
     assert samples["watcher_unreadable_total['messages']"] == 1
     assert samples["watcher_position_restarts_total[]"] == 1
     assert samples["watcher_deliveries_swept_total[]"] == 7
+
+
+def test_a_repair_is_seen_while_it_runs_and_afterwards():
+    began = RecoveryBegan(since=NOON, until=NOON, reason="x", resumed=False)
+    page = Recovering(phase="found", collection="messages", rows=500, events=7)
+    done = Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND)
+
+    during, after = scraped(began, page), scraped(began, page, done)
+
+    assert (during["watcher_recovery_active[]"], during["watcher_recovery_rows[]"]) == (1, 500)
+    assert (after["watcher_recovery_active[]"], after["watcher_recoveries_total[]"]) == (0, 1)
+    assert after["watcher_recovered_events_total['message.created']"] == 9
 
 
 def test_the_outbox_s_size_is_read_for_each_scrape():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.fates import stored_fates
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
@@ -51,7 +51,7 @@ def test_a_migrated_file_and_a_new_one_are_the_same(old_state: Path, tmp_path: P
 
 async def test_what_an_earlier_version_stored_goes_on(old_state: Path) -> None:
     async with SqliteOutbox.open(old_state) as outbox:
-        assert await outbox.checkpoint() == Checkpoint(token="82AB", at=NOON)
+        assert await checkpoint_of(outbox) == Checkpoint(token="82AB", at=NOON)
         assert await outbox.counts() == {
             "audit": Counts(pending=1),
             "crm": Counts(held=1, pending=4, delivered=1, dead=2, cancelled=1),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery
+from tests.builders import NOON, a_checkpoint, a_delivery, checkpoint_of
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.fates import stored_fates
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
@@ -29,8 +29,8 @@ from watcher.core.events import EventId
 
 async def main():
     async with SqliteOutbox.open(Path(sys.argv[1])) as outbox:
-        stored = await outbox.checkpoint()
-        number = int(stored.token, 16) if stored else 0
+        stored = await outbox.position()
+        number = int(stored.checkpoint.token, 16) if stored else 0
         while True:
             number += 1
             batch = [a_delivery(id=EventId(f"webhook_{number}_{part}")) for part in range(3)]
@@ -153,7 +153,7 @@ async def test_a_full_disk_refuses_the_write_and_the_next_one_goes_when_there_is
 
         with pytest.raises(OutboxError, match="full"):
             await outbox.append(big, checkpoint=a_checkpoint("8201"), through=NOON)
-        assert await outbox.checkpoint() is None
+        assert await outbox.position() is None
         assert await outbox.pending("crm", after=0, limit=9, max_bytes=10**9) == []
 
         outbox._writer._connection.execute("PRAGMA max_page_count = 100000")
@@ -178,7 +178,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
         assert results[0] == results[2] == 1
         assert isinstance(results[1], OutboxError)
         assert await outbox.marks() == []
-        assert await outbox.checkpoint() == a_checkpoint("8202")
+        assert await checkpoint_of(outbox) == a_checkpoint("8202")
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
 from watcher.core.deliveries import Fate, Hold, Lift
 from watcher.core.events import Entity, EventId
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
 from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.recovery import Gap, Known, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts
 
@@ -52,7 +53,7 @@ class OutboxContract:
     """Subclasses give the `outbox` fixture."""
 
     async def test_before_the_first_append_there_is_no_checkpoint(self, outbox):
-        assert await outbox.checkpoint() is None
+        assert await outbox.position() is None
         assert await outbox.pending("crm", after=0, limit=10, max_bytes=10**9) == []
 
     async def test_deliveries_and_checkpoint_are_there_after_an_append(self, outbox):
@@ -64,14 +65,14 @@ class OutboxContract:
         assert new == 1
         assert row.delivery == delivery
         assert (row.attempts, row.due_at, row.batch) == (0, None, None)
-        assert await outbox.checkpoint() == a_checkpoint("82AB")
+        assert await checkpoint_of(outbox) == a_checkpoint("82AB")
 
     async def test_a_quiet_checkpoint_moves_the_token_and_keeps_the_last_change_s_time(self, outbox):
         await put(outbox, a_delivery())
 
         await outbox.append([], checkpoint=a_checkpoint("82AC", at=None), through=NOON)
 
-        assert await outbox.checkpoint() == a_checkpoint("82AC", at=NOON)
+        assert await checkpoint_of(outbox) == a_checkpoint("82AC", at=NOON)
 
     async def test_their_order_is_the_order_of_seq(self, outbox):
         deliveries = [a_delivery() for _ in range(450)]
@@ -93,7 +94,7 @@ class OutboxContract:
 
         assert new == 1
         assert await ids(outbox) == [other.id]
-        assert await outbox.checkpoint() == a_checkpoint("82AD")
+        assert await checkpoint_of(outbox) == a_checkpoint("82AD")
 
     async def test_a_refused_delivery_is_dead_from_the_start(self, outbox):
         await put(outbox, a_delivery(refused="KeyError in the rule at x.yaml:3"))
@@ -507,3 +508,62 @@ class OutboxContract:
 
         async with asyncio.timeout(1):
             await waiting
+
+    # ------------------------------------------------------------------ recovery
+
+    async def test_a_repair_is_stored_with_the_position_and_cleared_by_the_next_append(self, outbox):
+        gap = Gap.between(NOON, LATER, began=None, reason="it fell off the oplog")
+        repair = Recovery(
+            gap=gap, stage=("found", "messages"), after='{"_id": 1}', rows=7, counts={"message.created": 3}
+        )
+
+        await outbox.append([], checkpoint=a_checkpoint("82AB"), through=NOON, recovery=repair)
+        position = await outbox.position()
+        assert (position.recovery, position.through, position.began) == (repair, NOON, NOON)
+
+        await outbox.append([], checkpoint=a_checkpoint("82AC"), through=LATER)
+        position = await outbox.position()
+        assert (position.recovery, position.through, position.began) == (None, LATER, NOON)
+
+    async def test_what_is_remembered_is_read_page_by_page_each_row_once(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"}), "files": frozenset({"user"})})
+        rows = {
+            Entity(f"messages:{number:03}"): Remembered(fields={"user": f"u{number}"}, exact_after=NOON)
+            for number in range(7)
+        }
+        other = {Entity("files:f"): Remembered(fields={}, exact_after=NOON)}
+        await outbox.append([], checkpoint=a_checkpoint(), through=NOON, learned={**rows, **other})
+
+        found: dict[Entity, Remembered] = {}
+        after, pages = None, 0
+        while True:
+            page, after = await outbox.remembered("messages", after=after, limit=3)
+            assert not found.keys() & page.keys()
+            found |= page
+            pages += 1
+            if after is None:
+                break
+
+        assert (found, pages) == (rows, 3)
+        assert await outbox.remembered("sessions", after=None, limit=3) == ({}, None)
+
+    async def test_what_is_known_of_rows_is_what_is_remembered_and_what_is_stored_of_them(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"})})
+        memory = Remembered(fields={"user": "u1"}, exact_after=NOON)
+        held, told, remembered, unknown = (Entity(f"messages:{name}") for name in "htru")
+        await outbox.append(
+            [
+                a_delivery(row=told, at=NOON),
+                a_delivery(row=told, at=LATER),
+                a_delivery(row=held, hold=Hold(key=held, until=LATER + timedelta(hours=1))),
+            ],
+            checkpoint=a_checkpoint(),
+            through=NOON,
+            learned={remembered: memory, told: memory},
+        )
+
+        assert await outbox.known([held, told, remembered, unknown]) == {
+            held: Known(told=NOON, held=True),
+            told: Known(memory=memory, told=LATER),
+            remembered: Known(memory=memory),
+        }

@@ -25,11 +25,15 @@ class Inbox:
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
+        self.ids: set[str] = set()
+        """Of what was accepted, each once."""
         self.url = ""
         self._news = asyncio.Event()
 
     def take(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)
+        if receipt.status == 200:
+            self.ids.add(receipt.id)
         self._news.set()
 
     @property
@@ -74,11 +78,11 @@ class Watcher:
             )
         return self.process
 
-    async def start(self) -> None:
+    async def start(self, *, seconds: float = START_SECONDS) -> None:
         """Start, and return when it is ready."""
         process = self.launch()
         async with httpx.AsyncClient() as client:
-            for _ in range(int(START_SECONDS / 0.05)):
+            for _ in range(int(seconds / 0.05)):
                 if process.poll() is not None:
                     raise AssertionError(f"ended with {process.returncode}:\n{self.log}")
                 try:
@@ -87,7 +91,7 @@ class Watcher:
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.05)
-        raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log}")
+        raise AssertionError(f"not ready after {seconds} s:\n{self.log}")
 
     def kill9(self) -> None:
         assert self.process
@@ -98,6 +102,11 @@ class Watcher:
         """SIGTERM; the exit code."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit code, when it has ended by itself."""
+        assert self.process
         return await asyncio.to_thread(self.process.wait, 30)
 
     @property

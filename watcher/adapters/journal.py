@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 import structlog
@@ -16,6 +16,9 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     ScanFailed,
     Scanned,
     StoreFailed,
@@ -67,6 +70,17 @@ LINES = {
         "The position was lost, and capture went on from now (`onPositionLost: restart`).",
         "What changed since `gap_since` was not sent. Make the oplog larger.",
     ),
+    "recovery.began": (
+        "error",
+        "The position was lost: what changed since `gap_since` is looked for; the stream waits for it.",
+        "Make the oplog larger. `resumed`: an earlier run was stopped in the middle of it.",
+    ),
+    "recovery.progressed": ("info", "Rows looked at, and events found, so far.", ""),
+    "recovery.finished": (
+        "info",
+        "The gap is repaired, and the stream goes on; `counts`: events by type.",
+        "",
+    ),
     "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
     "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
     "stopped": ("info", "Everything is closed.", ""),
@@ -74,7 +88,7 @@ LINES = {
 """Every line: its level, what it tells, and what an operator does about it."""
 
 SCAN_LINE = 50_000
-"""Rows of a first scan between two lines."""
+"""Rows of a first scan, or of a recovery, between two lines."""
 
 # To the last @: an unescaped @, / or space must not save the rest of a password, and those are the URIs that
 # end up in messages. Taking a few words too many costs nothing.
@@ -106,6 +120,7 @@ class Journal:
 
     def __init__(self, logger: Any) -> None:
         self._log = logger
+        self._recovery_place: object = None
 
     def say(self, event: str, **values: object) -> None:
         """A line about the program itself: started, stopping."""
@@ -144,9 +159,19 @@ class Journal:
                 self._log.warning(
                     "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
                 )
-            case PositionRestarted(since=since, reason=reason):
-                self._log.error(
-                    "position.restarted", gap_since=since.isoformat() if since else None, reason=reason
+            case PositionRestarted(since=since, until=until, reason=reason):
+                self._log.error("position.restarted", **_gap(since, until), reason=reason)
+            case RecoveryBegan(since=since, until=until, reason=reason, resumed=resumed):
+                self._log.error("recovery.began", **_gap(since, until), reason=reason, resumed=resumed)
+            case Recovering():
+                self._recovering(fact)
+            case Recovered(since=since, until=until):
+                self._log.info(
+                    "recovery.finished",
+                    **_gap(since, until),
+                    rows=fact.rows,
+                    counts=dict(fact.counts),
+                    took_ms=_ms(fact.took),
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
@@ -156,6 +181,18 @@ class Journal:
                 self._log.info("deliveries.swept", deliveries=deliveries)
             case _:
                 assert_never(fact)
+
+    def _recovering(self, fact: Recovering) -> None:
+        place = (fact.phase, fact.collection, fact.rows // SCAN_LINE)
+        if place != self._recovery_place:
+            self._recovery_place = place
+            self._log.info(
+                "recovery.progressed",
+                phase=fact.phase,
+                collection=fact.collection,
+                rows=fact.rows,
+                events=fact.events,
+            )
 
     def _attempted(self, fact: Attempted) -> None:
         line: dict[str, object] = {
@@ -197,6 +234,10 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
             return {"verdict": "dead"}
         case _:
             assert_never(verdict)
+
+
+def _gap(since: datetime, until: datetime) -> dict[str, str]:
+    return {"gap_since": since.isoformat(), "gap_until": until.isoformat()}
 
 
 def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -16,6 +16,9 @@ from watcher.core.facts import (
     Captured,
     Fact,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     ScanFailed,
     Scanned,
     StoreFailed,
@@ -51,6 +54,14 @@ class Metrics:
         self._restarts = counter(
             "watcher_position_restarts", "Times capture went on from now, leaving a gap."
         )
+        self._recovering = gauge(
+            "watcher_recovery_active", "1 while a gap is being repaired, and the stream waits for it."
+        )
+        self._recoveries = counter("watcher_recoveries", "Gaps after a lost position that were repaired.")
+        self._recovery_rows = gauge(
+            "watcher_recovery_rows", "Rows looked at by the repair under way, or by the last one."
+        )
+        self._recovered = counter("watcher_recovered_events", "Events found by repairs.", "event")
         self._changes = counter("watcher_changes", "Changes read that were not noise.")
         self._events = counter("watcher_events", "Events that somebody subscribes to.")
         self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
@@ -94,6 +105,15 @@ class Metrics:
                 self._scan_failures.inc()
             case PositionRestarted():
                 self._restarts.inc()
+            case RecoveryBegan():
+                self._recovering.set(1)
+            case Recovering(rows=rows):
+                self._recovery_rows.set(rows)
+            case Recovered(counts=counts):
+                self._recovering.set(0)
+                self._recoveries.inc()
+                for event, number in counts.items():
+                    self._recovered.labels(event).inc(number)
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
             case StoreFailed(doing=doing):

@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from watcher.core.facts import Attempted, Captured, Fact, StoreFailed, StreamLost, StreamOpened
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    Fact,
+    Recovering,
+    RecoveryBegan,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+)
 from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
@@ -42,6 +51,8 @@ class ReadinessObserver:
     clock: Clock
     _open: bool = False
     _lost: str = ""
+    _repair: str = ""
+    _progress: str = ""
     _heard_at: float | None = None
     _store: str = ""
     _failed_at: float = 0.0
@@ -50,7 +61,14 @@ class ReadinessObserver:
     def __call__(self, fact: Fact) -> None:
         match fact:
             case StreamOpened():
-                self._open = True
+                self._open, self._repair = True, ""
+            case RecoveryBegan(since=since):
+                self._open, self._repair = False, f"repairing the gap since {since.isoformat()}"
+            case Recovering():
+                self._lost = ""
+                self._progress = (
+                    f": {fact.collection}, {fact.rows} rows looked at, {fact.events} events found"
+                )
             case StreamLost(reason=reason):
                 self._open, self._lost = False, reason
             case Captured():
@@ -77,6 +95,8 @@ class ReadinessObserver:
             self._store = ""
 
     def _stream(self) -> Part:
+        if not self._open and self._repair and not self._lost:
+            return Part(ready=False, says=self._repair + self._progress)
         if not self._open:
             return Part(ready=False, says=self._lost or "the change stream is not open yet")
         if self._heard_at is None:

@@ -71,6 +71,7 @@ def load(
         admin_token=None if token is None else Secret(key=token.encode()),
         start_from=watcher["start_from"],
         on_position_lost=watcher["on_position_lost"],
+        memory=watcher["memory"],
         mapping_paths=mapping_paths,
         retention_delivered=watcher["retention"]["delivered"],
         retention_dead=watcher["retention"]["dead"],

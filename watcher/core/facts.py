@@ -4,6 +4,7 @@ A fact holds ids, names, counts and spans; never document contents, secrets or U
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -79,8 +80,46 @@ class ScanFailed:
 class PositionRestarted:
     """By the operator's choice (`onPositionLost: restart`) capture went on from now, leaving a gap."""
 
-    since: datetime | None
+    since: datetime
+    until: datetime
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryBegan:
+    """The position was lost: what changed in the gap is looked for now, and the stream waits for it."""
+
+    since: datetime
+    until: datetime
+    reason: str
+    resumed: bool
+    """Begun by an earlier run, which was stopped in the middle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovering:
+    """A page of rows was looked at."""
+
+    phase: str
+    """`found`: what came or changed; `gone`: what is there no more."""
+    collection: str
+    rows: int
+    """Looked at so far, in all collections."""
+    events: int
+    """Found so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The gap is repaired, and the stream goes on."""
+
+    since: datetime
+    until: datetime
+    rows: int
+    counts: Mapping[str, int]
+    """Events, by type."""
+    took: timedelta
+    """In this run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,6 +162,9 @@ Fact = (
     | Scanned
     | ScanFailed
     | PositionRestarted
+    | RecoveryBegan
+    | Recovering
+    | Recovered
     | Attempted
     | StoreFailed
     | Swept

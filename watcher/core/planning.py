@@ -5,12 +5,14 @@ damaged, stops the stream: what goes wrong with one becomes a fact, and a refuse
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, assert_never
 
-from watcher.core.changes import Change
+from watcher.core.catalogue import GAP
+from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
@@ -18,7 +20,11 @@ from watcher.core.events import Entity, Event, EventType, event_id, subscribes
 from watcher.core.facts import Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import MOMENT, Mark, Marks, Taking
+from watcher.core.memory import plain_names
+from watcher.core.recovery import Gap, Traces
 from watcher.core.views import Seen, Viewpoint, row_entity, see
+
+RECOVERED = {"recovered": True}
 
 NO_IMAGE = "no pre-image: what the row was is not known, so nothing can be said of it"
 LIFTED = {
@@ -35,7 +41,7 @@ class Planned:
     entries: tuple[Delivery | Lift, ...]
     """In order: commit order of the changes, then the order of the rules."""
     marks: tuple[Mark, ...]
-    events: int
+    events: Counter[EventType]
     """Events that happened and were subscribed to by somebody, whether or not a filter let them pass."""
     facts: tuple[Unreadable, ...]
 
@@ -55,7 +61,7 @@ class _Draft:
     marks: Taking
     entries: list[Delivery | Lift] = field(default_factory=list)
     facts: list[Unreadable] = field(default_factory=list)
-    events: int = 0
+    events: Counter[EventType] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,12 @@ class Plan:
     """Which rules matter, and for whom. Made anew whenever the settings change."""
 
     collections: tuple[str, ...]
-    """What the source must watch for these endpoints; a plan with others needs the stream opened anew."""
+    """What the source must watch for these endpoints, those first to whose rows others belong; a plan with
+    others needs the stream opened anew."""
+    traces: Mapping[str, Traces]
+    """What rows of each tell of changes that nobody watched."""
+    hidden: frozenset[str]
+    """Collections in which such a change may have left no trace but the difference to what is remembered."""
     noise: Mapping[str, tuple[str, ...]]
     """For each watched collection the names whose update alone fires no rule: the server may drop it."""
     remembered: Mapping[str, frozenset[str]]
@@ -74,6 +85,7 @@ class Plan:
     unfinished_hold: timedelta
     _rules: Mapping[tuple[str, str], tuple[_Aimed, ...]] = field(repr=False)
     _viewpoints: Mapping[str, Viewpoint] = field(repr=False)
+    _endpoints: tuple[Endpoint, ...] = field(repr=False)
     _momentary: frozenset[str] = frozenset()
     """Kinds of things of which some events are held for a moment. Others of them must not overtake these."""
 
@@ -84,14 +96,20 @@ class Plan:
         endpoints: Iterable[Endpoint],
         *,
         unfinished_hold: timedelta,
+        recover: bool = True,
     ) -> Self:
+        """`recover`: what a lost position leaves unread is to be found again (`onPositionLost: recover`)."""
         listed, receivers = tuple(mappings), tuple(endpoints)
         needed = _needed(listed, receivers)
-        live = [mapping for mapping in listed if needed[mapping.collection]]
+        live = sorted((mapping for mapping in listed if needed[mapping.collection]), key=_rank)
         remembered = {
             mapping.collection: names
             for mapping in live
-            if (names := mapping.remembering(aimed.rule for aimed in needed[mapping.collection]))
+            if (
+                names := mapping.remembering(
+                    (aimed.rule for aimed in needed[mapping.collection]), compare=recover
+                )
+            )
         }
         rules: dict[tuple[str, str], tuple[_Aimed, ...]] = {}
         for mapping in live:
@@ -101,15 +119,24 @@ class Plan:
                     rules[key] = (*rules.get(key, ()), aimed)
         return cls(
             collections=tuple(mapping.collection for mapping in live),
+            traces={mapping.collection: mapping.traces for mapping in live},
+            hidden=frozenset(
+                mapping.collection
+                for mapping in live
+                if mapping.hides(aimed.rule for aimed in needed[mapping.collection])
+            ),
             noise={mapping.collection: mapping.never_telling() for mapping in live},
             remembered=remembered,
             noise_to_memory={
-                mapping.collection: mapping.never_telling(but=remembered.get(mapping.collection, ()))
+                mapping.collection: mapping.never_telling(
+                    but=plain_names(remembered.get(mapping.collection, ()))
+                )
                 for mapping in live
             },
             unfinished_hold=unfinished_hold,
             _rules=rules,
             _viewpoints={mapping.collection: mapping.viewpoint for mapping in live},
+            _endpoints=receivers,
             _momentary=frozenset(
                 mapping.viewpoint.kind
                 for mapping in live
@@ -121,9 +148,11 @@ class Plan:
     def longest_hold(self) -> timedelta:
         return max(self.unfinished_hold, MOMENT)
 
-    def entries(self, changes: Sequence[Change], marks: Marks) -> Planned:
-        """What the changes mean to the endpoints. Marks made by this batch count for what follows in it."""
-        draft = _Draft(marks.taking())
+    def entries(self, changes: Sequence[Change], marks: Marks, *, recovering: bool = False) -> Planned:
+        """What the changes mean to the endpoints. Marks made by this batch count for what follows in it.
+
+        `recovering`: the changes were found, and their order in time is not known."""
+        draft = _Draft(marks.taking(any_time=recovering))
         for change in changes:
             rules = self._rules.get((change.collection, change.operation))
             if rules is not None:
@@ -134,6 +163,31 @@ class Plan:
             events=draft.events,
             facts=tuple(draft.facts),
         )
+
+    def gap(
+        self, gap: Gap, checkpoint: Checkpoint, *, repaired: bool, counts: Mapping[str, int]
+    ) -> Sequence[Delivery]:
+        """What endpoints that subscribe to `watcher.gap` are told of one. `checkpoint`: where it ends."""
+        event = Event(
+            type=GAP.event,
+            change=ChangeId(checkpoint.token),
+            at=gap.until,
+            entity=Entity("watcher:gap"),
+            user_id=None,
+            data={
+                "from": gap.since,
+                "to": gap.until,
+                "reason": gap.reason,
+                "repaired": repaired,
+                "counts": dict(sorted(counts.items())),
+            },
+        )
+        opened = open_body(event)
+        return [
+            _delivery(event, endpoint, opened, event.entity)
+            for endpoint in self._endpoints
+            if endpoint.wants(event)
+        ]
 
     def _plan(self, change: Change, rules: Sequence[_Aimed], draft: _Draft) -> None:
         try:
@@ -179,10 +233,10 @@ class Plan:
                 at=change.at,
                 entity=seen.entity,
                 user_id=seen.user_id,
-                data=rule.data_of(view),
+                data=rule.data_of(view) | (RECOVERED if change.recovered else {}),
             )
             deliveries = _deliveries(event, aimed, row, self._hold(change, seen, rule))
-            draft.events += 1
+            draft.events[rule.event] += 1
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
             reason = rule.summary if rule.event is None and rule.summary else LIFTED[rule.lifts]
@@ -212,6 +266,12 @@ class Plan:
             case _:
                 assert_never(rule.holds)
         return Hold(key=row_entity(change), until=until)
+
+
+def _rank(mapping: CollectionMapping) -> tuple[bool, bool, str]:
+    """Accounts first, then other things that rows of other collections belong to, then the rest by name."""
+    holds_others = any(rule.removes for rule in mapping.rules)
+    return not (holds_others and mapping.viewpoint.kind == "user"), not holds_others, mapping.collection
 
 
 def _needed(

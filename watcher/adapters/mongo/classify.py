@@ -85,7 +85,6 @@ class TooLarge(PositionLost):
 _TOO_LARGE = _Meaning(
     TooLarge,
     "the next change is larger than 16 MB, and cannot be read past",
-    "With watcher.onPositionLost: restart it goes on from now, and records the gap.",
 )
 
 # Everything else passes, or is taken to pass: waiting and opening again from the checkpoint loses nothing.
@@ -194,7 +193,9 @@ def _told(meaning: _Meaning, place: Place, label: str) -> SourceError:
         "user": place.user or "USER",
     }
     cure = f"\n  {meaning.cure.format_map(words)}" if meaning.cure else ""
-    return meaning.kind(f"{place}: {meaning.why.format_map(words)} ({label}).{cure}")
+    why = meaning.why.format_map(words)
+    message = f"{place}: {why} ({label}).{cure}"
+    return meaning.kind(message, why=why) if issubclass(meaning.kind, PositionLost) else meaning.kind(message)
 
 
 def _why_no_primary(place: Place, topology: TopologyDescription | None) -> str:

@@ -80,16 +80,19 @@ class MongoSource:
         *,
         noise: Noise,
         noise_to_memory: Noise,
+        remembering: bool = False,
         observe: Observer,
         start_from: datetime | None = None,
     ) -> None:
         """`noise`: the watched collections, and of each the names whose change alone means nothing;
-        `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers.
+        `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers
+        (`remembering`: those of all).
 
         `start_from`: where a first start begins, inside the oplog; None means now."""
         self._uri = uri
         self._place = place_of(uri, database)
-        self._noise = noise
+        # What the memory must hear of is told for all collections, or for those without pre-images.
+        self._noise = noise_to_memory if remembering else noise
         self._noise_to_memory = noise_to_memory
         self._observe = observe
         self._start_from = start_from
@@ -141,6 +144,7 @@ class _Stream:
     async def begin(self, checkpoint: Checkpoint | None, start_from: datetime | None) -> None:
         sounding = await self._sound()
         self._progress = Progress(has_wall_times=self._wire_version >= WIRE_6_0)
+        self._progress.sounded(sounding, time.monotonic())
         position: dict[str, Any] = {}
         if checkpoint is not None:
             self._refuse_the_future(checkpoint.token, sounding)
@@ -209,9 +213,11 @@ class _Stream:
         # A stream that begins now begins one tick after the newest write, and stays there while all is quiet.
         next_write = Timestamp(sounding.written.time, sounding.written.inc + 1)
         if reached > next_write:
+            why = "the stored position lies ahead of its newest write"
             raise PositionLost(
-                f"{self._place}: the stored position lies ahead of its newest write."
-                " It was restored from a backup, or it is not the cluster that the position was stored for."
+                f"{self._place}: {why}."
+                " It was restored from a backup, or it is not the cluster that the position was stored for.",
+                why=why,
             )
 
     async def _prove(self, position: dict[str, Any]) -> None:

@@ -51,6 +51,24 @@ def recall(db: sqlite3.Connection, rows: Iterable[Entity]) -> Mapping[Entity, Re
     return known
 
 
+def page(
+    db: sqlite3.Connection, collection: str, *, after: str | None, limit: int
+) -> tuple[Mapping[Entity, Remembered], str | None]:
+    scan = _scan(db, collection)
+    if scan is None:
+        return {}, None
+    generation, names = scan
+    given = {"generation": generation, "after": after or "", "limit": limit}
+    rows = db.execute(SQL["remembered"], given).fetchall()
+    found = {
+        Entity(f"{collection}:{identity}"): Remembered(
+            fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
+        )
+        for identity, exact_after, fields in rows
+    }
+    return found, rows[-1][0] if len(rows) == limit else None
+
+
 def learn(db: sqlite3.Connection, learned: Mapping[Entity, Remembered | None]) -> None:
     for collection, ids in _by_collection(learned).items():
         scan = _scan(db, collection)

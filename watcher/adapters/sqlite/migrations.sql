@@ -5,3 +5,6 @@
 -- Which row a delivery tells of; not known of those that are there already.
 ALTER TABLE deliveries ADD COLUMN row TEXT NOT NULL DEFAULT '';
 CREATE INDEX of_row ON deliveries (row);
+-- When watching began, and the repair of a gap that is under way.
+ALTER TABLE position ADD COLUMN began INTEGER;
+ALTER TABLE position ADD COLUMN recovery TEXT;

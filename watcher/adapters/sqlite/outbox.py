@@ -16,6 +16,7 @@ from typing import Any, TypeVar, assert_never
 from watcher.adapters.sqlite import memory
 from watcher.adapters.sqlite.database import connect, locked, read_beside, translated
 from watcher.adapters.sqlite.fates import fates
+from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
@@ -25,6 +26,7 @@ from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
+from watcher.core.recovery import Known, Position, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 
@@ -64,8 +66,8 @@ class SqliteOutbox:
                     await writer.close()
                     outbox._reader.shutdown()
 
-    async def checkpoint(self) -> Checkpoint | None:
-        return await self._read(_checkpoint)
+    async def position(self) -> Position | None:
+        return await self._read(position)
 
     async def marks(self) -> Sequence[Mark]:
         rows = await self._read(lambda db: db.execute(SQL["marks"]).fetchall())
@@ -82,6 +84,7 @@ class SqliteOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
@@ -97,8 +100,7 @@ class SqliteOutbox:
                     new += self._add(db, run, tally)
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
-            position = {"token": checkpoint.token, "at": to_ms(checkpoint.at), "through": to_ms(through)}
-            db.execute(SQL["keep_checkpoint"], position)
+            keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
             _count(db, tally)
             return new, tally
 
@@ -115,6 +117,14 @@ class SqliteOutbox:
 
     async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
         await self._writer.do(lambda db: memory.remember(db, rows, scan))
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        return await self._read(lambda db: memory.page(db, collection, after=after, limit=limit))
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        return await self._read(lambda db: known(db, rows))
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}

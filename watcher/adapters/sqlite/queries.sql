@@ -4,10 +4,15 @@
 -- name: checkpoint
 SELECT token, at FROM position;
 
--- name: keep_checkpoint
-INSERT INTO position (one, token, at, through) VALUES (1, :token, :at, :through)
+-- name: position
+SELECT token, at, through, began, recovery FROM position;
+
+-- name: keep_position
+INSERT INTO position (one, token, at, through, began, recovery)
+VALUES (1, :token, :at, :through, :through, :recovery)
 ON CONFLICT (one) DO UPDATE
-SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through;
+SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through,
+    recovery = excluded.recovery;
 
 -- name: marks
 SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
@@ -107,6 +112,14 @@ DELETE FROM scans WHERE collection = :collection;
 -- name: recall
 SELECT id, exact_after, fields FROM memory
 WHERE generation = :generation AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: told
+SELECT row, max(at), max(state = 'held') FROM deliveries
+WHERE row IN (SELECT value FROM json_each(:rows)) GROUP BY row;
+
+-- name: remembered
+SELECT id, exact_after, fields FROM memory
+WHERE generation = :generation AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: learn
 INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)

@@ -75,9 +75,12 @@ CREATE TABLE memory (
     PRIMARY KEY (generation, id)
 ) WITHOUT ROWID;
 
+-- `began`: when watching began. `recovery`: the repair of a gap that is under way, as JSON.
 CREATE TABLE position (
-    one     INTEGER PRIMARY KEY CHECK (one = 1),
-    token   TEXT NOT NULL,
-    at      INTEGER,
-    through INTEGER NOT NULL
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    token    TEXT NOT NULL,
+    at       INTEGER,
+    through  INTEGER NOT NULL,
+    began    INTEGER,
+    recovery TEXT
 );
