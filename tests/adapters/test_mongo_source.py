@@ -121,6 +121,36 @@ async def test_an_update_of_a_row_that_is_gone_has_no_after(source: MongoSource,
     assert (delete.operation, delete.document_id, delete.before, delete.after) == ("delete", "a", None, None)
 
 
+@pytest.mark.parametrize("images", [{}, PRE_IMAGES], ids=["without pre-images", "with them"])
+async def test_an_update_that_only_shortens_an_array_is_told_with_what_is_left(
+    source: MongoSource, db: Database, images: dict[str, Any]
+) -> None:
+    tags = ["a long enough tag", "another of them", "and a third one"]
+    await db.create_collection("messages", **images)
+    async with source.open(None) as batches:
+        await db.messages.insert_one({"_id": "a", "tags": tags})
+        await db.messages.update_one({"_id": "a"}, [{"$set": {"tags": {"$slice": ["$tags", 1]}}}])
+        _, update = await changes_of(batches, 2)
+
+    assert (update.updated, update.removed, update.untold) == ({"tags": tags[:1]}, (), ())
+    assert update.after == {"_id": "a", "tags": tags[:1]}
+
+
+async def test_of_an_array_shortened_in_a_row_that_is_gone_the_name_is_told(
+    source: MongoSource, db: Database
+) -> None:
+    async with source.open(None) as batches:
+        start = (await anext(batches)).checkpoint
+    await db.messages.insert_one({"_id": "a", "tags": ["a long enough tag", "another of them"]})
+    await db.messages.update_one({"_id": "a"}, [{"$set": {"tags": {"$slice": ["$tags", 1]}}}])
+    await db.messages.delete_one({"_id": "a"})
+
+    async with source.open(start) as batches:
+        _, update, _ = await changes_of(batches, 3)
+
+    assert (update.after, update.updated, update.untold) == (None, {}, ("tags",))
+
+
 async def test_a_replace_is_told_as_its_difference(source: MongoSource, db: Database) -> None:
     await db.command({"create": "agents", **PRE_IMAGES})
     async with source.open(None) as batches:

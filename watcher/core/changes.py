@@ -47,3 +47,11 @@ class Change:
     """`updateDescription.updatedFields`: new values by (dotted) path. Of a replace: the difference."""
     removed: Sequence[str]
     """`updateDescription.removedFields`: (dotted) paths."""
+    untold: Sequence[str] = ()
+    """(Dotted) paths that the update wrote too, and nobody knows what: of an array that was only shortened
+    MongoDB tells no more than its length, and the row may be gone."""
+
+    @property
+    def written(self) -> Sequence[str]:
+        """Every (dotted) path that the update wrote or removed."""
+        return (*self.updated, *self.removed, *self.untold)

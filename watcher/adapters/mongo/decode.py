@@ -71,6 +71,7 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
     after: Document | None = _image(event.get("fullDocument"))
     updated: Document = {}
     removed: Sequence[str] = ()
+    untold: Sequence[str] = ()
     if operation == "update":
         description = event.get("updateDescription") or {}
         updated = plain(description.get("updatedFields") or {})
@@ -78,6 +79,8 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
         truncated = description.get("truncatedArrays") or ()
         base = before if before is not None else rows.get((collection, document_id))
         after = None if base is None else updated_row(collection, base, updated, removed, truncated)
+        shortened, untold = _shortened(collection, after, [each["field"] for each in truncated])
+        updated = {**updated, **shortened}
     elif operation == "replace":
         updated, removed = _difference(before or {}, after or {})
 
@@ -91,6 +94,7 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
         after=after,
         updated=updated,
         removed=removed,
+        untold=untold,
     )
 
 
@@ -166,6 +170,22 @@ def _difference(before: Document, after: Document) -> tuple[Document, Sequence[s
         if name != "_id" and (name not in before or before[name] != value)
     }
     return updated, tuple(name for name in before if name not in after)
+
+
+def _shortened(
+    collection: str, after: Document | None, paths: Sequence[str]
+) -> tuple[Document, Sequence[str]]:
+    """The arrays at these paths as they are in the row; and the paths of which it does not tell.
+
+    MongoDB tells of an array that was only cut short by its new length alone."""
+    known: dict[str, Any] = {}
+    for path in paths:
+        value: Any = after
+        for name in path.split("."):
+            value = _member(value, name)
+        if isinstance(value, list) or is_cut(collection, path):
+            known[path] = value
+    return known, tuple(path for path in paths if path not in known)
 
 
 def _place(collection: str, row: dict[str, Any], path: str, own: set[int]) -> tuple[Any, str]:
