@@ -23,8 +23,8 @@ from pymongo.errors import PyMongoError
 from watcher.adapters.mongo.classify import TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
+from watcher.adapters.mongo.images import PreImages
 from watcher.adapters.mongo.lookup import current_rows
-from watcher.adapters.mongo.probe import collection_reports
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
@@ -128,11 +128,12 @@ class _Stream:
         self._place = place
         self._noise = noise
         self._noise_to_memory = noise_to_memory
-        self._imageless: frozenset[str] = frozenset()
+        self._images = PreImages(client, place.database, noise.keys())
         self._observe = observe
         self._database = client.get_database(place.database, codec_options=CODEC)
         self._cursor = Int64(0)
         self._reply: Reply = {}
+        self._position: dict[str, Any] = {}  # after what was yielded last
         self._wire_version = 0
         self._step = 0
         self._alone = 0  # changes read one at a time since the last that was too large
@@ -155,26 +156,32 @@ class _Stream:
         while True:
             token = self._reply["postBatchResumeToken"]["_data"]
             events = self._reply.get("nextBatch", ())
+            if await self._images_changed(events):
+                # These were read with the noise of the old belief: what the memory must hear of was dropped.
+                await self.end()
+                await self._open(self._position)
+                continue
             changes = await self._changes(events)
             yield Batch(
                 changes=tuple(changes),
                 checkpoint=Checkpoint(token=token, at=changes[-1].at if changes else None),
                 through=self._progress.through(token, quiet=not events),
-                imageless=self._imageless,
+                imageless=self._images.missing,
             )
+            self._position = {"startAfter": {"_data": token}}
 
             if self._progress.wants_sounding(time.monotonic()):
                 self._progress.sounded(await self._sound(), time.monotonic())
             if self._is_past_the_large_one(len(events)):
                 await self.end()
                 self._step = 0
-                await self._open({"startAfter": {"_data": token}})
+                await self._open(self._position)
             elif self._cursor:
-                await self._read_on({"startAfter": {"_data": token}})
+                await self._read_on()
             else:
                 # The database was dropped, as before a restore. `startAfter` passes over that; the same
                 # option serves for every other token, so that a stored one need not be told apart.
-                await self._open({"startAfter": {"_data": token}})
+                await self._open(self._position)
 
     def _is_past_the_large_one(self, read: int) -> bool:
         if self._step == 1:
@@ -227,9 +234,11 @@ class _Stream:
             await self._kill(reply["id"])
 
     async def _open(self, position: dict[str, Any]) -> None:
-        self._imageless = await self._without_images()
+        if self._wire_version >= WIRE_6_0:
+            with self._translated():
+                await self._images.ask()
         noise = {
-            name: self._noise_to_memory[name] if name in self._imageless else names
+            name: self._noise_to_memory[name] if name in self._images.missing else names
             for name, names in self._noise.items()
         }
         options = dict(position)
@@ -250,14 +259,14 @@ class _Stream:
             )
         )
 
-    async def _without_images(self) -> frozenset[str]:
-        if self._wire_version < WIRE_6_0:
-            return frozenset(self._noise)
+    async def _images_changed(self, events: Sequence[RawEvent]) -> bool:
+        """Were pre-images turned on or off for a collection while we read it?"""
+        if not STEPS[self._step].images or not self._images.doubted(events, time.monotonic()):
+            return False
         with self._translated():
-            reports = await collection_reports(self._client, self._place.database, self._noise.keys())
-        return frozenset(name for name, report in reports.items() if not report.pre_images)
+            return await self._images.ask()
 
-    async def _read_on(self, position: dict[str, Any]) -> None:
+    async def _read_on(self) -> None:
         more = {
             "getMore": self._cursor,
             "collection": "$cmd.aggregate",
@@ -270,7 +279,7 @@ class _Stream:
             if self._step + 1 == len(STEPS):
                 raise
             self._step, self._alone = self._step + 1, 0
-            await self._open(position)
+            await self._open(self._position)
 
     def _follow(self, reply: Reply) -> None:
         self._reply = reply
