@@ -21,6 +21,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, Unreachable
@@ -101,6 +102,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         StreamLost(reason="x", retry_in=SECOND),
         PositionRestarted(since=NOON, reason="x"),
         Unreadable(collection="messages", event=None, reason="x"),
+        Thinned(collection="messages", operation="update", left_out=("text",), row_found=True),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
         Swept(deliveries=1),
         a_page(rows=50_000),

@@ -19,6 +19,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -97,6 +98,7 @@ def test_what_goes_wrong_is_counted():
         StreamLost(reason="election", retry_in=SECOND),
         StoreFailed(doing="append", reason="full", retry_in=SECOND),
         Unreadable(collection="messages", event=None, reason="x"),
+        Thinned(collection="agents", operation="update", left_out=("x",), row_found=True),
         PositionRestarted(since=None, reason="x"),
         Swept(deliveries=7),
     )
@@ -105,6 +107,7 @@ def test_what_goes_wrong_is_counted():
     assert samples["watcher_stream_lost_total[]"] == 1
     assert samples["watcher_store_failures_total['append']"] == 1
     assert samples["watcher_unreadable_total['messages']"] == 1
+    assert samples["watcher_changes_thinned_total['agents']"] == 1
     assert samples["watcher_position_restarts_total[]"] == 1
     assert samples["watcher_deliveries_swept_total[]"] == 7
 

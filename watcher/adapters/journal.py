@@ -22,6 +22,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -40,6 +41,12 @@ LINES = {
         "warning",
         "A change could not be told: no pre-image, or a document that a rule failed on.",
         "`librechat-watcher prepare`; for a failed rule, look at the rule that `reason` names.",
+    ),
+    "change.thinned": (
+        "warning",
+        "A change beyond 16 MB was read without `left_out` (`*`: names only) and told; what was not read is "
+        "taken from the row as it is now, if `row_found`.",
+        "See why a row of LibreChat's is that large.",
     ),
     "delivery.attempted": (
         "info; warning: to be tried again; error: dead",
@@ -150,6 +157,14 @@ class Journal:
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
+            case Thinned():
+                self._log.warning(
+                    "change.thinned",
+                    collection=fact.collection,
+                    operation=fact.operation,
+                    left_out=list(fact.left_out),
+                    row_found=fact.row_found,
+                )
             case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
                 self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
             case Swept(deliveries=deliveries):

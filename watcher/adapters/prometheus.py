@@ -22,6 +22,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -57,6 +58,9 @@ class Metrics:
         self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
         self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
         self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
+        self._thinned = counter(
+            "watcher_changes_thinned", "Changes beyond 16 MB, read without their largest parts.", "collection"
+        )
         self._attempts = counter("watcher_attempts", "Requests made.", "endpoint", "outcome", "verdict")
         self._attempt = histogram("watcher_attempt_seconds", "One request.", "endpoint")
         self._receipt = histogram(
@@ -96,6 +100,8 @@ class Metrics:
                 self._restarts.inc()
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
+            case Thinned(collection=collection):
+                self._thinned.labels(collection).inc()
             case StoreFailed(doing=doing):
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):

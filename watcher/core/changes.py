@@ -48,8 +48,8 @@ class Change:
     removed: Sequence[str]
     """`updateDescription.removedFields`: (dotted) paths."""
     untold: Sequence[str] = ()
-    """(Dotted) paths that the update wrote too, and nobody knows what: of an array that was only shortened
-    MongoDB tells no more than its length, and the row may be gone."""
+    """(Dotted) paths that the update wrote too, and nobody knows what: of an array that was only shortened,
+    and of what is beyond 16 MB, MongoDB does not tell, and the row may be gone."""
 
     @property
     def written(self) -> Sequence[str]:

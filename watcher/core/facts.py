@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watcher.core.changes import Operation
 from watcher.core.events import EventId, EventType
 from watcher.core.outcomes import Outcome
 from watcher.core.verdicts import Verdict
@@ -49,6 +50,18 @@ class Unreadable:
     collection: str
     event: EventType | None
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """A change beyond 16 MB was read without its largest parts, and told; the stream went on."""
+
+    collection: str
+    operation: Operation
+    left_out: tuple[str, ...]
+    """Names of the row before it that were not read; `*`: nothing was read but names."""
+    row_found: bool
+    """The row as it is now stood in for what was not read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +133,7 @@ Fact = (
     | StreamLost
     | Captured
     | Unreadable
+    | Thinned
     | Scanned
     | ScanFailed
     | PositionRestarted
