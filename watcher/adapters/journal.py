@@ -15,6 +15,9 @@ from watcher.core.facts import (
     Attempted,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogScarce,
+    OplogUnknown,
     PositionRestarted,
     ScanFailed,
     Scanned,
@@ -68,6 +71,18 @@ LINES = {
         "error",
         "The state refused a read or a write; tried again, nothing is lost.",
         "The reason names the cure: most often a full disk.",
+    ),
+    "oplog.running_out": (
+        "warning",
+        "The stored position will soon fall off the oplog: `headroom_s` of its `window_s` are left, and at "
+        "the present pace `left_s`. Said at most every 10 minutes.",
+        "See what keeps it from reading (`/readyz`); meanwhile make the oplog larger, in mongosh on `admin`: "
+        "`db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})`.",
+    ),
+    "oplog.unknown": (
+        "info",
+        "This user may not read the oplog: when the position is lost cannot be told ahead.",
+        "Not needed; grant `read` on the database `local`.",
     ),
     "position.restarted": (
         "error",
@@ -151,6 +166,17 @@ class Journal:
                 self._log.warning(
                     "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
                 )
+            case OplogMeasured():
+                pass  # twice a minute, for the metrics
+            case OplogScarce(window=window, headroom=headroom, left=left):
+                self._log.warning(
+                    "oplog.running_out",
+                    window_s=_seconds(window),
+                    headroom_s=_seconds(headroom),
+                    left_s=_seconds(left) if left is not None else None,
+                )
+            case OplogUnknown():
+                self._log.info("oplog.unknown")
             case PositionRestarted(since=since, reason=reason):
                 self._log.error(
                     "position.restarted", gap_since=since.isoformat() if since else None, reason=reason
@@ -235,3 +261,7 @@ def _without_password(value: Any) -> Any:
 
 def _ms(span: timedelta) -> float:
     return round(span / timedelta(milliseconds=1), 1)
+
+
+def _seconds(span: timedelta) -> int:
+    return round(span.total_seconds())

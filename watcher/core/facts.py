@@ -89,6 +89,33 @@ class ScanFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OplogMeasured:
+    """How far the oplog reaches back, and how far inside it the stored position is."""
+
+    window: timedelta
+    headroom: timedelta
+    """From the oplog's beginning to the position. Negative: it is lost."""
+    left: timedelta | None
+    """Until the position falls off, at the present pace; None: it does not near."""
+    scarce: bool
+    """Somebody must act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogScarce:
+    """The position will soon be lost. Told when it comes to that, and now and then while it lasts."""
+
+    window: timedelta
+    headroom: timedelta
+    left: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogUnknown:
+    """The oplog may not be read: nobody can tell when the position is lost. Told once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionRestarted:
     """By the operator's choice (`onPositionLost: restart`) capture went on from now, leaving a gap."""
 
@@ -136,6 +163,9 @@ Fact = (
     | Thinned
     | Scanned
     | ScanFailed
+    | OplogMeasured
+    | OplogScarce
+    | OplogUnknown
     | PositionRestarted
     | Attempted
     | StoreFailed
