@@ -19,7 +19,7 @@ from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from watcher.adapters.mongo.classify import TooLarge, classify
+from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.images import PreImages
@@ -108,6 +108,8 @@ class _Stream:
         self._cursor = Int64(0)
         self._reply: Reply = {}
         self._position: dict[str, Any] = {}  # after what was yielded last
+        self._has_given = False  # changes, since it was opened
+        self._passed = ""  # the token up to which changes are dropped: they were read before
         self._wire_version = 0
         self._ladder = Ladder()
         self._progress = Progress(has_wall_times=True)
@@ -127,8 +129,11 @@ class _Stream:
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:
-            token = self._reply["postBatchResumeToken"]["_data"]
-            events = self._reply.get("nextBatch", ())
+            # Tokens are in the order of what they stand for. By a time a stream begins a little too early.
+            token = max(self._reply["postBatchResumeToken"]["_data"], self._passed)
+            events = [
+                each for each in self._reply.get("nextBatch", ()) if each["_id"]["_data"] > self._passed
+            ]
             if await self._images_changed(events):
                 # These were read with the noise of the old belief: what the memory must hear of was dropped.
                 await self.end()
@@ -212,6 +217,7 @@ class _Stream:
             options["fullDocumentBeforeChange"] = "whenAvailable"
         trimmed = pipeline(noise, unset_field=self._wire_version >= WIRE_5_0)
         # Without changes the first reply comes at once, however far the first match is.
+        self._has_given, self._passed = False, ""
         self._follow(
             await self._ask(
                 {
@@ -242,9 +248,19 @@ class _Stream:
             if not self._ladder.down():
                 raise
             await self._open(self._position)
+        except TokenUnknown:
+            # With other settings or other noise than before, the filter may keep out the very change that
+            # the position is of; a stream must meet it to begin behind it. A time it need not meet.
+            passed = self._position["startAfter"]["_data"]
+            time = token_time(passed)
+            if self._has_given or self._passed or time is None:
+                raise
+            await self._open({"startAtOperationTime": time})
+            self._passed = passed
 
     def _follow(self, reply: Reply) -> None:
         self._reply = reply
+        self._has_given = self._has_given or bool(reply.get("nextBatch"))
         self._cursor = Int64(reply["id"])
 
     async def _kill(self, cursor: int) -> None:
@@ -301,3 +317,8 @@ class _Stream:
             self._cursor = Int64(0)  # gone, or out of reach: nothing to say goodbye to
             topology = self._client.topology_description
             raise classify(error, self._place, resuming=resuming, topology=topology) from error
+
+
+def _token(event: RawEvent) -> str:
+    token: str = event["_id"]["_data"]
+    return token
