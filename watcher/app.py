@@ -12,6 +12,7 @@ from watcher import __version__
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.http import AiohttpSender
 from watcher.adapters.journal import open_journal
+from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.mongo.source import MongoSource
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
@@ -25,6 +26,7 @@ from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.headroom import Headroom
 from watcher.pipeline.housekeeping import keep_house
 from watcher.pipeline.recovery import Recoverer
 from watcher.pipeline.remembering import Memory
@@ -70,6 +72,8 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         memory = Memory(
             plan.remembered, outbox, rows, always=settings.memory == "always", clock=clock, observe=observe
         )
+        oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
+        headroom = Headroom(oplog, outbox, clock=clock, observe=observe)
 
         def source(start_from: datetime | None, observe: Observer) -> MongoSource:
             return MongoSource(
@@ -106,6 +110,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
                 keep_capturing(capture_once, recoverer, clock=clock, observe=observe)
             )
             scanning = tasks.create_task(memory.scan())
+            measuring = tasks.create_task(headroom.watch())
             housekeeping = tasks.create_task(
                 keep_house(
                     outbox,
@@ -123,5 +128,6 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
             journal.say("stopping")
             capturing.cancel()
             scanning.cancel()
+            measuring.cancel()
             housekeeping.cancel()
         journal.say("stopped")

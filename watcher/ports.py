@@ -14,6 +14,7 @@ from watcher.core.changes import Change, Checkpoint
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.headroom import Reach
 from watcher.core.marks import Mark as Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
@@ -102,6 +103,14 @@ class ChangeSource(Protocol):
         A quiet stream still yields empty batches, whose checkpoint moves with the server's clock.
         The first batch comes at once, so that the position of a first start can be stored.
         Raises SourceUnavailable, SourceRefused or PositionLost, also in mid-stream."""
+        ...
+
+
+class Oplog(Protocol):
+    async def reach(self, position: Checkpoint) -> Reach | None:
+        """The oplog as it is now, and where the position lies in it; None where it may not be read.
+
+        Raises SourceUnavailable or SourceRefused."""
         ...
 
 

@@ -107,6 +107,14 @@ def test_one_update_may_be_several_events() -> None:
     ]
 
 
+def test_a_change_of_which_only_the_name_is_told_is_a_change_all_the_same() -> None:
+    shortened = replace(a_conversation(operation="update"), untold=("tags",))
+
+    (delivery,) = _deliveries(_plan().entries([shortened], Marks()))
+
+    assert json.loads(delivery.body)["data"]["changed"] == ["tags"]
+
+
 def test_an_unfinished_answer_is_held() -> None:
     planned = _plan().entries([a_message(operation="insert", unfinished=True)], Marks())
 

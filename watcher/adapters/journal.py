@@ -15,6 +15,9 @@ from watcher.core.facts import (
     Attempted,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogScarce,
+    OplogUnknown,
     PositionRestarted,
     Recovered,
     Recovering,
@@ -25,6 +28,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -43,6 +47,12 @@ LINES = {
         "warning",
         "A change could not be told: no pre-image, or a document that a rule failed on.",
         "`librechat-watcher prepare`; for a failed rule, look at the rule that `reason` names.",
+    ),
+    "change.thinned": (
+        "warning",
+        "A change beyond 16 MB was read without `left_out` (`*`: names only) and told; what was not read is "
+        "taken from the row as it is now, if `row_found`.",
+        "See why a row of LibreChat's is that large.",
     ),
     "delivery.attempted": (
         "info; warning: to be tried again; error: dead",
@@ -64,6 +74,18 @@ LINES = {
         "error",
         "The state refused a read or a write; tried again, nothing is lost.",
         "The reason names the cure: most often a full disk.",
+    ),
+    "oplog.running_out": (
+        "warning",
+        "The stored position will soon fall off the oplog: `headroom_s` of its `window_s` are left, and at "
+        "the present pace `left_s`. Said at most every 10 minutes.",
+        "See what keeps it from reading (`/readyz`); meanwhile make the oplog larger, in mongosh on `admin`: "
+        "`db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})`.",
+    ),
+    "oplog.unknown": (
+        "info",
+        "This user may not read the oplog: when the position is lost cannot be told ahead.",
+        "Not needed; grant `read` on the database `local`.",
     ),
     "position.restarted": (
         "error",
@@ -159,6 +181,17 @@ class Journal:
                 self._log.warning(
                     "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
                 )
+            case OplogMeasured():
+                pass  # twice a minute, for the metrics
+            case OplogScarce(window=window, headroom=headroom, left=left):
+                self._log.warning(
+                    "oplog.running_out",
+                    window_s=_seconds(window),
+                    headroom_s=_seconds(headroom),
+                    left_s=_seconds(left) if left is not None else None,
+                )
+            case OplogUnknown():
+                self._log.info("oplog.unknown")
             case PositionRestarted(since=since, until=until, reason=reason):
                 self._log.error("position.restarted", **_gap(since, until), reason=reason)
             case RecoveryBegan(since=since, until=until, reason=reason, resumed=resumed):
@@ -175,6 +208,14 @@ class Journal:
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
+            case Thinned():
+                self._log.warning(
+                    "change.thinned",
+                    collection=fact.collection,
+                    operation=fact.operation,
+                    left_out=list(fact.left_out),
+                    row_found=fact.row_found,
+                )
             case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
                 self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
             case Swept(deliveries=deliveries):
@@ -261,3 +302,7 @@ def _without_password(value: Any) -> Any:
 
 def _ms(span: timedelta) -> float:
     return round(span / timedelta(milliseconds=1), 1)
+
+
+def _seconds(span: timedelta) -> int:
+    return round(span.total_seconds())

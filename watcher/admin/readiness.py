@@ -9,6 +9,8 @@ from watcher.core.facts import (
     Attempted,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogUnknown,
     Recovering,
     RecoveryBegan,
     StoreFailed,
@@ -57,6 +59,7 @@ class ReadinessObserver:
     _store: str = ""
     _failed_at: float = 0.0
     _lag: timedelta | None = None
+    _oplog: str = "not known yet"
 
     def __call__(self, fact: Fact) -> None:
         match fact:
@@ -79,11 +82,23 @@ class ReadinessObserver:
                 pass  # nothing was written
             case Attempted():
                 self._store = ""
+            case OplogMeasured():
+                self._oplog = _headroom(fact)
+            case OplogUnknown():
+                self._oplog = "not known: it takes `read` on the database local"
             case _:
                 pass
 
     def judge(self) -> Readiness:
-        return Readiness(parts={"stream": self._stream(), "store": self._stored(), "lag": self._lagging()})
+        return Readiness(
+            parts={
+                "stream": self._stream(),
+                "store": self._stored(),
+                "lag": self._lagging(),
+                # Never unready by it: whoever takes it for a reason to restart us makes it worse.
+                "oplog": Part(ready=True, says=self._oplog),
+            }
+        )
 
     def _captured(self, fact: Captured) -> None:
         now = self.clock.monotonic()
@@ -118,3 +133,16 @@ class ReadinessObserver:
         return Part(
             ready=True, says=f"{self._lag.total_seconds():.3f} s" if self._lag is not None else "none"
         )
+
+
+def _headroom(fact: OplogMeasured) -> str:
+    says = f"the position is {_hours(fact.headroom)} inside of {_hours(fact.window)}"
+    if fact.left is not None:
+        says += f"; at the present pace it is lost in {_hours(fact.left)}"
+    if fact.scarce:
+        says += ". Make the oplog larger: db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})"
+    return says
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):.1f} h"

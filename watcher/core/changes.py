@@ -52,3 +52,11 @@ class Change:
     """Nobody watched it happen: it was found in the rows after the position had been lost."""
     vague: bool = False
     """Of an update that was found: `updated` has all that may have changed, and what did is not known."""
+    untold: Sequence[str] = ()
+    """(Dotted) paths that the update wrote too, and nobody knows what: of an array that was only shortened,
+    and of what is beyond 16 MB, MongoDB does not tell, and the row may be gone."""
+
+    @property
+    def written(self) -> Sequence[str]:
+        """Every (dotted) path that the update wrote or removed."""
+        return (*self.updated, *self.removed, *self.untold)

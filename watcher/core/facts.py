@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watcher.core.changes import Operation
 from watcher.core.events import EventId, EventType
 from watcher.core.outcomes import Outcome
 from watcher.core.verdicts import Verdict
@@ -53,6 +54,18 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """A change beyond 16 MB was read without its largest parts, and told; the stream went on."""
+
+    collection: str
+    operation: Operation
+    left_out: tuple[str, ...]
+    """Names of the row before it that were not read; `*`: nothing was read but names."""
+    row_found: bool
+    """The row as it is now stood in for what was not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
     """A page of a first scan was remembered."""
 
@@ -74,6 +87,33 @@ class ScanFailed:
     collection: str
     reason: str
     retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogMeasured:
+    """How far the oplog reaches back, and how far inside it the stored position is."""
+
+    window: timedelta
+    headroom: timedelta
+    """From the oplog's beginning to the position. Negative: it is lost."""
+    left: timedelta | None
+    """Until the position falls off, at the present pace; None: it does not near."""
+    scarce: bool
+    """Somebody must act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogScarce:
+    """The position will soon be lost. Told when it comes to that, and now and then while it lasts."""
+
+    window: timedelta
+    headroom: timedelta
+    left: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogUnknown:
+    """The oplog may not be read: nobody can tell when the position is lost. Told once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,8 +199,12 @@ Fact = (
     | StreamLost
     | Captured
     | Unreadable
+    | Thinned
     | Scanned
     | ScanFailed
+    | OplogMeasured
+    | OplogScarce
+    | OplogUnknown
     | PositionRestarted
     | RecoveryBegan
     | Recovering

@@ -134,21 +134,21 @@ def _after(change: Change, memory: Remembered | None, wanted: frozenset[str]) ->
         return Remembered(fields=fields, exact_after=change.at)
     if memory is None:
         return None  # not scanned yet: the scan will see it as it is then
-    touched = {top(path) for path in (*change.updated, *change.removed)}
+    touched = {top(path) for path in change.written}
     stale = {name for name in wanted if name.removeprefix(PRINT) in touched}
     if not stale:
         return None
     row = _updated(change, {})
     if change.after is not None:
         # Of an update below a name (`feedback.tag`) the row as it is now knows the whole.
-        below = {top(path) for path in (*change.updated, *change.removed) if "." in path}
+        below = {top(path) for path in change.written if "." in path or path in change.untold}
         row |= {name: change.after[name] for name in below if name in change.after}
     kept = {name: value for name, value in memory.fields.items() if name not in stale}
     return replace(memory, fields={**kept, **remembered(change.collection, row, frozenset(stale))})
 
 
 def _updated(change: Change, fields: Document) -> dict[str, Any]:
-    gone = set(change.removed)
+    gone = {*change.removed, *change.untold}
     kept = {name: value for name, value in fields.items() if name not in gone}
     return kept | {name: value for name, value in change.updated.items() if "." not in name}
 

@@ -180,7 +180,7 @@ def top(path: str) -> str:
 
 
 def _tell_what_changed(view: View, change: Change, noise: Noise) -> None:
-    touched = sorted({top(path) for path in (*change.updated, *change.removed)})
+    touched = sorted({top(path) for path in change.written})
     view["updated"] = change.updated
     view["removed"] = change.removed
     view["touched"] = touched

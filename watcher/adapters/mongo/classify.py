@@ -69,8 +69,14 @@ _UNSUPPORTED = _Meaning(
 _HISTORY_LOST = _Meaning(
     PositionLost, "the stored position is older than the oplog: what happened since cannot be read from it"
 )
+
+
+class TokenUnknown(PositionLost):
+    """The stream did not meet the change that it was to begin behind. A filter may have kept it out."""
+
+
 _TOKEN_UNKNOWN = _Meaning(
-    PositionLost,
+    TokenUnknown,
     "it does not know the stored position: its oplog has been cut, restored or begun anew since,"
     " or MONGO_URI has been given another database",
 )

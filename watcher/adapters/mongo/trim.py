@@ -49,6 +49,19 @@ def is_cut(collection: str, path: str) -> bool:
     return path.partition(".")[0] in CUT.get(collection, ())
 
 
+def touched_paths() -> Any:
+    """The expression for every (dotted) path that an update wrote, removed or shortened."""
+    updated = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
+    truncated = {"$ifNull": ["$updateDescription.truncatedArrays", []]}
+    return {
+        "$concatArrays": [
+            {"$map": {"input": updated, "in": "$$this.k"}},
+            {"$ifNull": ["$updateDescription.removedFields", []]},
+            {"$map": {"input": truncated, "in": "$$this.field"}},
+        ]
+    }
+
+
 def _of_interest(noise: Noise) -> Stage:
     # Plain operators on these two, so that the server judges raw oplog entries by them. The `invalidate`
     # after a dropDatabase need not pass: the cursor's end and its last token tell of it (source.py).
@@ -67,19 +80,7 @@ def _touches_more_than(names: Sequence[str]) -> Any:
     if not names:
         return True
     is_noise = _begins_with_one_of(names, "$$this")
-    return {"$anyElementTrue": [{"$map": {"input": _touched_paths(), "in": {"$not": [is_noise]}}}]}
-
-
-def _touched_paths() -> Any:
-    updated = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
-    truncated = {"$ifNull": ["$updateDescription.truncatedArrays", []]}
-    return {
-        "$concatArrays": [
-            {"$map": {"input": updated, "in": "$$this.k"}},
-            {"$ifNull": ["$updateDescription.removedFields", []]},
-            {"$map": {"input": truncated, "in": "$$this.field"}},
-        ]
-    }
+    return {"$anyElementTrue": [{"$map": {"input": touched_paths(), "in": {"$not": [is_noise]}}}]}
 
 
 def _blanked_updates(noise: Noise) -> Stage:
