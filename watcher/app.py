@@ -61,7 +61,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         sender = await stack.enter_async_context(AiohttpSender())
 
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
-        memory = Memory(plan.remembered, outbox, rows, clock=clock, observe=observe)
+        memory = Memory(plan.remembered, outbox, clock=clock, observe=observe)
 
         async def capture_once(resume: bool, observe: Observer) -> None:
             source = MongoSource(
@@ -88,7 +88,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
                     observe=observe,
                 )
             )
-            scanning = tasks.create_task(memory.scan())
+            scanning = tasks.create_task(memory.scan(rows))
             housekeeping = tasks.create_task(
                 keep_house(
                     outbox,

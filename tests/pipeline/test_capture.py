@@ -20,7 +20,7 @@ from watcher.pipeline.capture import QUIET_STORE, capture
 from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import OnPositionLost, keep_capturing
 from watcher.ports import Batch, Counts
-from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedRows, ScriptedSource
+from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedSource
 
 HOLD = timedelta(seconds=60)
 
@@ -43,9 +43,7 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.clock = FakeClock(NOON)
         self.facts = Facts()
-        self.memory = Memory(
-            a_plan().remembered, self.outbox, ScriptedRows(), clock=self.clock, observe=self.facts
-        )
+        self.memory = Memory(a_plan().remembered, self.outbox, clock=self.clock, observe=self.facts)
 
     @asynccontextmanager
     async def capturing(self, on_position_lost: OnPositionLost = "fail") -> AsyncIterator[asyncio.Task[None]]:
