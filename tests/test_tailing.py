@@ -6,12 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from tests.builders import NOON, a_checkpoint, a_delivery
-from watcher.config.mappings import load_mappings
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.events import BEYOND, DOCUMENTED, Entity, EventId
+from watcher.core.events import Entity, EventId
 from watcher.core.marks import REMEMBERED, Mark
 from watcher.core.memory import Remembered
-from watcher.tailing import ROWS_REMEMBERED, NothingRemembered, ShowingOutbox, Shown, anybody, together
+from watcher.tailing import ROWS_REMEMBERED, NothingRemembered, ShowingOutbox, Shown, together
 
 LATER = NOON + timedelta(minutes=1)
 
@@ -113,9 +112,3 @@ def test_two_events_that_look_alike_are_two():
 
     assert [each.endpoints for each in together(deliveries)] == [("crm", "audit")] * 2
     assert list(together([])) == []
-
-
-def test_where_nobody_is_configured_every_event_is_wanted():
-    endpoint = anybody(load_mappings())
-
-    assert all(endpoint.subscribes(event) for event in (*DOCUMENTED, *BEYOND) if event != "watcher.gap")

@@ -16,13 +16,11 @@ from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Lift
-from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity
 from watcher.core.facts import Fact
-from watcher.core.mapping import CollectionMapping
 from watcher.core.marks import REMEMBERED, Mark
 from watcher.core.memory import Remembered, Scan
-from watcher.core.planning import Plan
+from watcher.core.planning import Plan, anybody
 from watcher.pipeline.capture import capture
 from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import keep_capturing
@@ -80,12 +78,6 @@ async def tail(
     await keep_capturing(
         capture_once, outbox=outbox, on_position_lost="restart", clock=clock, observe=observe
     )
-
-
-def anybody(mappings: Iterable[CollectionMapping]) -> Endpoint:
-    """Who wants every event of the mapping files: it stands in where nobody is configured."""
-    events = dict.fromkeys(rule.event for mapping in mappings for rule in mapping.rules if rule.event)
-    return Endpoint(name="default", url="", secrets=(), events=tuple(events))
 
 
 class ShowingOutbox(MemoryOutbox):
