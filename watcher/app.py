@@ -70,7 +70,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
 
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
         memory = Memory(
-            plan.remembered, outbox, rows, always=settings.memory == "always", clock=clock, observe=observe
+            plan.remembered, outbox, always=settings.memory == "always", clock=clock, observe=observe
         )
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
         headroom = Headroom(oplog, outbox, clock=clock, observe=observe)
@@ -109,7 +109,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
             capturing = tasks.create_task(
                 keep_capturing(capture_once, recoverer, clock=clock, observe=observe)
             )
-            scanning = tasks.create_task(memory.scan())
+            scanning = tasks.create_task(memory.scan(rows))
             measuring = tasks.create_task(headroom.watch())
             housekeeping = tasks.create_task(
                 keep_house(

@@ -2,6 +2,7 @@
 
 WatcherError
 ├── ConfigError           operator: the settings are wrong (exit 2, nothing started)
+├── InputError            operator: a file given to a command cannot be used (exit 2)
 ├── SourceError           reading MongoDB went wrong
 │   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
 │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
@@ -24,7 +25,7 @@ class WatcherError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong in the settings: where, what, why, cure."""
+    """One thing wrong in the settings, or in a file: where, what, why, cure."""
 
     where: str
     """`webhooks.yaml:4: webhooks.endpoints[0].url`, or the environment variable's name."""
@@ -37,6 +38,14 @@ class Problem:
 
 class ConfigError(WatcherError):
     """Every problem of the settings at once, so that one edit can mend them all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class InputError(WatcherError):
+    """Everything wrong with what a command was given to read."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)

@@ -1,4 +1,6 @@
-"""Public doubles that keep the ports' contracts; tests/contracts proves them beside the real ones."""
+"""Public doubles that keep the ports' contracts; tests/contracts proves them beside the real ones.
+
+`tail` stands on one of them: what it holds need not outlive it."""
 
 from __future__ import annotations
 
@@ -365,6 +367,12 @@ class MemoryOutbox:
             del self._rows[row.stored.delivery.id]
         self._marks = {key: mark for key, mark in self._marks.items() if mark.at >= marks_before}
         return len(old)
+
+    def take(self) -> Sequence[Delivery]:
+        """What is pending, of every endpoint, in order. Neither that nor what is settled is kept."""
+        taken = [row.stored.delivery for row in self._in(("pending",))]
+        self._rows = {row.stored.delivery.id: row for row in self._in(("held",))}
+        return taken
 
     def _may_write(self) -> None:
         if self.refuse is not None:

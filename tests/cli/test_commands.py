@@ -61,7 +61,18 @@ def a_file(folder: Path, uri: str, url: str, **watcher) -> Path:
 def test_help_names_every_command(tmp_path):
     shown = command("--help", folder=tmp_path).stdout
 
-    for name in ("run", "demo", "check", "prepare", "listen", "events", "ping", "mappings"):
+    for name in (
+        "run",
+        "demo",
+        "check",
+        "prepare",
+        "listen",
+        "tail",
+        "explain",
+        "events",
+        "ping",
+        "mappings",
+    ):
         assert f"  {name} " in shown
 
 

@@ -16,11 +16,11 @@ from watcher.core.changes import Change, ChangeId, Operation
 from watcher.core.conditions import compile_condition
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.endpoints import Endpoint, Filter
-from watcher.core.events import Entity, EventType, event_id
+from watcher.core.events import BEYOND, DOCUMENTED, Entity, EventType, event_id
 from watcher.core.examples import NOON
 from watcher.core.mapping import CollectionMapping
 from watcher.core.marks import Mark, Marks
-from watcher.core.planning import NO_IMAGE, Plan, Planned
+from watcher.core.planning import NO_IMAGE, Plan, Planned, anybody
 from watcher.core.views import View, see
 
 HOLD = timedelta(seconds=60)
@@ -44,6 +44,12 @@ def test_each_subscribed_endpoint_gets_its_own_delivery_of_an_event() -> None:
     assert (body["userId"], body["webhookId"]) == ("u1", crm.id)
     assert {**body, "webhookId": ""} == {**json.loads(audit.body), "webhookId": ""}
     assert planned.events.total() == 1
+
+
+def test_who_stands_in_where_nobody_is_configured_wants_every_event() -> None:
+    endpoint = anybody(load_mappings())
+
+    assert all(endpoint.subscribes(event) for event in (*DOCUMENTED, *BEYOND) if event != "watcher.gap")
 
 
 def test_the_same_changes_give_the_same_entries() -> None:

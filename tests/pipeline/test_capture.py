@@ -52,9 +52,7 @@ class Stage:
         self.clock = FakeClock(NOON)
         self.facts = Facts()
         self.rows = ScriptedRows()
-        self.memory = Memory(
-            a_plan().remembered, self.outbox, self.rows, clock=self.clock, observe=self.facts
-        )
+        self.memory = Memory(a_plan().remembered, self.outbox, clock=self.clock, observe=self.facts)
 
     def recoverer(self, on_position_lost: OnPositionLost) -> Recoverer:
         return Recoverer(

@@ -87,7 +87,7 @@ class Site:
         self.rows.rows[Entity(f"{collection}:{identity}")] = {"_id": identity, **fields}
 
     def _memory(self) -> Memory:
-        return Memory(self.plan.remembered, self.outbox, self.rows, clock=self.clock, observe=self.facts)
+        return Memory(self.plan.remembered, self.outbox, clock=self.clock, observe=self.facts)
 
     def _batch(self, number: int, *changes: Change, through: datetime) -> Batch:
         checkpoint = Checkpoint(token=f"82{number:02X}", at=changes[-1].at if changes else None)

@@ -21,8 +21,9 @@ from watcher.core.views import View, Viewpoint, top
 HoldKind = Literal["unfinished", "moment"]
 """What is waited for: the end of an answer, as long as the settings say; what comes a moment later."""
 
-Unmet = Literal["silent", "unknown"]
-"""`unknown`: it may be this event, but what is left of the row does not tell."""
+Unmet = Literal["untouched", "alike", "unmet", "unknown"]
+"""Why a rule does not fire: none of its names was written; what must differ does not; its condition does not
+hold. `unknown`: it may be this event, but what is left of the row does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,15 +82,25 @@ class Rule:
             if "touched" in view:
                 counted = self._counted(view)
                 if not counted:
-                    return "silent"
+                    return "untouched"
                 view = view | {"changed": None if view.get("vague") else counted}
             elif self.changed != "any":
                 return "unknown"  # a replace, and nobody knows what of
         if not known and not self.blind:
             return "unknown"
-        if any(not _differs(view, name, parts) for name, parts in self.differs):
-            return "silent"
-        return view if self.condition is None or self.condition(view) else "silent"
+        if self.differs and self.alike(view):
+            return "alike"
+        return view if self.condition is None or self.condition(view) else "unmet"
+
+    def counting(self, view: View) -> View:
+        """The view as this rule's condition and data see it: `changed` is what it counts."""
+        if self.changed is None or "touched" not in view:
+            return view
+        return view | {"changed": self._counted(view)}
+
+    def alike(self, view: View) -> tuple[str, ...]:
+        """The fields that must differ, and do not."""
+        return tuple(name for name, parts in self.differs if not _differs(view, name, parts))
 
     def data_of(self, view: View) -> dict[str, Any]:
         """What is sent, given the view in which this rule fired."""

@@ -16,13 +16,13 @@ from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
-from watcher.core.events import Entity, Event, EventType, event_id, subscribes
+from watcher.core.events import Entity, Event, EventType, event_id
 from watcher.core.facts import Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import MOMENT, Mark, Marks, Taking
 from watcher.core.memory import plain_names
 from watcher.core.recovery import Gap, Traces
-from watcher.core.views import Seen, Viewpoint, row_entity, see
+from watcher.core.views import Seen, View, Viewpoint, row_entity, see
 
 RECOVERED = {"recovered": True}
 
@@ -189,6 +189,28 @@ class Plan:
             if endpoint.wants(event)
         ]
 
+    def asks(self, collection: str) -> Sequence[Rule]:
+        """The rules of a collection that somebody listens to, or depends on. Others are never asked."""
+        return [
+            aimed.rule for (name, _), rules in self._rules.items() if name == collection for aimed in rules
+        ]
+
+    def hold(self, change: Change, seen: Seen, rule: Rule) -> Hold | None:
+        """What an event of this rule waits for, if it waits."""
+        match rule.holds:
+            case None:
+                return None
+            case "moment":
+                until = change.at + MOMENT
+            case "unfinished":
+                until = change.at + self.unfinished_hold
+                if seen.created is not None and change.operation != "insert":
+                    # Rewriting a held row does not make the wait longer.
+                    until = max(change.at, min(until, seen.created + self.unfinished_hold))
+            case _:
+                assert_never(rule.holds)
+        return Hold(key=row_entity(change), until=until)
+
     def _plan(self, change: Change, rules: Sequence[_Aimed], draft: _Draft) -> None:
         try:
             seen = see(change, self._viewpoints[change.collection], draft.marks, hold=self.unfinished_hold)
@@ -214,10 +236,8 @@ class Plan:
         """Plan what one rule makes of a change; whether it fired."""
         rule = aimed.rule
         view = rule.fire(seen.view, known=seen.known)
-        if view == "silent":
-            return False
-        if view == "unknown":
-            if aimed.endpoints:
+        if isinstance(view, str):
+            if view == "unknown" and aimed.endpoints:
                 draft.facts.append(
                     Unreadable(collection=change.collection, event=rule.event, reason=NO_IMAGE)
                 )
@@ -227,15 +247,8 @@ class Plan:
         row = row_entity(change)
         deliveries: Sequence[Delivery] = ()
         if rule.event is not None and aimed.endpoints:
-            event = Event(
-                type=rule.event,
-                change=change.id,
-                at=change.at,
-                entity=seen.entity,
-                user_id=seen.user_id,
-                data=rule.data_of(view) | (RECOVERED if change.recovered else {}),
-            )
-            deliveries = _deliveries(event, aimed, row, self._hold(change, seen, rule))
+            event = event_of(change, seen, rule, view)
+            deliveries = _deliveries(event, aimed, row, self.hold(change, seen, rule))
             draft.events[rule.event] += 1
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
@@ -252,20 +265,24 @@ class Plan:
             draft.marks.spend(seen.newcomer)
         return True
 
-    def _hold(self, change: Change, seen: Seen, rule: Rule) -> Hold | None:
-        match rule.holds:
-            case None:
-                return None
-            case "moment":
-                until = change.at + MOMENT
-            case "unfinished":
-                until = change.at + self.unfinished_hold
-                if seen.created is not None and change.operation != "insert":
-                    # Rewriting a held row does not make the wait longer.
-                    until = max(change.at, min(until, seen.created + self.unfinished_hold))
-            case _:
-                assert_never(rule.holds)
-        return Hold(key=row_entity(change), until=until)
+
+def anybody(mappings: Iterable[CollectionMapping]) -> Endpoint:
+    """Who wants every event of the mapping files: it stands in where nobody is configured."""
+    events = dict.fromkeys(rule.event for mapping in mappings for rule in mapping.rules if rule.event)
+    return Endpoint(name="default", url="", secrets=(), events=tuple(events))
+
+
+def event_of(change: Change, seen: Seen, rule: Rule, view: View) -> Event:
+    """The event of a rule that fired in this view."""
+    assert rule.event is not None
+    return Event(
+        type=rule.event,
+        change=change.id,
+        at=change.at,
+        entity=seen.entity,
+        user_id=seen.user_id,
+        data=rule.data_of(view) | (RECOVERED if change.recovered else {}),
+    )
 
 
 def _rank(mapping: CollectionMapping) -> tuple[bool, bool, str]:
@@ -302,9 +319,7 @@ def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoin
     if event is None:
         return ()
     return tuple(
-        (endpoint, any(subscribes(each.pattern, event) for each in endpoint.filters))
-        for endpoint in endpoints
-        if endpoint.subscribes(event)
+        (endpoint, bool(endpoint.filters_of(event))) for endpoint in endpoints if endpoint.subscribes(event)
     )
 
 

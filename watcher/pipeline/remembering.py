@@ -32,7 +32,6 @@ class Memory:
         self,
         names: Names,
         outbox: Outbox,
-        rows: RowSource,
         *,
         always: bool = False,
         clock: Clock,
@@ -42,7 +41,6 @@ class Memory:
         self._names = names
         self._always = always
         self._outbox = outbox
-        self._rows = rows
         self._clock = clock
         self._observe = observe
         self._wanted: Names | None = None  # None: not known yet
@@ -79,7 +77,7 @@ class Memory:
         self._scans = {}
         await self._outbox.memories({})
 
-    async def scan(self) -> None:
+    async def scan(self, rows: RowSource) -> None:
         """Read what was there before the memory began, for ever: a change of what is wanted begins anew."""
         patience = waits(jitter=self._clock.jitter)
         while True:
@@ -93,7 +91,7 @@ class Memory:
                 async with self.turn:
                     if self._scans.get(scan.collection) != scan:
                         continue  # begun anew while we waited
-                    await self._page(scan, began)
+                    await self._page(scan, rows, began)
                 patience = waits(jitter=self._clock.jitter)
             except (SourceError, OutboxError) as error:
                 wait = next(patience)
@@ -102,10 +100,8 @@ class Memory:
                 continue
             await self._clock.sleep(timedelta(seconds=self._clock.monotonic() - began) * (SHARE - 1))
 
-    async def _page(self, scan: Scan, began: float) -> None:
-        page = await self._rows.page(
-            scan.collection, frozenset(scan.names), after=scan.after, limit=PAGE_ROWS
-        )
+    async def _page(self, scan: Scan, rows: RowSource, began: float) -> None:
+        page = await rows.page(scan.collection, frozenset(scan.names), after=scan.after, limit=PAGE_ROWS)
         read = replace(scan, after=page.after, rows=scan.rows + len(page.rows), done=page.after is None)
         await self._outbox.remember(page.rows, read)
 

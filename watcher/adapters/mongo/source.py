@@ -57,12 +57,14 @@ class MongoSource:
         remembering: bool = False,
         observe: Observer,
         start_from: datetime | None = None,
+        start_name: str = "watcher.startFrom",
     ) -> None:
         """`noise`: the watched collections, and of each the names whose change alone means nothing;
         `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers
         (`remembering`: those of all).
 
-        `start_from`: where a first start begins, inside the oplog; None means now."""
+        `start_from`: where a first start begins, inside the oplog; None means now. `start_name`: what whoever
+        chose it calls it."""
         self._uri = uri
         self._place = place_of(uri, database)
         # What the memory must hear of is told for all collections, or for those without pre-images.
@@ -70,6 +72,7 @@ class MongoSource:
         self._noise_to_memory = noise_to_memory
         self._observe = observe
         self._start_from = start_from
+        self._start_name = start_name
 
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
@@ -82,7 +85,7 @@ class MongoSource:
         async with connection(self._uri) as client, client.start_session(causal_consistency=False) as session:
             stream = _Stream(client, session, self._place, self._noise, self._noise_to_memory, self._observe)
             try:
-                await stream.begin(checkpoint, self._start_from)
+                await stream.begin(checkpoint, self._start_from, self._start_name)
                 yield stream.batches()
             finally:
                 await stream.end()
@@ -117,7 +120,9 @@ class _Stream:
         self._ladder = Ladder()
         self._progress = Progress(has_wall_times=True)
 
-    async def begin(self, checkpoint: Checkpoint | None, start_from: datetime | None) -> None:
+    async def begin(
+        self, checkpoint: Checkpoint | None, start_from: datetime | None, start_name: str
+    ) -> None:
         sounding = await self._sound()
         self._progress = Progress(has_wall_times=self._wire_version >= WIRE_6_0)
         self._progress.sounded(sounding, time.monotonic())
@@ -128,7 +133,7 @@ class _Stream:
             await self._prove(position)
         elif start_from is not None:
             position = {"startAtOperationTime": Timestamp(int(start_from.timestamp()), 0)}
-            await self._prove_start(position, start_from, sounding)
+            await self._prove_start(position, start_from, start_name, sounding)
         await self._open(position)
 
     async def batches(self) -> AsyncIterator[Batch]:
@@ -171,16 +176,16 @@ class _Stream:
                     await self._kill(self._cursor)
 
     async def _prove_start(
-        self, position: dict[str, Any], start_from: datetime, sounding: Sounding | None
+        self, position: dict[str, Any], start_from: datetime, start_name: str, sounding: Sounding | None
     ) -> None:
         cure = "Choose a time inside the oplog (`librechat-watcher check` shows its reach), or `now`."
         if sounding is not None and start_from > sounding.at:
-            raise SourceRefused(f"watcher.startFrom: {start_from.isoformat()} is yet to come.\n  {cure}")
+            raise SourceRefused(f"{start_name}: {start_from.isoformat()} is yet to come.\n  {cure}")
         try:
             await self._prove(position)
         except PositionLost as error:
             raise SourceRefused(
-                f"watcher.startFrom: {start_from.isoformat()} is before the oplog of {self._place}.\n  {cure}"
+                f"{start_name}: {start_from.isoformat()} is before the oplog of {self._place}.\n  {cure}"
             ) from error
 
     def _refuse_the_future(self, token: str, sounding: Sounding | None) -> None:

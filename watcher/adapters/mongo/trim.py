@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from watcher.core import views
 from watcher.core.secrets import SECRET_FIELDS
 
 Noise = Mapping[str, Sequence[str]]
@@ -60,6 +61,39 @@ def touched_paths() -> Any:
             {"$map": {"input": truncated, "in": "$$this.field"}},
         ]
     }
+
+
+def cut(event: dict[str, Any]) -> dict[str, Any]:
+    """An event that did not come through the pipeline, as it would have: nothing of what is cut is left."""
+    collection = event["ns"]["coll"]
+    cutting = dict(event)
+    cutting.pop("updateDescription", None)
+    for image in IMAGES:
+        if isinstance(event.get(image), dict):
+            cutting[image] = {
+                name: value for name, value in event[image].items() if name not in CUT.get(collection, ())
+            }
+    description = event.get("updateDescription")
+    if event["operationType"] == "update" and isinstance(description, dict):
+        fields = description.get("updatedFields") or {}
+        blanked = {path: None if is_cut(collection, path) else value for path, value in fields.items()}
+        cutting["updateDescription"] = {**description, "updatedFields": blanked}
+    return cutting
+
+
+def is_noise(event: Mapping[str, Any], noise: Noise) -> bool:
+    """Does the pipeline drop this event of a watched collection, because nothing but noise was written?"""
+    if event["operationType"] != "update":
+        return False
+    description = event.get("updateDescription") or {}
+    truncated = [each["field"] for each in description.get("truncatedArrays") or ()]
+    paths = [
+        *(description.get("updatedFields") or ()),
+        *(description.get("removedFields") or ()),
+        *truncated,
+    ]
+    nothing = views.Noise.of(noise[event["ns"]["coll"]])
+    return all(path.partition(".")[0] in nothing for path in paths)
 
 
 def _of_interest(noise: Noise) -> Stage:
