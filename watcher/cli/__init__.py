@@ -15,6 +15,8 @@ COMMANDS = {
     "check": "watcher.cli.check:check",
     "prepare": "watcher.cli.prepare:prepare",
     "listen": "watcher.cli.listen:listen",
+    "tail": "watcher.cli.tail:tail",
+    "explain": "watcher.cli.explain:explain",
     "events": "watcher.cli.events:events",
     "ping": "watcher.cli.ping:ping",
     "mappings": "watcher.cli.mappings:mappings",

@@ -7,16 +7,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from watcher.adapters.sqlite.statements import SQL
+from watcher.adapters.sqlite.times import from_ms, to_ms
 from watcher.core.changes import Document
 from watcher.core.events import Entity
 from watcher.core.memory import Remembered, Scan
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 DATE = "$date"
 
 
@@ -47,9 +46,27 @@ def recall(db: sqlite3.Connection, rows: Iterable[Entity]) -> Mapping[Entity, Re
         given = {"generation": generation, "ids": json.dumps(ids)}
         for identity, exact_after, fields in db.execute(SQL["recall"], given):
             known[Entity(f"{collection}:{identity}")] = Remembered(
-                fields=_unpacked(fields, names), exact_after=EPOCH + exact_after * MILLISECOND
+                fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
             )
     return known
+
+
+def page(
+    db: sqlite3.Connection, collection: str, *, after: str | None, limit: int
+) -> tuple[Mapping[Entity, Remembered], str | None]:
+    scan = _scan(db, collection)
+    if scan is None:
+        return {}, None
+    generation, names = scan
+    given = {"generation": generation, "after": after or "", "limit": limit}
+    rows = db.execute(SQL["remembered"], given).fetchall()
+    found = {
+        Entity(f"{collection}:{identity}"): Remembered(
+            fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
+        )
+        for identity, exact_after, fields in rows
+    }
+    return found, rows[-1][0] if len(rows) == limit else None
 
 
 def learn(db: sqlite3.Connection, learned: Mapping[Entity, Remembered | None]) -> None:
@@ -87,7 +104,7 @@ def _scan(db: sqlite3.Connection, collection: str) -> _Found | None:
 
 def _row(scan: _Found, identity: str, memory: Remembered) -> Sequence[Any]:
     generation, names = scan
-    return generation, identity, (memory.exact_after - EPOCH) // MILLISECOND, _packed(memory.fields, names)
+    return generation, identity, to_ms(memory.exact_after), _packed(memory.fields, names)
 
 
 def _by_collection(rows: Iterable[Entity]) -> Mapping[str, list[str]]:
@@ -110,10 +127,10 @@ def _unpacked(text: str, names: Sequence[str]) -> Document:
 
 
 def _dated(value: Any) -> Any:
-    return {DATE: (value - EPOCH) // MILLISECOND} if isinstance(value, datetime) else str(value)
+    return {DATE: to_ms(value)} if isinstance(value, datetime) else str(value)
 
 
 def _undated(value: dict[str, Any]) -> Any:
     if value.keys() == {DATE} and isinstance(value[DATE], int):
-        return EPOCH + value[DATE] * MILLISECOND
+        return from_ms(value[DATE])
     return value

@@ -9,20 +9,24 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 from watcher.adapters.sqlite import memory
-from watcher.adapters.sqlite.database import connect, locked, translated
+from watcher.adapters.sqlite.database import connect, locked, read_beside, translated
+from watcher.adapters.sqlite.fates import fates
+from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
+from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
 from watcher.core.changes import Checkpoint
-from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
+from watcher.core.recovery import Known, Position, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 
@@ -32,9 +36,6 @@ Tally = Counter[tuple[str, str]]
 
 INSERT_ROWS = 200
 """Rows per INSERT: more gain nothing, and statements grow."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 
 
 class SqliteOutbox:
@@ -65,13 +66,13 @@ class SqliteOutbox:
                     await writer.close()
                     outbox._reader.shutdown()
 
-    async def checkpoint(self) -> Checkpoint | None:
-        return await self._read(_checkpoint)
+    async def position(self) -> Position | None:
+        return await self._read(position)
 
     async def marks(self) -> Sequence[Mark]:
         rows = await self._read(lambda db: db.execute(SQL["marks"]).fetchall())
         return [
-            Mark(entity=Entity(entity), at=_time(at), row=Entity(row) if row else None, spent=bool(spent))
+            Mark(entity=Entity(entity), at=from_ms(at), row=Entity(row) if row else None, spent=bool(spent))
             for entity, row, at, spent in rows
         ]
 
@@ -83,12 +84,13 @@ class SqliteOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
-            due = {"through": _ms(through), "lifted": json.dumps(lifted)}
+            due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
             self._end_holds(db, SQL["held_due"], due, tally)
             new = 0
             for run in _runs(entries):
@@ -98,8 +100,7 @@ class SqliteOutbox:
                     new += self._add(db, run, tally)
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
-            position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
-            db.execute(SQL["keep_checkpoint"], position)
+            keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
             _count(db, tally)
             return new, tally
 
@@ -116,6 +117,14 @@ class SqliteOutbox:
 
     async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
         await self._writer.do(lambda db: memory.remember(db, rows, scan))
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        return await self._read(lambda db: memory.page(db, collection, after=after, limit=limit))
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        return await self._read(lambda db: known(db, rows))
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}
@@ -168,6 +177,9 @@ class SqliteOutbox:
             numbers[endpoint][state] = number
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
 
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        return await self._read(lambda db: fates(db, row, limit=limit))
+
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
         return int(await self._writer.do(lambda db: db.execute(SQL["forget_rows"], given).rowcount))
@@ -181,10 +193,10 @@ class SqliteOutbox:
             tally: Tally = Counter()
             for state, time in before.items():
                 left = limit + tally.total()
-                given = {"state": state, "before": _ms(time), "limit": left}
+                given = {"state": state, "before": to_ms(time), "limit": left}
                 for key in db.execute(SQL["forget"], given).fetchall():
                     tally[key] -= 1
-            db.execute(SQL["forget_marks"], {"before": _ms(marks_before)})
+            db.execute(SQL["forget_marks"], {"before": to_ms(marks_before)})
             _count(db, tally)
             return -tally.total()
 
@@ -211,7 +223,7 @@ class SqliteOutbox:
             self._end_holds(db, held, {"key": lift.key}, tally)
             return
         for seq, endpoint in db.execute(held, {"key": lift.key}).fetchall():
-            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _ms(_now())})
+            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": to_ms(_now())})
             tally[endpoint, "held"] -= 1
             tally[endpoint, "cancelled"] += 1
 
@@ -242,15 +254,12 @@ def stored_position(path: Path) -> Checkpoint | None:
     """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
 
     Raises OutboxError for a file that is no state of ours."""
-    if not path.exists():
-        return None
-    with closing(connect(path, writing=False)) as db, translated(path):
-        return _checkpoint(db)
+    return read_beside(path, _checkpoint, oldest=1)
 
 
 def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
     row = db.execute(SQL["checkpoint"]).fetchone()
-    return Checkpoint(token=row[0], at=_maybe_time(row[1])) if row else None
+    return Checkpoint(token=row[0], at=maybe_from_ms(row[1])) if row else None
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
@@ -286,18 +295,19 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.endpoint,
         delivery.event,
         delivery.entity,
-        _ms(delivery.at),
+        delivery.row,
+        to_ms(delivery.at),
         "dead" if dead else "held" if hold else "pending",
         hold.key if hold else None,
-        _ms(hold.until) if hold else None,
+        to_ms(hold.until) if hold else None,
         delivery.refused,
-        _ms(_now()) if dead else None,
+        to_ms(_now()) if dead else None,
         delivery.body,
     )
 
 
 def _mark_row(mark: Mark) -> dict[str, Any]:
-    return {"entity": mark.entity, "row": mark.row or "", "at": _ms(mark.at), "spent": mark.spent}
+    return {"entity": mark.entity, "row": mark.row or "", "at": to_ms(mark.at), "spent": mark.spent}
 
 
 def _settled(settlement: Settlement) -> Sequence[Any]:
@@ -308,12 +318,12 @@ def _settled(settlement: Settlement) -> Sequence[Any]:
         settlement.stored.seq,
         state,
         failed,
-        _ms(due_at),
+        to_ms(due_at),
         outcome.status if isinstance(outcome, Answered) else None,
         reason,
-        _ms(settlement.attempted_at),
+        to_ms(settlement.attempted_at),
         settlement.took // MILLISECOND,
-        None if state == "pending" else _ms(ended),
+        None if state == "pending" else to_ms(ended),
     )
 
 
@@ -332,20 +342,21 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, at, attempts, due_at, batch, body = row
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, body = row
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,
         event=EventType(event),
         entity=Entity(entity),
-        at=_time(at),
+        row=Entity(of_row),
+        at=from_ms(at),
         body=body,
     )
     return Stored(
         seq=seq,
         delivery=delivery,
         attempts=attempts,
-        due_at=_maybe_time(due_at),
+        due_at=maybe_from_ms(due_at),
         batch=EventId(batch) if batch is not None else None,
     )
 
@@ -353,18 +364,6 @@ def _stored(row: Sequence[Any]) -> Stored:
 def _count(db: sqlite3.Connection, tally: Tally) -> None:
     rows = [{"endpoint": endpoint, "state": state, "by": by} for (endpoint, state), by in tally.items() if by]
     db.executemany(SQL["count"], rows)
-
-
-def _ms(time: datetime | None) -> int | None:
-    return None if time is None else (time - EPOCH) // MILLISECOND
-
-
-def _time(ms: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=ms)
-
-
-def _maybe_time(ms: int | None) -> datetime | None:
-    return None if ms is None else _time(ms)
 
 
 def _now() -> datetime:

@@ -4,10 +4,15 @@
 -- name: checkpoint
 SELECT token, at FROM position;
 
--- name: keep_checkpoint
-INSERT INTO position (one, token, at, through) VALUES (1, :token, :at, :through)
+-- name: position
+SELECT token, at, through, began, recovery FROM position;
+
+-- name: keep_position
+INSERT INTO position (one, token, at, through, began, recovery)
+VALUES (1, :token, :at, :through, :through, :recovery)
 ON CONFLICT (one) DO UPDATE
-SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through;
+SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through,
+    recovery = excluded.recovery;
 
 -- name: marks
 SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
@@ -37,19 +42,23 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending
 SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after);
+
+-- name: of_row
+SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at
+FROM deliveries WHERE row = :row ORDER BY seq DESC LIMIT :limit;
 
 -- name: bind
 UPDATE deliveries SET batch = :batch
@@ -103,6 +112,14 @@ DELETE FROM scans WHERE collection = :collection;
 -- name: recall
 SELECT id, exact_after, fields FROM memory
 WHERE generation = :generation AND id IN (SELECT value FROM json_each(:ids));
+
+-- name: told
+SELECT row, max(at), max(state = 'held') FROM deliveries
+WHERE row IN (SELECT value FROM json_each(:rows)) GROUP BY row;
+
+-- name: remembered
+SELECT id, exact_after, fields FROM memory
+WHERE generation = :generation AND id > :after ORDER BY id LIMIT :limit;
 
 -- name: learn
 INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)
