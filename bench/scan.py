@@ -24,7 +24,7 @@ from watcher.pipeline.remembering import PAGE_ROWS
 WRITTEN_PER_SECOND = 10.0
 """By people, while the scan runs."""
 
-CALM_SECONDS = 10.0
+CALM_SECONDS = 30.0
 """How long the same writing is measured without a scan."""
 
 DELETIONS = 2_000
