@@ -187,6 +187,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "state",
         "before",
         "lifted",
+        "ahead",
     )
 
     plan = " / ".join(
