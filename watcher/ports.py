@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
@@ -87,6 +88,10 @@ class RowSource(Protocol):
         As they were at a position of the stream, so that its changes follow upon them without a gap, where
         the server still can (`exact`); else, and with None, as they are now.
         Raises SourceUnavailable or SourceRefused."""
+        ...
+
+    async def count(self, collection: str, *, since: datetime) -> int:
+        """About how many rows came since (by their `_id`). Raises SourceUnavailable or SourceRefused."""
         ...
 
     async def existing(
@@ -194,6 +199,16 @@ class Outbox(Protocol):
 
     async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
         """Of rows of which something is known: what is remembered, and what deliveries there are."""
+        ...
+
+    async def backfill(self, name: str) -> Backfill | None:
+        """How far the backfill of this name has come; None for one that was never begun."""
+        ...
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        """Store a page of a backfill, and how far it has come, in one transaction.
+
+        What is already there (same id) is left as it is. Returns how many were new."""
         ...
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_never
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
 from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
@@ -185,6 +186,10 @@ class ScriptedRows:
         more = len(left) > limit
         return Found(rows=left[:limit], after=left[limit - 1].id if more else None, exact=False)
 
+    async def count(self, collection: str, *, since: datetime) -> int:
+        mine = [row for row in self.rows if row.partition(":")[0] == collection]
+        return sum(_is_touched(self.rows[row], ("_id",), since) for row in mine)
+
     async def existing(
         self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
     ) -> frozenset[str]:
@@ -219,6 +224,7 @@ class MemoryOutbox:
         self._rows: dict[EventId, _Row] = {}
         self._last_seq = 0
         self._position: Position | None = None
+        self._backfills: dict[str, Backfill] = {}
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
@@ -307,6 +313,16 @@ class MemoryOutbox:
                     held=before.held or each.state == "held",
                 )
         return known
+
+    async def backfill(self, name: str) -> Backfill | None:
+        return self._backfills.get(name)
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        self._may_write()
+        new = sum(self._enter(delivery) for delivery in deliveries)
+        self._backfills[backfill.name] = replace(backfill, stored=backfill.stored + new)
+        self._news.set()
+        return new
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         rows = [row for row in self._pending(endpoint) if row.seq > after]

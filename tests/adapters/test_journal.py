@@ -12,6 +12,7 @@ from watcher.adapters.journal import LINES, open_journal
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
     OplogMeasured,
@@ -121,6 +122,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         StreamOpened(resumed=False),
         StreamLost(reason="x", retry_in=SECOND),
         PositionRestarted(since=NOON, until=NOON, reason="x"),
+        Backfilled(collection="messages", rows=1, total=2, stored=1),
         RecoveryBegan(since=NOON, until=NOON, reason="x", resumed=False),
         Recovering(phase="found", collection="messages", rows=500, events=7),
         Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND),

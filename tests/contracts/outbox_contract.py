@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.core.backfill import Backfill
 from watcher.core.deliveries import Fate, Hold, Lift
-from watcher.core.events import Entity, EventId
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
 from watcher.core.outcomes import Answered, NotSent, Unreachable
@@ -567,3 +568,20 @@ class OutboxContract:
             told: Known(memory=memory, told=LATER),
             remembered: Known(memory=memory),
         }
+
+    async def test_a_page_of_a_backfill_is_stored_with_how_far_it_has_come(self, outbox):
+        asked = Backfill(name="since then", since=NOON, until=LATER, events=(EventType("message.created"),))
+        assert await outbox.backfill(asked.name) is None
+        await outbox.append([a_delivery()], checkpoint=a_checkpoint("82AB"), through=NOON)
+        one, other = a_delivery(), a_delivery()
+
+        assert await outbox.fill([one], replace(asked, collection="messages", after="x", rows=5)) == 1
+        new = await outbox.fill(
+            [one, other], replace(asked, collection="messages", rows=9, stored=1, done=True)
+        )
+
+        assert new == 1
+        state = await outbox.backfill(asked.name)
+        assert state == replace(asked, collection="messages", rows=9, stored=2, done=True)
+        assert (await ids(outbox))[1:] == [one.id, other.id]
+        assert (await checkpoint_of(outbox)) == a_checkpoint("82AB")

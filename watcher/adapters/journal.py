@@ -13,6 +13,7 @@ import structlog
 
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
     OplogMeasured,
@@ -103,6 +104,7 @@ LINES = {
         "The gap is repaired, and the stream goes on; `counts`: events by type.",
         "",
     ),
+    "backfill.progressed": ("info", "Rows that a backfill looked at, and deliveries it stored, so far.", ""),
     "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
     "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
     "stopped": ("info", "Everything is closed.", ""),
@@ -205,6 +207,14 @@ class Journal:
                     rows=fact.rows,
                     counts=dict(fact.counts),
                     took_ms=_ms(fact.took),
+                )
+            case Backfilled():
+                self._log.info(
+                    "backfill.progressed",
+                    collection=fact.collection,
+                    rows=fact.rows,
+                    total=fact.total,
+                    stored=fact.stored,
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)

@@ -14,6 +14,7 @@ from prometheus_client.registry import Collector
 from watcher import __version__
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
     OplogMeasured,
@@ -133,6 +134,8 @@ class Metrics:
                 self._recoveries.inc()
                 for event, number in counts.items():
                     self._recovered.labels(event).inc(number)
+            case Backfilled():
+                pass  # a command's own, which nobody scrapes
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
             case Thinned(collection=collection):

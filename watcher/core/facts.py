@@ -163,6 +163,19 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfilled:
+    """A page of rows that were there before was looked at."""
+
+    collection: str
+    rows: int
+    """So far, in all collections."""
+    total: int
+    """About how many there are."""
+    stored: int
+    """New deliveries so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempted:
     """One request was made. A batch is one attempt that carries several deliveries."""
 
@@ -209,6 +222,7 @@ Fact = (
     | RecoveryBegan
     | Recovering
     | Recovered
+    | Backfilled
     | Attempted
     | StoreFailed
     | Swept

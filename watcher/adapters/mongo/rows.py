@@ -110,6 +110,13 @@ class MongoRows:
         rows = [Row(collection=collection, id=id_text(row["_id"]), fields=plain(row)) for row in reply.rows]
         return Found(rows=rows, after=reply.after, exact=exact)
 
+    async def count(self, collection: str, *, since: datetime) -> int:
+        query = {"$or": list(_not_before("_id", since))}
+        try:
+            return int((await self._database.command({"count": collection, "query": query}))["n"])
+        except PyMongoError as error:
+            raise self._translated(error) from error
+
     async def existing(
         self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
     ) -> frozenset[str]:

@@ -8,3 +8,8 @@ CREATE INDEX of_row ON deliveries (row);
 -- When watching began, and the repair of a gap that is under way.
 ALTER TABLE position ADD COLUMN began INTEGER;
 ALTER TABLE position ADD COLUMN recovery TEXT;
+-- Backfills, and how far each has come.
+CREATE TABLE backfills (
+    name  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;

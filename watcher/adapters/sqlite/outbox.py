@@ -9,17 +9,19 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from watcher.adapters.sqlite import memory
+from watcher.adapters.sqlite import backfills, memory
 from watcher.adapters.sqlite.database import connect, locked, read_beside, translated
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
@@ -33,6 +35,9 @@ from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 T = TypeVar("T")
 Tally = Counter[tuple[str, str]]
 """Deliveries by (endpoint, state): how a transaction changes the counts."""
+
+OTHERS_SECONDS = 1.0
+"""How soon deliveries are noticed that another process stored: a backfill, a replay."""
 
 INSERT_ROWS = 200
 """Rows per INSERT: more gain nothing, and statements grow."""
@@ -54,7 +59,14 @@ class SqliteOutbox:
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
         """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
-        with locked(path), closing(connect(path, writing=True)) as writing:
+        with locked(path):
+            async with cls._opened(path) as outbox:
+                yield outbox
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        with closing(connect(path, writing=True)) as writing:
             with translated(path):
                 (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
             with closing(connect(path, writing=False)) as reading:
@@ -65,6 +77,13 @@ class SqliteOutbox:
                 finally:
                     await writer.close()
                     outbox._reader.shutdown()
+
+    @classmethod
+    @asynccontextmanager
+    async def beside(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        """The outbox of a `run` that is at work, to store something more in it. Raises OutboxError."""
+        async with cls._opened(path) as outbox:
+            yield outbox
 
     async def position(self) -> Position | None:
         return await self._read(position)
@@ -90,6 +109,7 @@ class SqliteOutbox:
 
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
+            self._notice_others(db)
             due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
             self._end_holds(db, SQL["held_due"], due, tally)
             new = 0
@@ -125,6 +145,22 @@ class SqliteOutbox:
 
     async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
         return await self._read(lambda db: known(db, rows))
+
+    async def backfill(self, name: str) -> Backfill | None:
+        return await self._read(lambda db: backfills.kept(db, name))
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+            tally: Tally = Counter()
+            self._notice_others(db)
+            new = self._add(db, deliveries, tally)
+            backfills.keep(db, replace(backfill, stored=backfill.stored + new))
+            _count(db, tally)
+            return new, tally
+
+        new, tally = await self._writer.do(work)
+        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
+        return int(new)
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}
@@ -166,7 +202,8 @@ class SqliteOutbox:
             try:
                 if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
                     return
-                await news
+                # What a command beside us stores wakes nobody here.
+                await asyncio.wait({news}, timeout=OTHERS_SECONDS)
             finally:
                 self._waiting[endpoint].discard(news)
 
@@ -203,6 +240,11 @@ class SqliteOutbox:
         return int(await self._writer.do(work))
 
     # ------------------------------------------------------------------ in the writer's thread
+
+    def _notice_others(self, db: sqlite3.Connection) -> None:
+        """A command beside us may have stored deliveries: ours stand behind them."""
+        (last_seq,) = db.execute(SQL["last_seq"]).fetchone()
+        self._last_seq = max(self._last_seq, last_seq)
 
     def _add(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], tally: Tally) -> int:
         new = 0

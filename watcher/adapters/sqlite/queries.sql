@@ -121,6 +121,13 @@ WHERE row IN (SELECT value FROM json_each(:rows)) GROUP BY row;
 SELECT id, exact_after, fields FROM memory
 WHERE generation = :generation AND id > :after ORDER BY id LIMIT :limit;
 
+-- name: backfill
+SELECT state FROM backfills WHERE name = :name;
+
+-- name: keep_backfill
+INSERT INTO backfills (name, state) VALUES (:name, :state)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state;
+
 -- name: learn
 INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)
 ON CONFLICT (generation, id) DO UPDATE SET exact_after = excluded.exact_after, fields = excluded.fields;

@@ -67,6 +67,12 @@ CREATE TABLE scans (
     done       INTEGER NOT NULL DEFAULT 0
 );
 
+-- Backfills, how far each has come, as JSON.
+CREATE TABLE backfills (
+    name  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE memory (
     generation  INTEGER NOT NULL,
     id          TEXT NOT NULL,
