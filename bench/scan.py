@@ -94,17 +94,12 @@ async def _phase(
     """From when the watcher is ready until that is so: latency of events, and what was worked for it."""
     await watcher.until_ready()
     receiver.reset()
-    began, ours, mongods = (
-        time.monotonic(),
-        watcher.cpu_seconds,
-        await served_cpu_seconds(database.client, OURS),
-    )
+    began, ours = time.monotonic(), watcher.cpu_seconds
+    mongods = await served_cpu_seconds(database.client, OURS)
     # Each look costs the watcher some milliseconds.
     peak = await watcher.peak_mb(done, "the scan", every=1, seconds=PATIENCE_SECONDS)
-    ours, mongods = (
-        watcher.cpu_seconds - ours,
-        await served_cpu_seconds(database.client, OURS) - mongods,
-    )
+    ours = watcher.cpu_seconds - ours
+    mongods = await served_cpu_seconds(database.client, OURS) - mongods
     seconds = time.monotonic() - began
     return {
         **receiver.report(),
@@ -149,7 +144,7 @@ async def _deletions(database: Database, watcher: Watcher, receiver: Receiver) -
     receiver.reset()
     cpu = watcher.cpu_seconds
     await database.messages.delete_many({"_id": {"$in": ids}})
-    await until(lambda: receiver.requests == len(ids), f"{len(ids)} deletions")
+    await until(lambda: receiver.requests >= len(ids), f"{len(ids)} deletions")
     return {
         "deletions_per_second": len(ids) / receiver.report()["seconds"],
         "cpu_us_per_deletion": (watcher.cpu_seconds - cpu) / len(ids) * 1e6,
