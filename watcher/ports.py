@@ -168,7 +168,8 @@ class Outbox(Protocol):
         First, holds whose `until` is not after `through` become pending, but for those of rows that a Lift
         among the entries names: what the changes say of a row goes before what time says. Then the entries
         in their order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`:
-        stored dead; `hold`: stored held); a Lift ends the holds of its row, or of its entity. A held delivery
+        stored dead; `hold`: stored held); a Lift ends the holds of its row, or of its entity, but not of what
+        comes behind it among the entries: on a repeat that is there already. A held delivery
         that becomes pending gets a new `seq` at that moment, so that it stands behind what was appended
         before. A mark takes the place of an earlier one with the same entity and row.
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
@@ -231,7 +232,9 @@ class Outbox(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Write what became of attempts. A delivery that is no longer pending is left as it is."""
+        """Write what became of attempts. A delivery that is no longer pending is left as it is.
+
+        Settled twice is settled once: a store that failed may have done what it is asked for again."""
         ...
 
     async def appended(self, endpoint: str, *, after: int) -> None:

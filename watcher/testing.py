@@ -253,7 +253,13 @@ class MemoryOutbox:
         held = [row for row in self._in(("held",)) if _until(row) <= through and _key(row) not in lifted]
         for row in sorted(held, key=lambda row: (_until(row), row.stored.seq)):
             self._let_go(row)
-        new = sum(self._enter(entry) for entry in entries)
+        new = 0
+        for number, entry in enumerate(entries):
+            if isinstance(entry, Lift):
+                ahead = [later.id for later in entries[number:] if isinstance(later, Delivery)]
+                self._lift(entry, ahead)
+            else:
+                new += self._enter(entry)
         self._marks |= {(mark.entity, mark.row): mark for mark in marks}
         for key, memory in learned.items():
             if key.partition(":")[0] in self._scans:
@@ -395,10 +401,7 @@ class MemoryOutbox:
             error, self.refuse = self.refuse, None
             raise error
 
-    def _enter(self, entry: Delivery | Lift) -> int:
-        if isinstance(entry, Lift):
-            self._lift(entry)
-            return 0
+    def _enter(self, entry: Delivery) -> int:
         self._last_seq += 1
         if entry.id in self._rows:
             return 0
@@ -408,9 +411,10 @@ class MemoryOutbox:
         self._put(_Row(stored=stored, state=state, settled_at=settled_at, reason=entry.refused))
         return 1
 
-    def _lift(self, lift: Lift) -> None:
+    def _lift(self, lift: Lift, ahead: Sequence[EventId]) -> None:
         for row in sorted(self._in(("held",)), key=_until):
-            if lift.key != (_key(row) if lift.by == "row" else row.stored.delivery.entity):
+            delivery = row.stored.delivery
+            if lift.key != (_key(row) if lift.by == "row" else delivery.entity) or delivery.id in ahead:
                 continue
             if lift.to == "pending":
                 self._let_go(row)
@@ -482,7 +486,7 @@ def _after(row: _Row, settlement: Settlement) -> _Row:
     ended = settlement.attempted_at + settlement.took
     status = settlement.outcome.status if isinstance(settlement.outcome, Answered) else None
     row = replace(row, status=status, attempted_at=settlement.attempted_at)
-    failed = replace(row.stored, attempts=row.stored.attempts + 1)
+    failed = replace(row.stored, attempts=settlement.stored.attempts + 1)
     match settlement.verdict:
         case Delivered():
             stored = replace(row.stored, due_at=None)

@@ -213,6 +213,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "before",
         "lifted",
         "row",
+        "ahead",
     )
 
     plan = " / ".join(

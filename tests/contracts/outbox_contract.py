@@ -207,6 +207,20 @@ class OutboxContract:
 
         assert await ids(outbox) == [finished.id]
 
+    @pytest.mark.parametrize("by", ["row", "entity"])
+    async def test_a_repeat_of_a_lift_leaves_alone_what_is_held_behind_it(self, outbox, by):
+        first, again = held(), held()
+        await put(outbox, first)
+        key = "messages:1" if by == "row" else first.entity
+        rewritten = [Lift(key=key, by=by, to="cancelled", reason="rewritten"), again]
+
+        for _ in range(2):
+            await put(outbox, *rewritten)
+            assert await outbox.counts() == {"crm": Counts(held=1, cancelled=1)}
+
+        await put(outbox, through=LATER)
+        assert await ids(outbox) == [again.id]
+
     async def test_a_lift_by_entity_sends_all_that_is_held_of_it_in_the_order_in_which_it_was_due(
         self, outbox
     ):
@@ -260,6 +274,17 @@ class OutboxContract:
         await outbox.settle([a_settlement(row, Dead(reason="late"))])
 
         assert await outbox.counts() == {"crm": Counts(delivered=1)}
+
+    async def test_a_settlement_that_is_written_twice_counts_one_attempt(self, outbox):
+        await put(outbox, a_delivery())
+        (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        retry = a_settlement(row, RetryAt(at=LATER, reason="status 500"), Answered(status=500))
+
+        await outbox.settle([retry])
+        await outbox.settle([retry])
+
+        (left,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        assert left.attempts == 1
 
     async def test_many_settle_at_once_each_with_its_verdict(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(300)))

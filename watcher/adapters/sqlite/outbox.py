@@ -112,12 +112,13 @@ class SqliteOutbox:
             self._notice_others(db)
             due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
             self._end_holds(db, SQL["held_due"], due, tally)
-            new = 0
+            new, ahead = 0, _held_ids(entries)
             for run in _runs(entries):
                 if isinstance(run, Lift):
-                    self._lift(db, run, tally)
+                    self._lift(db, run, ahead, tally)
                 else:
                     new += self._add(db, run, tally)
+                    ahead = ahead[len(_held_ids(run)) :]
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
             keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
@@ -259,12 +260,13 @@ class SqliteOutbox:
                 new += 1
         return new
 
-    def _lift(self, db: sqlite3.Connection, lift: Lift, tally: Tally) -> None:
+    def _lift(self, db: sqlite3.Connection, lift: Lift, ahead: Sequence[EventId], tally: Tally) -> None:
         held = SQL["held_of_row" if lift.by == "row" else "held_of_entity"]
+        given = {"key": lift.key, "ahead": json.dumps(ahead)}
         if lift.to == "pending":
-            self._end_holds(db, held, {"key": lift.key}, tally)
+            self._end_holds(db, held, given, tally)
             return
-        for seq, endpoint in db.execute(held, {"key": lift.key}).fetchall():
+        for seq, endpoint in db.execute(held, given).fetchall():
             db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": to_ms(_now())})
             tally[endpoint, "held"] -= 1
             tally[endpoint, "cancelled"] += 1
@@ -328,6 +330,10 @@ def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | L
     yield run
 
 
+def _held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
+    return [entry.id for entry in entries if isinstance(entry, Delivery) and entry.hold is not None]
+
+
 def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
     hold = delivery.hold
     dead = delivery.refused is not None
@@ -354,12 +360,13 @@ def _mark_row(mark: Mark) -> dict[str, Any]:
 
 def _settled(settlement: Settlement) -> Sequence[Any]:
     state, failed, due_at, reason = _verdict(settlement)
-    outcome = settlement.outcome
+    stored, outcome = settlement.stored, settlement.outcome
     ended = settlement.attempted_at + settlement.took
     return (
-        settlement.stored.seq,
+        stored.seq,
         state,
-        failed,
+        # Not one more than there are: a store that failed may have settled it, and is asked again.
+        stored.attempts + failed,
         to_ms(due_at),
         outcome.status if isinstance(outcome, Answered) else None,
         reason,

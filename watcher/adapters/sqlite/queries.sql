@@ -30,10 +30,13 @@ WHERE state = 'held' AND held_until <= :through AND hold_key NOT IN (SELECT valu
 ORDER BY held_until, seq;
 
 -- name: held_of_row
-SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND hold_key = :key ORDER BY seq;
+SELECT seq, endpoint FROM deliveries
+WHERE state = 'held' AND hold_key = :key AND id NOT IN (SELECT value FROM json_each(:ahead)) ORDER BY seq;
 
 -- name: held_of_entity
-SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND entity = :key ORDER BY held_until, seq;
+SELECT seq, endpoint FROM deliveries
+WHERE state = 'held' AND entity = :key AND id NOT IN (SELECT value FROM json_each(:ahead))
+ORDER BY held_until, seq;
 
 -- name: let_go
 UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
@@ -66,11 +69,11 @@ WHERE state = 'pending' AND seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: settle
 UPDATE deliveries
-SET state = new.state, attempts = attempts + new.failed, due_at = new.due_at, status = new.status,
+SET state = new.state, attempts = new.attempts, due_at = new.due_at, status = new.status,
     reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at
 FROM (
     SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS state,
-           json_extract(value, '$[2]') AS failed, json_extract(value, '$[3]') AS due_at,
+           json_extract(value, '$[2]') AS attempts, json_extract(value, '$[3]') AS due_at,
            json_extract(value, '$[4]') AS status, json_extract(value, '$[5]') AS reason,
            json_extract(value, '$[6]') AS attempted_at, json_extract(value, '$[7]') AS took_ms,
            json_extract(value, '$[8]') AS settled_at
