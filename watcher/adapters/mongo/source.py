@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,6 +24,7 @@ from watcher.adapters.mongo.classify import TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.lookup import current_rows
+from watcher.adapters.mongo.primary import asking_the_primary
 from watcher.adapters.mongo.probe import collection_reports
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
@@ -223,7 +224,7 @@ class _Stream:
         reply = await self._ask(
             {"aggregate": 1, "pipeline": stages, "cursor": {"batchSize": 1}}, proving=True
         )
-        with self._translated():
+        async with self._asking():
             await self._kill(reply["id"])
 
     async def _open(self, position: dict[str, Any]) -> None:
@@ -253,7 +254,7 @@ class _Stream:
     async def _without_images(self) -> frozenset[str]:
         if self._wire_version < WIRE_6_0:
             return frozenset(self._noise)
-        with self._translated():
+        async with self._asking():
             reports = await collection_reports(self._client, self._place.database, self._noise.keys())
         return frozenset(name for name, report in reports.items() if not report.pre_images)
 
@@ -281,13 +282,13 @@ class _Stream:
         await self._database.command(kill, session=self._session)
 
     async def _ask(self, command: dict[str, Any], *, proving: bool = False) -> Reply:
-        with self._translated(resuming=proving):
+        async with self._asking(resuming=proving):
             answer = await self._database.command(command, session=self._session, codec_options=CODEC)
         reply: Reply = answer["cursor"]
         return reply
 
     async def _sound(self) -> Sounding | None:
-        with self._translated():
+        async with self._asking():
             hello = await self._client.admin.command("hello", codec_options=CODEC)
         self._wire_version = hello["maxWireVersion"]
         if not hello.get("isWritablePrimary") or "lastWrite" not in hello:
@@ -295,7 +296,7 @@ class _Stream:
         return Sounding(at=hello["localTime"], written=hello["lastWrite"]["opTime"]["ts"])
 
     async def _changes(self, events: Sequence[RawEvent]) -> Sequence[Change]:
-        with self._translated():
+        async with self._asking():
             rows = await current_rows(self._database, events)
         changes: list[Change] = []
         for event in events:
@@ -317,10 +318,12 @@ class _Stream:
                     )
         return changes
 
-    @contextmanager
-    def _translated(self, *, resuming: bool = False) -> Iterator[None]:
+    @asynccontextmanager
+    async def _asking(self, *, resuming: bool = False) -> AsyncIterator[None]:
+        """Ask MongoDB inside: what goes wrong is told in our words, a primary that fell silent is left."""
         try:
-            yield
+            async with asking_the_primary(self._client):
+                yield
         except PyMongoError as error:
             self._cursor = Int64(0)  # gone, or out of reach: nothing to say goodbye to
             topology = self._client.topology_description
