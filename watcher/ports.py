@@ -169,6 +169,10 @@ class Outbox(Protocol):
         """Deliveries by endpoint and state."""
         ...
 
+    async def examine(self) -> None:
+        """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
+        ...
+
     async def forget_rows(self, *, limit: int) -> int:
         """Drop at most `limit` rows that nobody wants to remember any more; how many went."""
         ...

@@ -17,7 +17,7 @@ from tests.builders import NOON, a_checkpoint, a_delivery
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
 from watcher.adapters.sqlite.statements import SQL
-from watcher.errors import OutboxError, OutboxLocked
+from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
 
 WRITER = """
 import asyncio, sys
@@ -114,7 +114,7 @@ async def test_a_file_that_cannot_be_used_is_refused_with_a_cure(tmp_path, prepa
     path = tmp_path / "state.db"
     prepare(path)
 
-    with pytest.raises(OutboxError, match=word) as refused:
+    with pytest.raises((OutboxError, OutboxBroken), match=word) as refused:
         async with SqliteOutbox.open(path):
             pass
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from watcher.core.facts import StoreFailed, Swept
 from watcher.errors import OutboxError
+from watcher.pipeline.patience import insist
 from watcher.ports import Clock, Observer, Outbox
 
 EVERY = timedelta(minutes=1)
@@ -20,7 +21,10 @@ MARKS_LAST = timedelta(hours=1)
 async def keep_house(
     outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock, observe: Observer
 ) -> None:
-    """Drop what is past its retention, for ever. A store that fails is left alone until the next round."""
+    """See that the store is sound; then drop what is past its retention, for ever.
+
+    A store that fails is left alone until the next round. Raises OutboxBroken."""
+    await insist(outbox.examine, doing="examine", clock=clock, observe=observe)
     while True:
         try:
             swept = await _sweep(outbox, delivered=delivered, dead=dead, clock=clock)

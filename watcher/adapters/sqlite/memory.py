@@ -1,6 +1,7 @@
 """The memory's rows in SQLite: a generation of rows per scan, so that forgetting a million is one statement.
 
-A row is a JSON array: a bit per remembered name (in order of the names) that says which values follow."""
+A row is a checksum and a JSON array: a bit per remembered name (in order of the names) that says which values
+follow."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.changes import Document
 from watcher.core.events import Entity
@@ -18,6 +20,7 @@ from watcher.core.memory import Remembered, Scan
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 DATE = "$date"
+CRC_DIGITS = 8
 
 
 def begin(db: sqlite3.Connection, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
@@ -101,10 +104,13 @@ def _by_collection(rows: Iterable[Entity]) -> Mapping[str, list[str]]:
 def _packed(fields: Document, names: Sequence[str]) -> str:
     which = sum(1 << place for place, name in enumerate(names) if name in fields)
     values = [fields[name] for name in names if name in fields]
-    return json.dumps([which, *values], default=_dated, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps([which, *values], default=_dated, ensure_ascii=False, separators=(",", ":"))
+    return f"{crc(text):08x}{text}"
 
 
-def _unpacked(text: str, names: Sequence[str]) -> Document:
+def _unpacked(packed: str, names: Sequence[str]) -> Document:
+    text = packed[CRC_DIGITS:]
+    demand(packed[:CRC_DIGITS] == f"{crc(text):08x}", "what is remembered of a row")
     which, *values = json.loads(text, object_hook=_undated)
     return dict(zip((name for place, name in enumerate(names) if which >> place & 1), values, strict=True))
 

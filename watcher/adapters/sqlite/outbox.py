@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 from watcher.adapters.sqlite import memory
-from watcher.adapters.sqlite.database import connect, locked, translated
+from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.writer import Writer
 from watcher.core.changes import Checkpoint
@@ -52,7 +53,7 @@ class SqliteOutbox:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
+        """The outbox at this path, made if need be. Raises OutboxError or OutboxBroken."""
         with locked(path), closing(connect(path, writing=True)) as writing:
             with translated(path):
                 (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
@@ -98,8 +99,7 @@ class SqliteOutbox:
                     new += self._add(db, run, tally)
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
-            position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
-            db.execute(SQL["keep_checkpoint"], position)
+            db.execute(SQL["keep_checkpoint"], _position(db, checkpoint, through))
             _count(db, tally)
             return new, tally
 
@@ -167,6 +167,16 @@ class SqliteOutbox:
         for endpoint, state, number in rows:
             numbers[endpoint][state] = number
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def examine(self) -> None:
+        with closing(connect(self._path, writing=False)) as db:
+            examining = asyncio.ensure_future(asyncio.to_thread(examine, db, self._path))
+            try:
+                await asyncio.shield(examining)
+            except asyncio.CancelledError:
+                db.interrupt()
+                await asyncio.wait({examining})
+                raise
 
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
@@ -250,7 +260,18 @@ def stored_position(path: Path) -> Checkpoint | None:
 
 def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
     row = db.execute(SQL["checkpoint"]).fetchone()
-    return Checkpoint(token=row[0], at=_maybe_time(row[1])) if row else None
+    if row is None:
+        return None
+    token, at, stored_crc = row
+    demand(stored_crc == crc(token, at), "the position")
+    return Checkpoint(token=token, at=_maybe_time(at))
+
+
+def _position(db: sqlite3.Connection, checkpoint: Checkpoint, through: datetime) -> dict[str, Any]:
+    """A checkpoint as it is stored. One without a time keeps that of the one before."""
+    before = _checkpoint(db) if checkpoint.at is None else None
+    at = _ms(checkpoint.at or (before.at if before else None))
+    return {"token": checkpoint.token, "at": at, "through": _ms(through), "crc": crc(checkpoint.token, at)}
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
@@ -278,7 +299,7 @@ def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | L
 
 
 def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
-    hold = delivery.hold
+    hold, at = delivery.hold, _ms(delivery.at)
     dead = delivery.refused is not None
     return (
         seq,
@@ -286,12 +307,13 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.endpoint,
         delivery.event,
         delivery.entity,
-        _ms(delivery.at),
+        at,
         "dead" if dead else "held" if hold else "pending",
         hold.key if hold else None,
         _ms(hold.until) if hold else None,
         delivery.refused,
         _ms(_now()) if dead else None,
+        crc(delivery.id, delivery.endpoint, delivery.event, delivery.entity, at, body=delivery.body),
         delivery.body,
     )
 
@@ -332,7 +354,9 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, at, attempts, due_at, batch, body = row
+    seq, identity, endpoint, event, entity, at, attempts, due_at, batch, stored_crc, body = row
+    intact = isinstance(body, bytes) and stored_crc == crc(identity, endpoint, event, entity, at, body=body)
+    demand(intact, f"delivery {seq}")
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,

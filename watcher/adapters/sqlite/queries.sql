@@ -2,12 +2,12 @@
 -- Lists come as one JSON array: one statement for many rows keeps the interpreter lock out of the way.
 
 -- name: checkpoint
-SELECT token, at FROM position;
+SELECT token, at, crc FROM position;
 
 -- name: keep_checkpoint
-INSERT INTO position (one, token, at, through) VALUES (1, :token, :at, :through)
+INSERT INTO position (one, token, at, through, crc) VALUES (1, :token, :at, :through, :crc)
 ON CONFLICT (one) DO UPDATE
-SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through;
+SET token = excluded.token, at = excluded.at, through = excluded.through, crc = excluded.crc;
 
 -- name: marks
 SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
@@ -37,15 +37,15 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending

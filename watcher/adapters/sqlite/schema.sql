@@ -21,6 +21,7 @@ CREATE TABLE deliveries (
     attempted_at INTEGER,
     took_ms      INTEGER,
     settled_at   INTEGER,
+    crc          INTEGER NOT NULL, -- of what never changes (checks.py)
     body         BLOB NOT NULL
 );
 
@@ -75,5 +76,6 @@ CREATE TABLE position (
     one     INTEGER PRIMARY KEY CHECK (one = 1),
     token   TEXT NOT NULL,
     at      INTEGER,
-    through INTEGER NOT NULL
+    through INTEGER NOT NULL,
+    crc     INTEGER NOT NULL
 );
