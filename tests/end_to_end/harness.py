@@ -94,6 +94,15 @@ class Watcher:
         self.process.kill()
         self.process.wait()
 
+    def freeze(self) -> None:
+        """SIGSTOP: as if the machine were suspended."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self.process

@@ -72,6 +72,7 @@ class PrivateMongo:
 
         self._folder = Path(tempfile.mkdtemp(prefix="librechat-watcher-mongo-"))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._frozen: set[int] = set()
         self._end = weakref.finalize(self, _end, self._processes, self._folder)
         self.ports = _free_ports(members)
         self._initiated = False
@@ -137,24 +138,27 @@ class PrivateMongo:
         for index in self._running() if member is None else [member]:
             self._processes[index].kill()
             self._processes[index].wait()
+            self._frozen.discard(index)
 
     def freeze(self, member: int = 0) -> None:
         """Stop a member's process: its connections stay open and nothing answers."""
         self._processes[member].send_signal(signal.SIGSTOP)
+        self._frozen.add(member)
 
     def thaw(self, member: int = 0) -> None:
         """Let a frozen member go on."""
         self._processes[member].send_signal(signal.SIGCONT)
+        self._frozen.discard(member)
 
     async def primary(self) -> int:
         """Which member takes writes; waits through an election."""
         async with asyncio.timeout(START_SECONDS):
             while True:
-                for member in self._running():
+                for member in self._answering():
                     hello = await self._ask(member, {"hello": 1})
                     if hello.get("isWritablePrimary"):
                         return member
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def step_down(self, seconds: int = 1) -> None:
         """Make the primary give up for that long; returns when there is a primary again."""
@@ -250,12 +254,12 @@ class PrivateMongo:
 
     async def _complete(self) -> None:
         """Wait until each member could take over: one that still copies its data cannot be elected."""
-        for member in self._running():
+        for member in self._answering():
             while True:
                 hello = await self._ask(member, {"hello": 1})
                 if hello.get("isWritablePrimary") or hello.get("secondary"):
                     break
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def _create_root(self) -> None:
         create = {"createUser": ROOT, "pwd": self.password, "roles": ["root"]}
@@ -282,6 +286,9 @@ class PrivateMongo:
 
     def _running(self) -> list[int]:
         return [member for member in range(len(self.ports)) if self._runs(member)]
+
+    def _answering(self) -> list[int]:
+        return [member for member in self._running() if member not in self._frozen]
 
     def _log(self, member: int) -> Path:
         return self._folder / f"member{member}.log"
