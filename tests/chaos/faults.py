@@ -11,6 +11,8 @@ from tests.chaos.receiver import Mood, Receiver
 from tests.end_to_end.harness import Watcher
 from watcher.demo.mongod import PrivateMongo
 
+READY_SECONDS = 15.0
+
 
 class Fault(Protocol):
     """One thing that goes wrong."""
@@ -44,6 +46,28 @@ class WatcherKilled:
 
     async def heal(self) -> None:
         self.watcher.launch()
+        # While MongoDB is gone it gets not ready; but killed at every start, it could do nothing at all.
+        await self.watcher.becomes_ready(seconds=READY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class WatcherKilledStarting:
+    """`kill -9`, and again before it can be ready."""
+
+    killed: WatcherKilled
+    name: str = "kill -9 of the watcher, twice"
+
+    @property
+    def loses_answers_of(self) -> Sequence[str]:
+        return self.killed.loses_answers_of
+
+    async def inject(self) -> None:
+        await self.killed.inject()
+        self.killed.watcher.launch()
+
+    async def heal(self) -> None:
+        await self.killed.inject()
+        await self.killed.heal()
 
 
 @dataclass(frozen=True, slots=True)

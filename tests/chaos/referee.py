@@ -60,6 +60,9 @@ class Ruling:
     """First acceptances that stand behind a later one of the same entity."""
     unsigned: int
 
+    def repeats_after(self, cause: str) -> int:
+        return sum(count for name, count in self.repeats.items() if name.startswith(cause))
+
     @property
     def clean(self) -> bool:
         wrong = (self.lost, self.invented, self.id_changes, self.byte_changes, self.inversions, self.unsigned)

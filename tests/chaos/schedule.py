@@ -47,7 +47,7 @@ class Record:
 
     @property
     def kills(self) -> int:
-        return sum("kill -9" in stroke.fault.name for stroke in self.strokes)
+        return sum(1 + ("twice" in name) for name in self.by_fault().elements() if "kill -9" in name)
 
     def by_fault(self) -> Counter[str]:
         return Counter(stroke.fault.name for stroke in self.strokes)

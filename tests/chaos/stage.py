@@ -25,6 +25,7 @@ from tests.chaos.faults import (
     SteppedDown,
     WatcherFrozen,
     WatcherKilled,
+    WatcherKilledStarting,
 )
 from tests.chaos.ledger import Ledger
 from tests.chaos.proxy import Proxy
@@ -102,7 +103,7 @@ async def staged(
     """Build it, with a watcher that is ready."""
     ledger, referee = Ledger(), Referee(TIMEOUT_SECONDS)
     async with (
-        PrivateMongo(members=3, oplog_mb=512) as mongo,
+        PrivateMongo(members=3, oplog_mb=512, patience_seconds=120) as mongo,
         _proxied(mongo.ports) as members,
         _receiving(referee, seed) as (receivers, lines),
         AsyncMongoClient[dict[str, Any]](
@@ -139,14 +140,18 @@ async def staged(
 def hands(stage: Stage) -> Sequence[Hand]:
     """Everything that may go wrong, in parts that go wrong at the same time."""
     everyone = tuple(stage.lines)
-    watcher, mongo, members = stage.watcher, stage.mongo, stage.members
+    killed, mongo, members = WatcherKilled(stage.watcher, everyone), stage.mongo, stage.members
     crooked = stage.receivers["crooked"]
     moods: Sequence[Mood] = ("failing", "silent", "late", "breaking", "short")
     return [
         Hand(
             name="processes",
-            faults=[(WatcherKilled(watcher, everyone), 8), (WatcherFrozen(watcher, everyone), 1)],
-            pause=(2.5, 6),
+            faults=[
+                (killed, 8),
+                (WatcherKilledStarting(killed), 1),
+                (WatcherFrozen(stage.watcher, everyone), 1),
+            ],
+            pause=(0.2, 6),
             hold=(0, 1),
         ),
         Hand(

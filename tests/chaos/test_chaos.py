@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -16,6 +17,8 @@ SEED = os.environ.get("CHAOS_SEED", "1")
 """The same faults in the same order; when they hit what, time decides."""
 
 PER_SECOND = float(os.environ.get("CHAOS_PER_SECOND", "150"))
+
+PROGRESS_SECONDS = 30.0
 
 IN_FLIGHT = SLOTS * len(TEMPERS)
 """Requests at once, at most: what a kill may have sent again."""
@@ -43,6 +46,7 @@ async def test_nothing_is_lost_changed_or_overtaken(tmp_path, seconds, deliverie
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(stage.writer.write(until=over))
             tasks.create_task(play(hands(stage), record, seed=SEED, until=over))
+            tasks.create_task(_progress(stage, record, until=over))
         written = time.monotonic() - began
         await stage.everything_arrived(patience_seconds=60)
         arrived = time.monotonic() - began
@@ -51,9 +55,23 @@ async def test_nothing_is_lost_changed_or_overtaken(tmp_path, seconds, deliverie
         print(_figures(stage, record, ruling, written=written, arrived=arrived))
 
         assert ruling.clean, stage.referee.examples
-        assert ruling.repeats["kill -9 of the watcher"] <= record.kills * IN_FLIGHT
+        assert ruling.repeats_after("kill -9 of the watcher") <= record.kills * IN_FLIGHT
         assert await stage.watcher.stop() == 0
         assert "Traceback" not in stage.watcher.log
+
+
+async def _progress(stage: Stage, record: Record, *, until: Callable[[], bool]) -> None:
+    """A line every half minute, for whoever runs it by hand."""
+    began = said = time.monotonic()
+    while not until():
+        await asyncio.sleep(0.5)
+        if time.monotonic() - said >= PROGRESS_SECONDS:
+            said = time.monotonic()
+            print(
+                f"  {said - began:.0f} s: {len(stage.ledger.entries)} events, {record.kills} kills,"
+                f" {stage.referee.deliveries} deliveries, {stage.referee.missing(stage.ledger)} to come",
+                flush=True,
+            )
 
 
 def _figures(stage: Stage, record: Record, ruling: Ruling, *, written: float, arrived: float) -> str:

@@ -62,11 +62,14 @@ class PrivateMongo:
         auth: bool = False,
         oplog_mb: int = 64,
         parameters: Mapping[str, str] | None = None,
+        patience_seconds: float = START_SECONDS,
     ) -> None:
+        """`patience_seconds`: how long a start or an election may take."""
         self._binary = find_mongod()
         self._replica_set = replica_set
         self._oplog_mb = oplog_mb
         self._parameters = dict(parameters or {})
+        self._patience_seconds = patience_seconds
         self.password = secrets.token_hex(8) if auth else None
         """Of the user `root`; None without authentication."""
 
@@ -112,7 +115,7 @@ class PrivateMongo:
             if not self._runs(member):
                 self._processes[member] = self._launch(member, port)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 for member in range(len(self.ports)):
                     await self._listening(member)
                 if not self._initiated:
@@ -122,7 +125,7 @@ class PrivateMongo:
                     await self._create_root()
                 await self._complete()
         except TimeoutError as error:
-            raise self._failed(0, f"is not ready after {START_SECONDS:.0f} seconds") from error
+            raise self._failed(0, f"is not ready after {self._patience_seconds:.0f} seconds") from error
         self._initiated = True
 
     async def stop(self, member: int | None = None) -> None:
@@ -152,7 +155,7 @@ class PrivateMongo:
 
     async def primary(self) -> int:
         """Which member takes writes; waits through an election."""
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(self._patience_seconds):
             while True:
                 for member in self._answering():
                     hello = await self._ask(member, {"hello": 1})
