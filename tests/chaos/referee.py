@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.ledger import Ledger, Mark, events_of, mark_of
@@ -39,7 +39,7 @@ class _Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ruling:
-    """What a run has come to, over all endpoints. From `unexplained` on, all should be 0."""
+    """What a run has come to, over all endpoints. From `lost` on, all should be 0."""
 
     events: int
     """Committed changes that somebody is to be told of."""
@@ -47,9 +47,7 @@ class Ruling:
     """Different events accepted, over all endpoints."""
     requests: int
     repeats: Counter[str]
-    """Accepted again, with the same id, by the fault that explains it."""
-    unexplained: int
-    """Accepted again, and no fault explains it."""
+    """Accepted again, with the same id, by what has kept the answer from the watcher's store."""
     lost: int
     invented: int
     id_changes: int
@@ -66,16 +64,14 @@ class Ruling:
     @property
     def clean(self) -> bool:
         wrong = (self.lost, self.invented, self.id_changes, self.byte_changes, self.inversions, self.unsigned)
-        return not any((self.unexplained, *wrong))
+        return not any(wrong)
 
 
 class Referee:
     """Takes each arrival as it comes; rules when everything has calmed down."""
 
-    def __init__(self, timeouts: Mapping[str, float]) -> None:
-        """`timeouts`: for how many seconds the watcher waits for an answer, by endpoint."""
-        self._timeouts = timeouts
-        self._seen = {name: _Seen() for name in timeouts}
+    def __init__(self, endpoints: Iterable[str]) -> None:
+        self._seen = {name: _Seen() for name in endpoints}
         self._wrong: Counter[str] = Counter()
         self._requests = 0
         self._news = asyncio.Event()
@@ -141,11 +137,7 @@ class Referee:
                     )
                 reached[entry.entity] = max(reached[entry.entity], entry.place)
             for before, again in seen.repeats:
-                cause = self._cause(doubts, before, again)
-                if cause is None:
-                    self._blame("unexplained", f"{before}, then {again}")
-                else:
-                    repeats[cause] += 1
+                repeats[_cause(doubts, before, again)] += 1
         return Ruling(
             events=len(ledger.entries),
             deliveries=self.deliveries,
@@ -154,7 +146,6 @@ class Referee:
             **{
                 name: self._wrong[name]
                 for name in (
-                    "unexplained",
                     "lost",
                     "invented",
                     "id_changes",
@@ -165,20 +156,17 @@ class Referee:
             },
         )
 
-    def _cause(self, doubts: Iterable[Doubt], before: Arrival, again: Arrival) -> str | None:
-        """What has kept the answer to the first from the watcher's store; None if nothing has."""
-        for doubt in doubts:
-            if doubt.endpoint == before.endpoint and doubt.began <= again.at and before.at <= doubt.ended:
-                return doubt.cause
-        if not before.heard:
-            return "an answer too late"
-        # The watcher has waited it out: it came to no turn, on a machine with too much to do.
-        return "a time-out" if again.at - before.at >= self._timeouts[before.endpoint] else None
-
     def _blame(self, what: str, example: str) -> None:
         self._wrong[what] += 1
         if self._wrong[what] <= 5:
             self.examples.append(f"{what}: {example}")
+
+
+def _cause(doubts: Iterable[Doubt], before: Arrival, again: Arrival) -> str:
+    for doubt in doubts:
+        if doubt.endpoint == before.endpoint and doubt.began <= again.at and before.at <= doubt.ended:
+            return doubt.cause
+    return "a time-out" if before.heard else "an answer too late"
 
 
 def _bodiless(arrival: Arrival) -> Arrival:

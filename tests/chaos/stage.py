@@ -101,7 +101,7 @@ async def staged(
     folder: Path, *, seed: str, per_second: float, pre_images: bool = True
 ) -> AsyncIterator[Stage]:
     """Build it, with a watcher that is ready."""
-    ledger, referee = Ledger(), Referee(TIMEOUT_SECONDS)
+    ledger, referee = Ledger(), Referee(TEMPERS)
     async with (
         PrivateMongo(members=3, oplog_mb=512, patience_seconds=120) as mongo,
         _proxied(mongo.ports) as members,

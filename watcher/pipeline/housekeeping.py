@@ -21,10 +21,10 @@ MARKS_LAST = timedelta(hours=1)
 async def keep_house(
     outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock, observe: Observer
 ) -> None:
-    """See that the store is sound; then drop what is past its retention, for ever.
+    """Drop what is past its retention, for ever; and see once, after the start, that the store is sound.
 
     A store that fails is left alone until the next round. Raises OutboxBroken."""
-    await insist(outbox.examine, doing="examine", clock=clock, observe=observe)
+    examined = False
     while True:
         try:
             swept = await _sweep(outbox, delivered=delivered, dead=dead, clock=clock)
@@ -33,6 +33,9 @@ async def keep_house(
         except OutboxError as error:
             observe(StoreFailed(doing="forget", reason=str(error), retry_in=EVERY))
         await clock.sleep(EVERY)
+        if not examined:  # not sooner: a start has to catch up, and the file may be large
+            await insist(outbox.examine, doing="examine", clock=clock, observe=observe)
+            examined = True
 
 
 async def _sweep(outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock) -> int:

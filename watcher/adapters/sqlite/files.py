@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,8 +18,8 @@ class Files:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        paths = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
-        self._opened: Mapping[Path, Inode] = {each: inode for each in paths if (inode := _inode(each))}
+        paths = [f"{path}{suffix}" for suffix in SUFFIXES]
+        self._opened: Mapping[str, Inode] = {each: inode for each in paths if (inode := _inode(each))}
 
     def demand_all(self) -> None:
         """Raises OutboxBroken when one of them was deleted, or another file stands in its place. (And OSError
@@ -33,9 +34,9 @@ class Files:
                 )
 
 
-def _inode(path: Path) -> Inode | None:
+def _inode(path: str) -> Inode | None:
     try:
-        found = path.stat()
+        found = os.stat(path)  # noqa: PTH116 (at every commit: a Path costs as much again)
     except (FileNotFoundError, NotADirectoryError):
         return None
     return found.st_dev, found.st_ino
