@@ -167,7 +167,7 @@ def hands(stage: Stage) -> Sequence[Hand]:
                 (LineHung(members, "MongoDB"), 1),
                 (ConnectionsForgotten(members, "MongoDB"), 1),
             ],
-            pause=(8, 20),
+            pause=(4, 16),
             hold=(0.2, 4),
         ),
         Hand(

@@ -29,7 +29,7 @@ IN_FLIGHT = SLOTS * len(TEMPERS)
 @pytest.mark.parametrize(
     ("seconds", "deliveries", "kills"),
     [
-        (20, 0, 2),
+        (10, 0, 2),
         pytest.param(600, 100_000, 100, marks=[pytest.mark.long, pytest.mark.timeout(3_600)]),
     ],
 )
