@@ -41,7 +41,7 @@ kills unless told otherwise (our compose override and manifests give it longer).
 async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
     """Watch, map, store, deliver and serve, until `stopping` is set; then drain.
 
-    Raises ConfigError, OutboxError, SourceRefused or PositionLost for what needs an operator."""
+    Raises what needs an operator: ConfigError, OutboxError, OutboxBroken, SourceRefused or PositionLost."""
     mappings = load_mappings(settings.mapping_paths)
     plan = Plan.of(
         mappings,

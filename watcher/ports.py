@@ -250,6 +250,10 @@ class Outbox(Protocol):
         the order of `seq`."""
         ...
 
+    async def examine(self) -> None:
+        """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
+        ...
+
     async def forget_rows(self, *, limit: int) -> int:
         """Drop at most `limit` rows that nobody wants to remember any more; how many went."""
         ...

@@ -372,6 +372,9 @@ class MemoryOutbox:
         rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
         return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]
 
+    async def examine(self) -> None:
+        pass  # memory is sound
+
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
 

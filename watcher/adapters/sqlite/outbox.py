@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
 from watcher.adapters.sqlite import backfills, memory
-from watcher.adapters.sqlite.database import connect, locked, read_beside, translated
+from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.database import connect, examine, locked, read_beside, translated
 from watcher.adapters.sqlite.fates import fates
-from watcher.adapters.sqlite.position import keep_position, known, position
+from watcher.adapters.sqlite.position import checkpoint, keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
@@ -58,7 +59,7 @@ class SqliteOutbox:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
+        """The outbox at this path, made if need be. Raises OutboxLocked, OutboxError or OutboxBroken."""
         with locked(path):
             async with cls._opened(path) as outbox:
                 yield outbox
@@ -218,6 +219,16 @@ class SqliteOutbox:
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit))
 
+    async def examine(self) -> None:
+        with closing(connect(self._path, writing=False)) as db:
+            examining = asyncio.ensure_future(asyncio.to_thread(examine, db, self._path))
+            try:
+                await asyncio.shield(examining)
+            except asyncio.CancelledError:
+                db.interrupt()
+                await asyncio.wait({examining})
+                raise
+
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
         return int(await self._writer.do(lambda db: db.execute(SQL["forget_rows"], given).rowcount))
@@ -298,12 +309,7 @@ def stored_position(path: Path) -> Checkpoint | None:
     """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
 
     Raises OutboxError for a file that is no state of ours."""
-    return read_beside(path, _checkpoint, oldest=1)
-
-
-def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
-    row = db.execute(SQL["checkpoint"]).fetchone()
-    return Checkpoint(token=row[0], at=maybe_from_ms(row[1])) if row else None
+    return read_beside(path, checkpoint, oldest=1)
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
@@ -335,7 +341,7 @@ def _held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
 
 
 def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
-    hold = delivery.hold
+    hold, at = delivery.hold, to_ms(delivery.at)
     dead = delivery.refused is not None
     return (
         seq,
@@ -344,12 +350,13 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.event,
         delivery.entity,
         delivery.row,
-        to_ms(delivery.at),
+        at,
         "dead" if dead else "held" if hold else "pending",
         hold.key if hold else None,
         to_ms(hold.until) if hold else None,
         delivery.refused,
         to_ms(_now()) if dead else None,
+        crc(delivery.id, delivery.endpoint, delivery.event, delivery.entity, at, body=delivery.body),
         delivery.body,
     )
 
@@ -391,7 +398,10 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, body = row
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body = row
+    # Rows of version 1 have none.
+    intact = stored_crc in (None, crc(identity, endpoint, event, entity, at, body=body))
+    demand(isinstance(body, bytes) and intact, f"delivery {seq}")
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,

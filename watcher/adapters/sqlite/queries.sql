@@ -5,14 +5,14 @@
 SELECT token, at FROM position;
 
 -- name: position
-SELECT token, at, through, began, recovery FROM position;
+SELECT token, at, through, began, recovery, crc FROM position;
 
 -- name: keep_position
-INSERT INTO position (one, token, at, through, began, recovery)
-VALUES (1, :token, :at, :through, :through, :recovery)
+INSERT INTO position (one, token, at, through, began, recovery, crc)
+VALUES (1, :token, :at, :through, :through, :recovery, :crc)
 ON CONFLICT (one) DO UPDATE
-SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through,
-    recovery = excluded.recovery;
+SET token = excluded.token, at = excluded.at, through = excluded.through, recovery = excluded.recovery,
+    crc = excluded.crc;
 
 -- name: marks
 SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
@@ -45,15 +45,15 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending

@@ -22,7 +22,8 @@ CREATE TABLE deliveries (
     took_ms      INTEGER,
     settled_at   INTEGER,
     body         BLOB NOT NULL,
-    row          TEXT NOT NULL DEFAULT ''
+    row          TEXT NOT NULL DEFAULT '',
+    crc          INTEGER
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
@@ -88,5 +89,6 @@ CREATE TABLE position (
     at       INTEGER,
     through  INTEGER NOT NULL,
     began    INTEGER,
-    recovery TEXT
+    recovery TEXT,
+    crc      INTEGER
 );
