@@ -28,10 +28,11 @@ check: $(READY)
 	$(BIN)/pytest tests/test_docs.py
 
 # What is measured is the wheel with what requirements.lock pins, as in the image: no tests' tools in memory.
+# At length: make bench BENCH="--only scan --rows 1000000 --runs 3"; `python -m bench --help` tells the rest.
 bench: $(READY) $(INSTALLED)/.ready
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
-	$(BIN)/python -m bench --python $(INSTALLED)/bin/python
+	$(BIN)/python -m bench --python $(INSTALLED)/bin/python $(BENCH)
 
 chaos: $(READY)
 	$(BIN)/pytest tests/chaos -m "long or not long" -s

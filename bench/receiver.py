@@ -43,6 +43,7 @@ class Tally:
             "seconds": self.last - self.first,
             "p50_ms": ages[len(ages) // 2],
             "p99_ms": ages[int(len(ages) * 0.99)],
+            "max_ms": ages[-1],
             "cpu_seconds": time.process_time(),
         }
 

@@ -12,11 +12,16 @@ from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.verdicts import Delivered, Verdict
-from watcher.ports import Settlement
+from watcher.ports import Outbox, Settlement
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 _numbers = count(1)
+
+
+async def checkpoint_of(outbox: Outbox) -> Checkpoint | None:
+    position = await outbox.position()
+    return position.checkpoint if position is not None else None
 
 
 def a_delivery(**fields: Any) -> Delivery:
@@ -27,6 +32,7 @@ def a_delivery(**fields: Any) -> Delivery:
             "endpoint": "crm",
             "event": EventType("message.created"),
             "entity": Entity("conversation:c1"),
+            "row": Entity(f"messages:{number:024x}"),
             "at": NOON,
             "body": b'{"event":"message.created","number":%d}' % number,
             **fields,

@@ -29,15 +29,15 @@ SAMPLES = Path(__file__).with_name("samples") / "librechat-changes.jsonl"
 """Change events that LibreChat's published models caused, by action, with the events expected of each."""
 
 
-def _actions() -> list[Action]:
+def recorded_actions() -> list[Action]:
     return [json.loads(line) for line in SAMPLES.read_text(encoding="utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("action", _actions(), ids=lambda action: action["action"])
+@pytest.mark.parametrize("action", recorded_actions(), ids=lambda action: action["action"])
 @pytest.mark.parametrize("with_images", [True, False], ids=["pre-images", "lookups"])
 def test_a_recorded_action_sends_what_it_means_and_nothing_else(action: Action, with_images: bool) -> None:
     # Without pre-images, deletes tell nothing but an _id; what became of those has tests of its own.
-    changes = list(_changes(action, with_images=with_images))
+    changes = list(recorded_changes(action, with_images=with_images))
     expected = [
         _meaning(event) for event in action["expect"] if with_images or "deleted" not in event["event"]
     ]
@@ -58,10 +58,10 @@ def test_a_recorded_action_sends_what_it_means_and_nothing_else(action: Action, 
 
 
 def test_every_recorded_action_is_there() -> None:
-    assert len(_actions()) == 22
+    assert len(recorded_actions()) == 22
 
 
-def _changes(action: Action, *, with_images: bool) -> Iterator[Change]:
+def recorded_changes(action: Action, *, with_images: bool) -> Iterator[Change]:
     text = json.dumps(action["changes"])
     for event in json_util.loads(text, json_options=JSONOptions(tz_aware=True)):
         image = event.pop("fullDocumentBeforeChange", None) if not with_images else None

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from watcher import __version__
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.http import AiohttpSender
 from watcher.adapters.journal import open_journal
+from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.mongo.source import MongoSource
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
@@ -25,7 +26,9 @@ from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.headroom import Headroom
 from watcher.pipeline.housekeeping import keep_house
+from watcher.pipeline.recovery import Recoverer
 from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
@@ -38,9 +41,14 @@ kills unless told otherwise (our compose override and manifests give it longer).
 async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
     """Watch, map, store, deliver and serve, until `stopping` is set; then drain.
 
-    Raises ConfigError, OutboxError, SourceRefused or PositionLost for what needs an operator."""
+    Raises what needs an operator: ConfigError, OutboxError, OutboxBroken, SourceRefused or PositionLost."""
     mappings = load_mappings(settings.mapping_paths)
-    plan = Plan.of(mappings, settings.endpoints, unfinished_hold=settings.unfinished_hold)
+    plan = Plan.of(
+        mappings,
+        settings.endpoints,
+        unfinished_hold=settings.unfinished_hold,
+        recover=settings.on_position_lost == "recover",
+    )
     clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
     readiness = ReadinessObserver(clock=clock)
     observe = Observers(journal, metrics, readiness)
@@ -61,34 +69,48 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         sender = await stack.enter_async_context(AiohttpSender())
 
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
-        memory = Memory(plan.remembered, outbox, rows, clock=clock, observe=observe)
+        memory = Memory(
+            plan.remembered, outbox, always=settings.memory == "always", clock=clock, observe=observe
+        )
+        oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
+        headroom = Headroom(oplog, outbox, clock=clock, observe=observe)
 
-        async def capture_once(resume: bool, observe: Observer) -> None:
-            source = MongoSource(
+        def source(start_from: datetime | None, observe: Observer) -> MongoSource:
+            return MongoSource(
                 settings.mongo_uri,
                 settings.database,
                 noise=plan.noise,
                 noise_to_memory=plan.noise_to_memory,
+                remembering=settings.memory == "always",
                 observe=observe,
-                # After a lost position, `restart` means from now, whatever a first start was told.
-                start_from=settings.start_from if resume else None,
+                start_from=start_from,
             )
-            await capture(source, plan, outbox, memory, resume=resume, clock=clock, observe=observe)
+
+        # A lost position goes on from now, whatever a first start was told.
+        recoverer = Recoverer(
+            source(None, observe),
+            plan,
+            outbox,
+            memory,
+            rows,
+            on_position_lost=settings.on_position_lost,
+            clock=clock,
+            observe=observe,
+        )
+
+        async def capture_once(observe: Observer) -> None:
+            stream = source(settings.start_from, observe)
+            await capture(stream, plan, outbox, memory, clock=clock, observe=observe)
 
         journal.say(
             "started", version=__version__, endpoints=[endpoint.name for endpoint in settings.endpoints]
         )
         async with asyncio.TaskGroup() as tasks:
             capturing = tasks.create_task(
-                keep_capturing(
-                    capture_once,
-                    outbox=outbox,
-                    on_position_lost=settings.on_position_lost,
-                    clock=clock,
-                    observe=observe,
-                )
+                keep_capturing(capture_once, recoverer, clock=clock, observe=observe)
             )
-            scanning = tasks.create_task(memory.scan())
+            scanning = tasks.create_task(memory.scan(rows))
+            measuring = tasks.create_task(headroom.watch())
             housekeeping = tasks.create_task(
                 keep_house(
                     outbox,
@@ -106,5 +128,6 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
             journal.say("stopping")
             capturing.cancel()
             scanning.cancel()
+            measuring.cancel()
             housekeeping.cancel()
         journal.say("stopped")

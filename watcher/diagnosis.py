@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Literal
 
 from watcher.adapters.http_probe import reach
+from watcher.adapters.mongo.oplog import position_time
 from watcher.adapters.mongo.probe import MongoReport, inspect
-from watcher.adapters.mongo.progress import token_time
 from watcher.adapters.sqlite.outbox import stored_position
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.changes import Checkpoint
 from watcher.core.endpoints import Endpoint
+from watcher.core.headroom import Reach, is_scarce
 from watcher.core.planning import Plan
-from watcher.errors import OutboxError, SourceError
+from watcher.errors import OutboxBroken, OutboxError, SourceError
 
 MUCH_SKEW = timedelta(seconds=5)
 """Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies."""
 
 LITTLE_OPLOG = timedelta(hours=24)
 """A watcher that is down over a night must find its position again."""
+
+LARGER = 'db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})   (in mongosh, on "admin")'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,20 +96,31 @@ def _oplog(report: MongoReport, position: Checkpoint | None) -> Finding:
             about="oplog",
             what="window unknown (it takes `read` on the database local; not needed)",
         )
-    hours = report.oplog.span / timedelta(hours=1)
-    reached = _reached(position)
-    if reached is not None and reached < report.oplog.first:
-        return Finding(
-            level="problem",
-            about="oplog",
-            what=f"the stored position ({reached.isoformat()}) is older than its beginning "
-            f"({report.oplog.first.isoformat()}): it is lost",
-            cure="Decide what happens then with watcher.onPositionLost, and make the oplog larger:\n"
-            "db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})",
-        )
-    what = f"reaches back {hours:.1f} h"
+    what = f"reaches back {report.oplog.span / timedelta(hours=1):.1f} h"
+    reached = position_time(position) if position is not None else None
     if reached is not None:
-        what += f"; the stored position is {_ago(report.oplog.last - reached)} old"
+        reach = Reach(first=report.oplog.first, last=report.oplog.last, position=reached)
+        if reach.headroom < timedelta(0):
+            return Finding(
+                level="problem",
+                about="oplog",
+                what=f"the stored position ({reached.isoformat()}) is older than its beginning "
+                f"({reach.first.isoformat()}): it is lost",
+                cure="Decide what happens then with watcher.onPositionLost, and make the oplog larger:\n"
+                + LARGER,
+            )
+        # On the whole an oplog is cut as fast as time goes by; one that still grows, not at all.
+        what += (
+            f"; the stored position is {_ago(reach.behind)} old,"
+            f" and unless `run` reads on it is lost in about {_ago(reach.headroom)}"
+        )
+        if is_scarce(reach, reach.headroom, was=False):
+            return Finding(
+                level="warning",
+                about="oplog",
+                what=what,
+                cure="See that `run` reads on, and make the oplog larger:\n" + LARGER,
+            )
     if report.oplog.span < LITTLE_OPLOG:
         return Finding(
             level="warning",
@@ -115,14 +129,6 @@ def _oplog(report: MongoReport, position: Checkpoint | None) -> Finding:
             cure='db.adminCommand({replSetResizeOplog: 1, minRetentionHours: 48})   (in mongosh, on "admin")',
         )
     return Finding(level="ok", about="oplog", what=what)
-
-
-def _reached(position: Checkpoint | None) -> datetime | None:
-    """When the stored position is: of a quiet LibreChat the last change may be long ago, the token is not."""
-    if position is None:
-        return None
-    time = token_time(position.token)
-    return time.as_datetime() if time is not None else position.at
 
 
 def _clock(report: MongoReport) -> Finding:
@@ -152,7 +158,7 @@ def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
     about = "state"
     try:
         position = stored_position(settings.state_path)
-    except OutboxError as error:
+    except (OutboxError, OutboxBroken) as error:
         return None, _problem(about, error)
     if position is None:
         begin = settings.start_from.isoformat() if settings.start_from else "now"

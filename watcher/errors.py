@@ -2,12 +2,15 @@
 
 WatcherError
 ├── ConfigError           operator: the settings are wrong (exit 2, nothing started)
+├── InputError            operator: a file given to a command cannot be used (exit 2)
 ├── SourceError           reading MongoDB went wrong
 │   ├── SourceUnavailable supervisor: unreachable or in election; wait and open again
 │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
 │   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
-├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
+│       └── NotRecognised operator: and nothing that was remembered is there; another database?
+├── OutboxError           supervisor: the state store cannot be written (disk full)
 │   └── OutboxLocked      operator: another `run` holds this state
+├── OutboxBroken          operator: the state was damaged, or taken away while it was used
 └── DemoError             operator: the demo's private MongoDB cannot be started
 """
 
@@ -23,7 +26,7 @@ class WatcherError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong in the settings: where, what, why, cure."""
+    """One thing wrong in the settings, or in a file: where, what, why, cure."""
 
     where: str
     """`webhooks.yaml:4: webhooks.endpoints[0].url`, or the environment variable's name."""
@@ -36,6 +39,14 @@ class Problem:
 
 class ConfigError(WatcherError):
     """Every problem of the settings at once, so that one edit can mend them all."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class InputError(WatcherError):
+    """Everything wrong with what a command was given to read."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -57,6 +68,15 @@ class SourceRefused(SourceError):
 class PositionLost(SourceError):
     """The resume token cannot be used any more: it fell off the oplog, or the server rejects it."""
 
+    def __init__(self, message: str, *, why: str = "the stored position cannot be used any more") -> None:
+        self.why = why
+        """The same for receivers: without hosts, codes and cures."""
+        super().__init__(message)
+
+
+class NotRecognised(PositionLost):
+    """Not one row that was remembered is there: to tell them all as deleted would most likely be wrong."""
+
 
 class OutboxError(WatcherError):
     """The state store broke its promise: what it was given is not stored."""
@@ -64,6 +84,10 @@ class OutboxError(WatcherError):
 
 class OutboxLocked(OutboxError):
     """Another process holds this state."""
+
+
+class OutboxBroken(WatcherError):
+    """The state was damaged, or taken away while it was used: no waiting mends it, so `run` stops."""
 
 
 class DemoError(WatcherError):

@@ -10,13 +10,16 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Change, Checkpoint
-from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.headroom import Reach
 from watcher.core.marks import Mark as Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
+from watcher.core.recovery import Known, Position, Recovery, Row
 from watcher.core.requests import Request
 from watcher.core.verdicts import Verdict
 
@@ -47,6 +50,17 @@ class Page:
     """About how many rows the collection has."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """Rows read together by a recovery or a backfill, whole but for what never leaves MongoDB."""
+
+    rows: Sequence[Row]
+    after: str | None
+    """Where the next page begins; None: this was the last one."""
+    exact: bool
+    """They are as they were at the asked-for position; if not, as they are now."""
+
+
 class RowSource(Protocol):
     """The rows of a collection as they are now, a page at a time."""
 
@@ -58,6 +72,34 @@ class RowSource(Protocol):
         Raises SourceUnavailable or SourceRefused."""
         ...
 
+    async def touched(
+        self,
+        collection: str,
+        stamps: Sequence[str] | None,
+        *,
+        since: datetime,
+        as_of: Checkpoint | None,
+        after: str | None,
+        limit: int,
+    ) -> Found:
+        """The next rows in order of `_id` that came since, or of which one of the stamps (paths to a date or
+        an ObjectId) is not older. None: every row.
+
+        As they were at a position of the stream, so that its changes follow upon them without a gap, where
+        the server still can (`exact`); else, and with None, as they are now.
+        Raises SourceUnavailable or SourceRefused."""
+        ...
+
+    async def count(self, collection: str, *, since: datetime) -> int:
+        """About how many rows came since (by their `_id`). Raises SourceUnavailable or SourceRefused."""
+        ...
+
+    async def existing(
+        self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
+    ) -> frozenset[str]:
+        """Which of these rows (`_id` as text) are there. Raises SourceUnavailable or SourceRefused."""
+        ...
+
 
 class ChangeSource(Protocol):
     def open(self, checkpoint: Checkpoint | None) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
@@ -66,6 +108,14 @@ class ChangeSource(Protocol):
         A quiet stream still yields empty batches, whose checkpoint moves with the server's clock.
         The first batch comes at once, so that the position of a first start can be stored.
         Raises SourceUnavailable, SourceRefused or PositionLost, also in mid-stream."""
+        ...
+
+
+class Oplog(Protocol):
+    async def reach(self, position: Checkpoint) -> Reach | None:
+        """The oplog as it is now, and where the position lies in it; None where it may not be read.
+
+        Raises SourceUnavailable or SourceRefused."""
         ...
 
 
@@ -94,8 +144,8 @@ class Counts:
 class Outbox(Protocol):
     """Deliveries and the checkpoint, stored together: the wall between capture and dispatch."""
 
-    async def checkpoint(self) -> Checkpoint | None:
-        """The position stored last; None before the first start."""
+    async def position(self) -> Position | None:
+        """Where the last append left capture; None before the first start."""
         ...
 
     async def marks(self) -> Sequence[Mark]:
@@ -110,9 +160,10 @@ class Outbox(Protocol):
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         """Store the entries, the marks, what was learned of rows (None: forgotten), and the position they
-        came from in one transaction.
+        came from in one transaction. `recovery`: the repair that has yet to go on from there.
 
         First, holds whose `until` is not after `through` become pending, but for those of rows that a Lift
         among the entries names: what the changes say of a row goes before what time says. Then the entries
@@ -137,6 +188,28 @@ class Outbox(Protocol):
 
     async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
         """Store a page of a scan, and how far it has come. Rows that are known already are left alone."""
+        ...
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        """The next rows that are remembered of a collection, and where the next page begins (None: nowhere).
+
+        Each that is remembered before the first page and after the last is in exactly one of them."""
+        ...
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        """Of rows of which something is known: what is remembered, and what deliveries there are."""
+        ...
+
+    async def backfill(self, name: str) -> Backfill | None:
+        """How far the backfill of this name has come; None for one that was never begun."""
+        ...
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        """Store a page of a backfill, and how far it has come, in one transaction.
+
+        What is already there (same id) is left as it is. Returns how many were new."""
         ...
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
@@ -170,6 +243,15 @@ class Outbox(Protocol):
 
     async def counts(self) -> dict[str, Counts]:
         """Deliveries by endpoint and state."""
+        ...
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        """What became of the newest `limit` deliveries that changes of a row (`<collection>:<_id>`) made, in
+        the order of `seq`."""
+        ...
+
+    async def examine(self) -> None:
+        """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
         ...
 
     async def forget_rows(self, *, limit: int) -> int:

@@ -1,4 +1,6 @@
-"""Public doubles that keep the ports' contracts; tests/contracts proves them beside the real ones."""
+"""Public doubles that keep the ports' contracts; tests/contracts proves them beside the real ones.
+
+`tail` stands on one of them: what it holds need not outlive it."""
 
 from __future__ import annotations
 
@@ -10,16 +12,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_never
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
-from watcher.core.deliveries import Delivery, Lift, State, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
+from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import NOTHING_LEARNED, Batch, Counts, Page, Settlement
+from watcher.ports import NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
 F = TypeVar("F")
 
@@ -132,7 +136,9 @@ class ScriptedSource:
 
 
 class ScriptedRows:
-    """A `RowSource` over given rows, in the order of their `_id`s as text; seen at a given time."""
+    """A `RowSource` over given rows, in the order of their `_id`s as text; seen at a given time.
+
+    It has no history: rows are always as they are now."""
 
     def __init__(self, *, seen_at: datetime = datetime(2026, 11, 24, 12, tzinfo=UTC)) -> None:
         self.rows: dict[Entity, Document] = {}
@@ -143,9 +149,7 @@ class ScriptedRows:
         """Called when a page has been read."""
 
     async def page(self, collection: str, names: frozenset[str], *, after: str | None, limit: int) -> Page:
-        if self.refuse is not None:
-            error, self.refuse = self.refuse, None
-            raise error
+        self._may_read()
         mine = sorted(row for row in self.rows if row.partition(":")[0] == collection)
         left = [row for row in mine if after is None or row > after]
         self.after_each()
@@ -160,13 +164,57 @@ class ScriptedRows:
             total=len(mine),
         )
 
+    async def touched(
+        self,
+        collection: str,
+        stamps: Sequence[str] | None,
+        *,
+        since: datetime,
+        as_of: Checkpoint | None,
+        after: str | None,
+        limit: int,
+    ) -> Found:
+        self._may_read()
+        found = [
+            Row(collection=collection, id=row.partition(":")[2], fields=self.rows[row])
+            for row in sorted(self.rows)
+            if row.partition(":")[0] == collection
+            and (stamps is None or _is_touched(self.rows[row], ("_id", *stamps), since))
+        ]
+        left = [row for row in found if after is None or row.id > after]
+        self.after_each()
+        more = len(left) > limit
+        return Found(rows=left[:limit], after=left[limit - 1].id if more else None, exact=False)
+
+    async def count(self, collection: str, *, since: datetime) -> int:
+        mine = [row for row in self.rows if row.partition(":")[0] == collection]
+        return sum(_is_touched(self.rows[row], ("_id",), since) for row in mine)
+
+    async def existing(
+        self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
+    ) -> frozenset[str]:
+        self._may_read()
+        return frozenset(each for each in ids if Entity(f"{collection}:{each}") in self.rows)
+
+    def _may_read(self) -> None:
+        if self.refuse is not None:
+            error, self.refuse = self.refuse, None
+            raise error
+
+
+def _is_touched(row: Document, paths: Sequence[str], since: datetime) -> bool:
+    moments = (moment_at(row, path) for path in paths)
+    return any(moment is not None and moment >= since for moment in moments)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Row:
     stored: Stored
     state: State
-    settled_at: datetime | None = None
+    status: int | None = None
     reason: str | None = None
+    attempted_at: datetime | None = None
+    settled_at: datetime | None = None
 
 
 class MemoryOutbox:
@@ -175,7 +223,8 @@ class MemoryOutbox:
     def __init__(self) -> None:
         self._rows: dict[EventId, _Row] = {}
         self._last_seq = 0
-        self._checkpoint: Checkpoint | None = None
+        self._position: Position | None = None
+        self._backfills: dict[str, Backfill] = {}
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
@@ -183,8 +232,8 @@ class MemoryOutbox:
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
 
-    async def checkpoint(self) -> Checkpoint | None:
-        return self._checkpoint
+    async def position(self) -> Position | None:
+        return self._position
 
     async def marks(self) -> Sequence[Mark]:
         return list(self._marks.values())
@@ -197,6 +246,7 @@ class MemoryOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         self._may_write()
         lifted = {entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"}
@@ -216,8 +266,13 @@ class MemoryOutbox:
                 self._memory.pop(key, None)
                 if memory is not None:
                     self._memory[key] = memory
-        at = checkpoint.at or (self._checkpoint.at if self._checkpoint else None)
-        self._checkpoint = replace(checkpoint, at=at)
+        last = self._position
+        self._position = Position(
+            checkpoint=replace(checkpoint, at=checkpoint.at or (last.checkpoint.at if last else None)),
+            through=through,
+            began=last.began if last else through,
+            recovery=recovery,
+        )
         self._news.set()
         return new
 
@@ -241,6 +296,39 @@ class MemoryOutbox:
         if scan.collection in self._scans and self._scans[scan.collection].names == scan.names:
             self._memory = {**rows, **self._memory}
             self._scans[scan.collection] = scan
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        mine = sorted(row for row in self._memory if row.partition(":")[0] == collection)
+        page = [row for row in mine if after is None or row.partition(":")[2] > after][:limit]
+        return (
+            {row: self._memory[row] for row in page},
+            page[-1].partition(":")[2] if len(page) == limit else None,
+        )
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        known = {row: Known(memory=self._memory[row]) for row in rows if row in self._memory}
+        for each in self._rows.values():
+            row, at = each.stored.delivery.row, each.stored.delivery.at
+            if row in rows:
+                before = known.get(row, Known())
+                known[row] = replace(
+                    before,
+                    told=max(at, before.told) if before.told else at,
+                    held=before.held or each.state == "held",
+                )
+        return known
+
+    async def backfill(self, name: str) -> Backfill | None:
+        return self._backfills.get(name)
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        self._may_write()
+        new = sum(self._enter(delivery) for delivery in deliveries)
+        self._backfills[backfill.name] = replace(backfill, stored=backfill.stored + new)
+        self._news.set()
+        return new
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         rows = [row for row in self._pending(endpoint) if row.seq > after]
@@ -280,6 +368,13 @@ class MemoryOutbox:
             numbers[row.stored.delivery.endpoint][row.state] += 1
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
 
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
+        return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]
+
+    async def examine(self) -> None:
+        pass  # memory is sound
+
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
 
@@ -297,6 +392,12 @@ class MemoryOutbox:
             del self._rows[row.stored.delivery.id]
         self._marks = {key: mark for key, mark in self._marks.items() if mark.at >= marks_before}
         return len(old)
+
+    def take(self) -> Sequence[Delivery]:
+        """What is pending, of every endpoint, in order. Neither that nor what is settled is kept."""
+        taken = [row.stored.delivery for row in self._in(("pending",))]
+        self._rows = {row.stored.delivery.id: row for row in self._in(("held",))}
+        return taken
 
     def _may_write(self) -> None:
         if self.refuse is not None:
@@ -364,19 +465,40 @@ def _until(row: _Row) -> datetime:
     return row.stored.delivery.hold.until
 
 
+def _fate(row: _Row) -> Fate:
+    stored, delivery = row.stored, row.stored.delivery
+    return Fate(
+        id=delivery.id,
+        endpoint=delivery.endpoint,
+        event=delivery.event,
+        at=delivery.at,
+        state=row.state,
+        attempts=stored.attempts,
+        status=row.status,
+        reason=row.reason,
+        due_at=stored.due_at,
+        held_until=delivery.hold.until if delivery.hold else None,
+        attempted_at=row.attempted_at,
+        settled_at=row.settled_at,
+    )
+
+
 def _after(row: _Row, settlement: Settlement) -> _Row:
+    if isinstance(settlement.verdict, Release):
+        return row
     ended = settlement.attempted_at + settlement.took
+    status = settlement.outcome.status if isinstance(settlement.outcome, Answered) else None
+    row = replace(row, status=status, attempted_at=settlement.attempted_at)
     failed = replace(row.stored, attempts=settlement.stored.attempts + 1)
     match settlement.verdict:
         case Delivered():
-            return replace(row, state="delivered", settled_at=ended, reason=None)
+            stored = replace(row.stored, due_at=None)
+            return replace(row, stored=stored, state="delivered", settled_at=ended, reason=None)
         case RetryAt(at=at, reason=reason):
             return replace(row, stored=replace(failed, due_at=at), reason=reason)
         case Dead(reason=reason):
             return replace(
                 row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason
             )
-        case Release():
-            return row
         case _:
             assert_never(settlement.verdict)

@@ -12,21 +12,31 @@ from watcher.adapters.journal import LINES, open_journal
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogScarce,
+    OplogUnknown,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     ScanFailed,
     Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, Unreachable
 from watcher.core.verdicts import Dead, Delivered, RetryAt
 
 SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 
 
 def attempted(**fields) -> Attempted:
@@ -85,6 +95,18 @@ def test_a_quiet_stream_says_nothing(lines):
     assert lines(Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND)) == []
 
 
+def test_the_oplog_is_measured_in_silence_and_running_out_is_a_warning_with_the_time_left(lines):
+    hours = {"window": 8 * HOUR, "headroom": HOUR / 2}
+
+    (line,) = lines(
+        OplogMeasured(**hours, left=MINUTE, scarce=True),
+        OplogScarce(**hours, left=MINUTE),
+    )
+
+    assert (line["event"], line["level"]) == ("oplog.running_out", "warning")
+    assert (line["window_s"], line["headroom_s"], line["left_s"]) == (28_800, 1_800, 60)
+
+
 def test_a_long_scan_says_now_and_then_how_far_it_is(lines):
     pages = [a_page(rows=rows) for rows in range(1_000, 120_000, 1_000)]
 
@@ -99,8 +121,15 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         Captured(changes=1, events=1, deliveries=1, stored=1, lag=SECOND, took=SECOND),
         StreamOpened(resumed=False),
         StreamLost(reason="x", retry_in=SECOND),
-        PositionRestarted(since=NOON, reason="x"),
+        PositionRestarted(since=NOON, until=NOON, reason="x"),
+        Backfilled(collection="messages", rows=1, total=2, stored=1),
+        RecoveryBegan(since=NOON, until=NOON, reason="x", resumed=False),
+        Recovering(phase="found", collection="messages", rows=500, events=7),
+        Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND),
+        OplogScarce(window=SECOND, headroom=SECOND, left=None),
+        OplogUnknown(),
         Unreadable(collection="messages", event=None, reason="x"),
+        Thinned(collection="messages", operation="update", left_out=("text",), row_found=True),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
         Swept(deliveries=1),
         a_page(rows=50_000),

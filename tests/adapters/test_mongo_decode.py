@@ -197,6 +197,38 @@ def test_a_row_looked_up_serves_where_the_pre_image_is_missing() -> None:
     assert found.after == {"_id": HEX, "text": "mine", "user": "u"}
 
 
+def _shortening(*truncated: tuple[str, int], **parts: Any) -> dict[str, Any]:
+    arrays = [{"field": path, "newSize": size} for path, size in truncated]
+    description = {"updatedFields": {}, "removedFields": [], "truncatedArrays": arrays}
+    return an_event(operationType="update", fullDocument=None, updateDescription=description, **parts)
+
+
+def test_an_array_that_was_only_cut_short_counts_as_written_with_what_is_left_of_it() -> None:
+    before = {"_id": bson.ObjectId(HEX), "tags": [1, 2, 3], "deep": {"rows": [{"v": 1}, {"v": 2}]}}
+
+    found = change(_shortening(("tags", 2), ("deep.rows", 1), fullDocumentBeforeChange=before))
+
+    assert found.updated == {"tags": [1, 2], "deep.rows": [{"v": 1}]}
+    assert found.after == {"_id": HEX, "tags": [1, 2], "deep": {"rows": [{"v": 1}]}}
+    assert (found.removed, found.untold) == ((), ())
+
+
+def test_where_the_row_is_not_known_a_shortened_array_is_written_and_untold() -> None:
+    gone = change(_shortening(("tags", 2)))
+    other = change(_shortening(("tags", 2)), {("messages", HEX): {"_id": HEX, "tags": "a text by now"}})
+
+    assert (gone.updated, gone.untold, gone.written) == ({}, ("tags",), ("tags",))
+    assert (other.updated, other.untold) == ({}, ("tags",))
+
+
+def test_that_a_cut_array_was_shortened_is_told_without_it() -> None:
+    event = _shortening(("versions", 1), ns={"db": "LibreChat", "coll": "agents"})
+
+    found = change(event, {("agents", HEX): {"_id": HEX, "name": "x"}})
+
+    assert (found.updated, found.untold) == ({"versions": None}, ())
+
+
 @pytest.mark.parametrize(
     ("row", "updated", "removed", "truncated", "after"),
     [

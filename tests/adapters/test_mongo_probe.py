@@ -6,13 +6,11 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
-from bson import Timestamp
 from pymongo import AsyncMongoClient
 
 from tests.adapters.mongo_servers import PASSWORD, UninitiatedMongo
-from tests.builders import NOON
 from watcher.adapters.mongo import probe
-from watcher.adapters.mongo.probe import CollectionReport, OplogWindow, inspect, kind_of, oplog_window
+from watcher.adapters.mongo.probe import CollectionReport, inspect, kind_of
 from watcher.demo.mongod import PrivateMongo
 from watcher.errors import SourceRefused, SourceUnavailable
 
@@ -52,19 +50,6 @@ async def test_looking_changes_nothing(mongodb_uri: str, mongo_client: Client, d
     assert await _open_cursors(mongo_client) <= cursors
 
 
-async def test_the_oplog_reaches_from_its_first_entry_to_its_last() -> None:
-    """On a server that belongs to no set, an oplog can be written by hand."""
-    async with PrivateMongo(replica_set=False) as mongo, Client(mongo.uri) as client:
-        oplog = await client["local"].create_collection("oplog.rs", capped=True, size=1_000_000)
-        for hour in (0, 1, 3):
-            await oplog.insert_one({"ts": Timestamp(NOON + timedelta(hours=hour), 1), "op": "n", "o": {}})
-
-        window = await oplog_window(mongo.uri)
-
-    assert window == OplogWindow(first=NOON, last=NOON + timedelta(hours=3))
-    assert window.span == timedelta(hours=3)
-
-
 @pytest.mark.parametrize("ahead", [timedelta(hours=1), timedelta(hours=-1)])
 async def test_clock_skew_is_the_servers_clock_less_ours(
     mongodb_uri: str, database: str, monkeypatch: pytest.MonkeyPatch, ahead: timedelta
@@ -99,7 +84,6 @@ async def test_read_on_the_database_is_enough(
     assert (report.problems, report.can_read_stream) == ((), True)
     assert [each.name for each in report.collections] == ["messages"]
     assert (report.oplog is not None) is sees_oplog
-    assert (await oplog_window(uri) is not None) is sees_oplog
 
 
 @pytest.mark.parametrize("user", ["stranger", "keeper", None])
@@ -153,7 +137,6 @@ async def test_a_standalone_server_is_told_with_the_way_to_a_replica_set(
     assert f"prepare --init-replica-set 127.0.0.1:{standalone_mongo.ports[0]}" in str(problem)
     assert (report.kind, report.set_name, report.can_read_stream) == ("standalone", None, False)
     assert (report.reachable, report.oplog) == (True, None)
-    assert await oplog_window(standalone_mongo.uri) is None
 
 
 @pytest.mark.usefixtures("impatient")
@@ -177,7 +160,6 @@ async def test_nobody_there_is_told_without_the_password() -> None:
     assert "MongoDB at 127.0.0.1:9: nobody answers" in str(problem)
     assert PASSWORD not in repr(report)
     assert (report.reachable, report.version, report.clock_skew) == (False, None, None)
-    assert await oplog_window(NOBODY) is None
 
 
 async def test_what_is_no_uri_is_refused_without_being_shown() -> None:

@@ -20,8 +20,9 @@ from tests.contracts.change_source_contract import ChangeSourceContract, World, 
 from watcher.adapters.mongo import connect
 from watcher.adapters.mongo import source as source_module
 from watcher.adapters.mongo.decode import CODEC, change_of, plain
+from watcher.adapters.mongo.ladder import BATCH_CHANGES
 from watcher.adapters.mongo.progress import token_time
-from watcher.adapters.mongo.source import BATCH_CHANGES, TOO_LARGE_TO_TELL, MongoSource
+from watcher.adapters.mongo.source import MongoSource
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Fact, Unreadable
 from watcher.demo.mongod import PrivateMongo
@@ -119,6 +120,36 @@ async def test_an_update_of_a_row_that_is_gone_has_no_after(source: MongoSource,
 
     assert (update.after, update.updated) == (None, {"text": "ho"})
     assert (delete.operation, delete.document_id, delete.before, delete.after) == ("delete", "a", None, None)
+
+
+@pytest.mark.parametrize("images", [{}, PRE_IMAGES], ids=["without pre-images", "with them"])
+async def test_an_update_that_only_shortens_an_array_is_told_with_what_is_left(
+    source: MongoSource, db: Database, images: dict[str, Any]
+) -> None:
+    tags = ["a long enough tag", "another of them", "and a third one"]
+    await db.create_collection("messages", **images)
+    async with source.open(None) as batches:
+        await db.messages.insert_one({"_id": "a", "tags": tags})
+        await db.messages.update_one({"_id": "a"}, [{"$set": {"tags": {"$slice": ["$tags", 1]}}}])
+        _, update = await changes_of(batches, 2)
+
+    assert (update.updated, update.removed, update.untold) == ({"tags": tags[:1]}, (), ())
+    assert update.after == {"_id": "a", "tags": tags[:1]}
+
+
+async def test_of_an_array_shortened_in_a_row_that_is_gone_the_name_is_told(
+    source: MongoSource, db: Database
+) -> None:
+    async with source.open(None) as batches:
+        start = (await anext(batches)).checkpoint
+    await db.messages.insert_one({"_id": "a", "tags": ["a long enough tag", "another of them"]})
+    await db.messages.update_one({"_id": "a"}, [{"$set": {"tags": {"$slice": ["$tags", 1]}}}])
+    await db.messages.delete_one({"_id": "a"})
+
+    async with source.open(start) as batches:
+        _, update, _ = await changes_of(batches, 3)
+
+    assert (update.after, update.updated, update.untold) == (None, {}, ("tags",))
 
 
 async def test_a_replace_is_told_as_its_difference(source: MongoSource, db: Database) -> None:
@@ -379,6 +410,27 @@ async def test_a_frozen_server_is_noticed_and_left(monkeypatch: pytest.MonkeyPat
         mongo.thaw()
 
 
+async def test_a_frozen_primary_is_left_as_soon_as_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Well before a heartbeat could time out."""
+    monkeypatch.setattr(connect, "HEARTBEAT_SECONDS", 60)
+    async with PrivateMongo(members=3) as mongo, Client(mongo.uri) as client:
+        source = a_source(mongo.uri, "lc")
+        frozen = await mongo.primary()
+        async with source.open(None) as batches, asyncio.timeout(30):
+            position = (await anext(batches)).checkpoint
+            await client.lc.messages.insert_one({"_id": "a"})
+            await changes_of(batches, 1)
+            mongo.freeze(frozen)
+            with pytest.raises(SourceUnavailable, match="stopped answering"):
+                await changes_of(batches, 1)
+
+        async with source.open(position) as batches:
+            assert ids(await changes_of(batches, 1)) == ["a"]
+        mongo.thaw(frozen)
+
+
 # ------------------------------------------------------------------------------------------- refusals
 
 
@@ -507,79 +559,6 @@ def _any_update(dice: random.Random, number: int) -> Any:
             [{"$set": {"deep.rows": {"$slice": ["$deep.rows", 1]}}}],
         ]
     )
-
-
-# ---------------------------------------------------------------------------- changes beyond 16 MB
-
-BIG = "x" * 9_000_000
-
-
-@pytest.mark.parametrize("how", ["update", "replace"])
-async def test_a_change_too_large_with_its_pre_image_is_told_without_it(
-    source: MongoSource, db: Database, how: str
-) -> None:
-    await db.create_collection("messages", **PRE_IMAGES)
-    async with source.open(None) as batches:
-        await anext(batches)
-        await db.messages.insert_one({"_id": "before"})
-        await db.messages.insert_one({"_id": "large", "text": BIG})
-        if how == "update":
-            await db.messages.update_one({"_id": "large"}, {"$set": {"text": BIG + "y"}})
-        else:
-            await db.messages.replace_one({"_id": "large"}, {"text": BIG + "y"})
-        await db.messages.insert_one({"_id": "after", "text": "small"})
-        await db.messages.delete_one({"_id": "after"})
-
-        changes = await changes_of(batches, 5)
-
-    assert [(change.document_id, change.operation) for change in changes] == [
-        ("before", "insert"),
-        ("large", "insert"),
-        ("large", how),
-        ("after", "insert"),
-        ("after", "delete"),
-    ]
-    large, last = changes[2], changes[4]
-    assert large.before is None
-    assert large.updated["text"] == BIG + "y"
-    # From the next change on everything is read whole again.
-    assert last.before == {"_id": "after", "text": "small"}
-
-
-async def test_a_large_change_is_passed_by_whoever_resumes_before_it(
-    source: MongoSource, db: Database
-) -> None:
-    await db.create_collection("messages", **PRE_IMAGES)
-    async with source.open(None) as batches:
-        start = (await anext(batches)).checkpoint
-    await db.messages.insert_one({"_id": "large", "text": BIG})
-    await db.messages.update_one({"_id": "large"}, {"$set": {"text": BIG + "y"}})
-    await db.messages.insert_one({"_id": "after"})
-
-    async with source.open(start) as batches:
-        changes = await changes_of(batches, 3)
-
-    assert ids(changes) == ["large", "large", "after"]
-
-
-async def test_of_a_change_too_large_by_itself_the_id_is_told(
-    mongodb_uri: str, database: str, db: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # No change is that large alone: as if the step without images did not exist.
-    monkeypatch.setattr(source_module, "STEPS", (*source_module.STEPS[:2], source_module.STEPS[3]))
-    told: list[Fact] = []
-    source = a_source(mongodb_uri, database, observe=told.append)
-    await db.create_collection("messages", **PRE_IMAGES)
-    async with source.open(None) as batches:
-        await anext(batches)
-        await db.messages.insert_one({"_id": "large", "text": BIG})
-        await db.messages.update_one({"_id": "large"}, {"$set": {"text": BIG + "y"}})
-        await db.messages.insert_one({"_id": "after"})
-
-        changes = await changes_of(batches, 3)
-
-    assert ids(changes) == ["large", "large", "after"]
-    assert told == [Unreadable(collection="messages", event=None, reason=TOO_LARGE_TO_TELL)]
 
 
 # ---------------------------------------------------------------------------- what must never end the stream

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import bson
 import pytest
 from bson.raw_bson import RawBSONDocument
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.change_stream import AsyncChangeStream
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure
 
 from watcher.adapters.mongo.decode import CODEC
-from watcher.adapters.mongo.trim import CUT, Noise, is_cut, pipeline, projection
+from watcher.adapters.mongo.trim import CUT, Noise, cut, is_cut, is_noise, pipeline, projection
 from watcher.config.mappings import load_mappings
 from watcher.core.secrets import SECRET_FIELDS
 
@@ -101,7 +103,7 @@ def test_every_secret_that_has_a_full_name_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    ("collection", "path", "cut"),
+    ("collection", "path", "gone"),
     [
         ("agents", "versions", True),
         ("agents", "versions.3", True),
@@ -113,8 +115,8 @@ def test_every_secret_that_has_a_full_name_is_cut() -> None:
         ("presets", "password", False),
     ],
 )
-def test_a_path_is_cut_with_its_first_name(collection: str, path: str, cut: bool) -> None:
-    assert is_cut(collection, path) is cut
+def test_a_path_is_cut_with_its_first_name(collection: str, path: str, gone: bool) -> None:
+    assert is_cut(collection, path) is gone
 
 
 def test_a_collection_without_secrets_is_looked_up_whole() -> None:
@@ -321,6 +323,38 @@ async def test_a_name_in_broken_unicode_does_not_stop_the_pipeline(db: Database,
     assert [event["operationType"] for event in events] == ["insert", "update", "update"]
 
 
+# ------------------------------------------------------------------- the same for what did not come through
+
+
+async def test_a_recorded_event_is_cut_as_the_pipeline_cuts_it(db: Database) -> None:
+    """`cut` and `is_noise` stand for the pipeline where an event was recorded without it."""
+    secrets = {name: ["S3CRET", {"deep": "S3CRET"}] for names in CUT.values() for name in names}
+    for collection in SHIPPED:
+        await _with_pre_images(db, collection)
+
+    async def every_kind_of_write() -> None:
+        for collection in SHIPPED:
+            rows = db[collection]
+            await rows.insert_one({"_id": 1, "told": "x", "content": [{"text": "x" * 99}] * 9, **secrets})
+            for name in (*secrets, "updatedAt", "_meiliIndex", "files", "title", "expiresAt"):
+                await rows.update_one({"_id": 1}, {"$set": {f"{name}.1": 1, "createdAt": name}})
+                await rows.update_one({"_id": 1}, {"$set": {name: 1}})
+                await rows.update_one({"_id": 1}, {"$unset": {name: ""}})
+            await rows.update_one({"_id": 1}, [{"$set": {"content": {"$slice": ["$content", 2]}}}])
+            await rows.replace_one({"_id": 1}, {"told": "y", **secrets})
+            await rows.delete_one({"_id": 1})
+
+    recorded, crossed = await _streamed(db, every_kind_of_write, [], pipeline(SHIPPED, unset_field=True))
+
+    kept = [event for event in recorded if not is_noise(event, SHIPPED)]
+    assert len(SHIPPED) * 9 < len(kept) < len(recorded) - len(SHIPPED) * 9
+    assert not any(is_noise(event, ALL) for event in recorded)
+    # Where there is no image, the pipeline says so.
+    assert [cut(event) for event in kept] == [
+        {name: value for name, value in event.items() if value is not None} for event in crossed
+    ]
+
+
 # ---------------------------------------------------------------------------------------------- helpers
 
 
@@ -334,16 +368,31 @@ async def _crossing(
 ) -> list[Event]:
     """What of these writes comes through the pipeline (None: through none at all)."""
     stages = [] if noise is None else pipeline(noise, unset_field=unset_field)
-    events: list[Event] = []
-    async with await db.watch(stages, full_document_before_change="whenAvailable") as stream:
+    [events] = await _streamed(db, writes, stages)
+    return events
+
+
+async def _streamed(db: Database, writes: Writes, *pipelines: list[dict[str, Any]]) -> list[list[Event]]:
+    """The same writes as they come through each of the pipelines."""
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(
+                await db.watch(stages, full_document_before_change="whenAvailable")
+            )
+            for stages in pipelines
+        ]
         await writes()
         await db.messages.insert_one({"_id": "the end"})
-        async for event in stream:
-            if event["documentKey"]["_id"] == "the end":
-                break
-            events.append(dict(event))
+        events = [[dict(event) async for event in _until_the_end(stream)] for stream in streams]
     await db.messages.delete_one({"_id": "the end"})
     return events
+
+
+async def _until_the_end(stream: AsyncChangeStream[dict[str, Any]]) -> AsyncIterator[Mapping[str, Any]]:
+    async for event in stream:
+        if event["documentKey"]["_id"] == "the end":
+            break
+        yield event
 
 
 def _updated(event: Event) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 
 import pytest
@@ -14,11 +15,17 @@ from watcher.core.facts import (
     Attempted,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogUnknown,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     StoreFailed,
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -97,7 +104,8 @@ def test_what_goes_wrong_is_counted():
         StreamLost(reason="election", retry_in=SECOND),
         StoreFailed(doing="append", reason="full", retry_in=SECOND),
         Unreadable(collection="messages", event=None, reason="x"),
-        PositionRestarted(since=None, reason="x"),
+        PositionRestarted(since=NOON, until=NOON, reason="x"),
+        Thinned(collection="agents", operation="update", left_out=("x",), row_found=True),
         Swept(deliveries=7),
     )
 
@@ -105,8 +113,40 @@ def test_what_goes_wrong_is_counted():
     assert samples["watcher_stream_lost_total[]"] == 1
     assert samples["watcher_store_failures_total['append']"] == 1
     assert samples["watcher_unreadable_total['messages']"] == 1
+    assert samples["watcher_changes_thinned_total['agents']"] == 1
     assert samples["watcher_position_restarts_total[]"] == 1
     assert samples["watcher_deliveries_swept_total[]"] == 7
+
+
+def test_a_repair_is_seen_while_it_runs_and_afterwards():
+    began = RecoveryBegan(since=NOON, until=NOON, reason="x", resumed=False)
+    page = Recovering(phase="found", collection="messages", rows=500, events=7)
+    done = Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND)
+
+    during, after = scraped(began, page), scraped(began, page, done)
+
+    assert (during["watcher_recovery_active[]"], during["watcher_recovery_rows[]"]) == (1, 500)
+    assert (after["watcher_recovery_active[]"], after["watcher_recoveries_total[]"]) == (0, 1)
+    assert after["watcher_recovered_events_total['message.created']"] == 9
+
+
+@pytest.mark.parametrize(("left", "shown"), [(5 * SECOND, 5.0), (None, math.inf)])
+def test_the_oplog_s_reach_is_shown_once_it_is_known(left, shown):
+    measured = OplogMeasured(window=60 * SECOND, headroom=20 * SECOND, left=left, scarce=False)
+
+    samples = scraped(measured)
+
+    assert samples["watcher_oplog_window_seconds[]"] == 60
+    assert samples["watcher_oplog_headroom_seconds[]"] == 20
+    assert samples["watcher_oplog_left_seconds[]"] == shown
+
+
+@pytest.mark.parametrize("facts", [[], [OplogUnknown()]])
+def test_while_it_is_not_known_there_is_no_number_that_could_be_taken_for_it(facts):
+    measured = OplogMeasured(window=60 * SECOND, headroom=20 * SECOND, left=None, scarce=False)
+
+    assert not any("oplog" in name for name in scraped(*facts))
+    assert not any("oplog" in name for name in scraped(measured, OplogUnknown()))
 
 
 def test_the_outbox_s_size_is_read_for_each_scrape():

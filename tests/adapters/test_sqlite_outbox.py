@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery
+from tests.builders import NOON, a_checkpoint, a_delivery, checkpoint_of
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
+from watcher.adapters.sqlite.fates import stored_fates
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
 from watcher.adapters.sqlite.statements import SQL
-from watcher.errors import OutboxError, OutboxLocked
+from watcher.core.backfill import Backfill
+from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
+from watcher.ports import Counts
 
 WRITER = """
 import asyncio, sys
@@ -28,8 +32,8 @@ from watcher.core.events import EventId
 
 async def main():
     async with SqliteOutbox.open(Path(sys.argv[1])) as outbox:
-        stored = await outbox.checkpoint()
-        number = int(stored.token, 16) if stored else 0
+        stored = await outbox.position()
+        number = int(stored.checkpoint.token, 16) if stored else 0
         while True:
             number += 1
             batch = [a_delivery(id=EventId(f"webhook_{number}_{part}")) for part in range(3)]
@@ -88,6 +92,26 @@ async def test_the_position_can_be_looked_at_while_run_is_at_work(tmp_path):
         assert stored_position(path) == a_checkpoint("82FF")
 
 
+async def test_what_became_of_a_row_can_be_looked_at_while_run_is_at_work_and_without_it(tmp_path):
+    path, delivery = tmp_path / "state.db", a_delivery()
+    assert stored_fates(path, delivery.row, limit=9) == []
+
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([delivery], checkpoint=a_checkpoint(), through=NOON)
+        beside = stored_fates(path, delivery.row, limit=9)
+
+    assert [fate.id for fate in beside] == [delivery.id]
+    assert stored_fates(path, delivery.row, limit=9) == beside
+
+
+async def test_a_file_that_is_only_just_being_made_holds_nothing(tmp_path):
+    path = tmp_path / "state.db"
+    path.touch()
+
+    assert stored_position(path) is None
+    assert stored_fates(path, a_delivery().row, limit=9) == []
+
+
 async def test_only_its_owner_may_read_what_people_wrote(tmp_path):
     path = tmp_path / "folder" / "state.db"
 
@@ -114,7 +138,7 @@ async def test_a_file_that_cannot_be_used_is_refused_with_a_cure(tmp_path, prepa
     path = tmp_path / "state.db"
     prepare(path)
 
-    with pytest.raises(OutboxError, match=word) as refused:
+    with pytest.raises((OutboxError, OutboxBroken), match=word) as refused:
         async with SqliteOutbox.open(path):
             pass
 
@@ -132,7 +156,7 @@ async def test_a_full_disk_refuses_the_write_and_the_next_one_goes_when_there_is
 
         with pytest.raises(OutboxError, match="full"):
             await outbox.append(big, checkpoint=a_checkpoint("8201"), through=NOON)
-        assert await outbox.checkpoint() is None
+        assert await outbox.position() is None
         assert await outbox.pending("crm", after=0, limit=9, max_bytes=10**9) == []
 
         outbox._writer._connection.execute("PRAGMA max_page_count = 100000")
@@ -157,7 +181,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
         assert results[0] == results[2] == 1
         assert isinstance(results[1], OutboxError)
         assert await outbox.marks() == []
-        assert await outbox.checkpoint() == a_checkpoint("8202")
+        assert await checkpoint_of(outbox) == a_checkpoint("8202")
 
 
 @pytest.mark.parametrize(
@@ -171,6 +195,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
         ("held_of_row", "held_by_key"),
         ("held_of_entity", "held_by_entity"),
         ("forget", "settled_by_time"),
+        ("of_row", "of_row"),
     ],
 )
 def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_path, name, index):
@@ -187,6 +212,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "state",
         "before",
         "lifted",
+        "row",
         "ahead",
     )
 
@@ -209,3 +235,22 @@ def _newer(path: Path) -> None:
     connect(path, writing=True).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+async def test_what_a_command_beside_stores_is_noticed_and_stands_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    asked = Backfill(name="x", since=NOON, until=NOON, events=())
+    first, filled, last = a_delivery(), a_delivery(), a_delivery()
+    async with SqliteOutbox.open(path) as running:
+        await running.append([first], checkpoint=a_checkpoint(), through=NOON)
+        [row] = await running.pending("crm", after=0, limit=9, max_bytes=10**9)
+        noticed = asyncio.create_task(running.appended("crm", after=row.seq))
+        async with SqliteOutbox.beside(path) as beside:
+            await beside.fill([filled], asked)
+
+        await asyncio.wait_for(noticed, 10)
+        await running.append([last], checkpoint=a_checkpoint(), through=NOON)
+
+        rows = await running.pending("crm", after=0, limit=9, max_bytes=10**9)
+        assert [each.delivery.id for each in rows] == [first.id, filled.id, last.id]
+        assert await running.counts() == {"crm": Counts(pending=3)}

@@ -8,7 +8,15 @@ import pytest
 
 from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
 from watcher.core.events import EventId, EventType
-from watcher.core.facts import Attempted, Captured, StoreFailed, StreamLost, StreamOpened
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    OplogMeasured,
+    OplogUnknown,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+)
 from watcher.core.outcomes import Answered, NotSent
 from watcher.core.verdicts import Dead, Delivered, Release
 from watcher.pipeline.capture import QUIET_STORE
@@ -126,3 +134,22 @@ def test_a_quiet_stream_proves_the_state_once_its_position_must_have_been_stored
 
 def test_readiness_knows_how_often_capture_stores_a_quiet_position():
     assert QUIET == QUIET_STORE
+
+
+def test_the_oplog_s_headroom_is_told_and_makes_nothing_unready():
+    observer, _ = an_observer(StreamOpened(resumed=False), BATCH)
+    little = OplogMeasured(
+        window=timedelta(hours=8), headroom=timedelta(hours=1), left=timedelta(minutes=30), scarce=True
+    )
+
+    observer(little)
+
+    assert observer.judge().ready
+    says = observer.judge().parts["oplog"].says
+    assert says.startswith("the position is 1.0 h inside of 8.0 h; at the present pace it is lost in 0.5 h.")
+    assert "replSetResizeOplog" in says
+
+    observer(OplogUnknown())
+
+    assert observer.judge().ready
+    assert "read` on the database local" in observer.judge().parts["oplog"].says

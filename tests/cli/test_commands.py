@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -59,7 +61,18 @@ def a_file(folder: Path, uri: str, url: str, **watcher) -> Path:
 def test_help_names_every_command(tmp_path):
     shown = command("--help", folder=tmp_path).stdout
 
-    for name in ("run", "demo", "check", "prepare", "listen", "events", "ping", "mappings"):
+    for name in (
+        "run",
+        "demo",
+        "check",
+        "prepare",
+        "listen",
+        "tail",
+        "explain",
+        "events",
+        "ping",
+        "mappings",
+    ):
         assert f"  {name} " in shown
 
 
@@ -187,6 +200,22 @@ async def test_check_compares_the_stored_position_with_the_oplog(tmp_path, mongo
     assert done.returncode == 1
     assert "it is lost" in done.stdout
     assert "onPositionLost" in done.stdout
+
+
+async def test_check_says_when_the_stored_position_will_be_lost(tmp_path, mongodb_uri, database, receiver):
+    opened, _ = receiver
+    a_file(tmp_path, f"{mongodb_uri}{database}", opened.url)
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        now = datetime.now(UTC)
+        await outbox.append([], checkpoint=a_checkpoint("82AA", at=now), through=now)
+
+    done = await run("check", folder=tmp_path)
+
+    assert done.returncode == 0
+    assert re.search(
+        r"the stored position is 0:00:\d\d old, and unless `run` reads on it is lost in about \d:\d\d:\d\d",
+        done.stdout,
+    )
 
 
 def test_check_with_bad_settings_exits_2(tmp_path):

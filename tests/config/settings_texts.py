@@ -47,6 +47,7 @@ watcher:
   http: {listen: 127.0.0.1:8686, token: ${WATCHER_ADMIN_TOKEN}}
   startFrom: now
   onPositionLost: recover
+  memory: auto
   mappings: [./my-mappings]
   retention: {delivered: 72h, dead: 30d}
   unfinishedHold: 60

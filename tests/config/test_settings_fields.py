@@ -173,6 +173,7 @@ WATCHER: dict[str, dict[str, str]] = {
         "0001-01-01T00:00:00+14:00": "neither `now` nor an ISO 8601 time",
     },
     "onPositionLost": {**EMPTY, **no_choice("recover, fail or restart")},
+    "memory": {**EMPTY, **no_choice("auto or always")},
     "mappings": {**EMPTY, **NO_LIST},
     "retention": {**EMPTY, **NO_MAPPING},
     "unfinishedHold": {

@@ -450,3 +450,65 @@ def test_a_wrong_flag_is_told_by_its_name(tmp_path: Path) -> None:
     problems = refused(tmp_path, flags={"mongo_uri": "host", "http": "8686"})
 
     assert {problem.where for problem in problems} == {"--mongo-uri", "--http"}
+
+
+# --- what a command does without --------------------------------------------------------------------------
+
+SECRETIVE = """\
+webhooks:
+  url: ${NOT_SET}/hook
+  secret: ${NOT_SET}
+  headers: {X-Key: "${NOT_SET}"}
+  events: [message.created]
+  endpoints:
+    - name: crm
+      secret: [planted-secret]
+      filters: [{event: message.created, condition: {isCreatedByUser: false}}]
+watcher:
+  mongoUri: ${NOT_SET}
+  http: {token: "${NOT_SET}"}
+"""
+
+
+def test_a_command_that_sends_nothing_needs_no_url_and_reads_no_secret(tmp_path: Path) -> None:
+    env = {"MONGO_URI": "mongodb://a/LibreChat", "WEBHOOK_SECRET_FILE": "/not/there"}
+
+    settings = loaded(tmp_path, SECRETIVE, env=env, need_endpoints=False)
+
+    assert [endpoint.name for endpoint in settings.endpoints] == ["default", "crm"]
+    assert [endpoint.secrets for endpoint in settings.endpoints] == [(), ()]
+    assert settings.endpoints[1].events == ("message.created",)
+    assert len(settings.endpoints[1].filters) == 1
+    assert settings.admin_token is None
+    assert settings.mongo_uri == "mongodb://a/LibreChat"
+
+
+def test_the_endpoint_of_the_environment_is_there_without_its_url(tmp_path: Path) -> None:
+    env = {"WEBHOOK_URL": "no url", "WEBHOOK_EVENTS": "user.login", "WEBHOOK_SECRET": "planted-secret"}
+
+    settings = loaded(tmp_path, "watcher: {mongoUri: mongodb://a}", env=env, need_endpoints=False)
+
+    (endpoint,) = settings.endpoints
+    assert (endpoint.name, endpoint.events, endpoint.secrets) == ("default", ("user.login",), ())
+
+
+def test_a_command_that_sends_nothing_still_hears_what_is_wrong_with_the_rest(tmp_path: Path) -> None:
+    text = SECRETIVE.replace("message.created", "message.create").replace("name: crm", "nmae: crm")
+
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, text, env={"MONGO_URI": "mongodb://a"}, need_endpoints=False)
+
+    assert "planted-secret" not in str(caught.value)
+    what = [problem.what for problem in caught.value.problems]
+    assert "unknown key" in what
+    assert "no event is called `message.create`" in what
+
+
+def test_a_command_that_can_do_without_mongodb_takes_its_uri_where_it_can_be_had(tmp_path: Path) -> None:
+    without = loaded(tmp_path, SECRETIVE, need_endpoints=False, need_mongo=False)
+    with_it = loaded(
+        tmp_path, SECRETIVE, env={"NOT_SET": "mongodb://a/b"}, need_endpoints=False, need_mongo=False
+    )
+
+    assert (without.mongo_uri, without.database) == ("", "LibreChat")
+    assert (with_it.mongo_uri, with_it.database) == ("mongodb://a/b", "b")

@@ -8,16 +8,20 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
-from watcher.core.deliveries import Hold, Lift
-from watcher.core.events import Entity, EventId
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.core.backfill import Backfill
+from watcher.core.deliveries import Fate, Hold, Lift
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
-from watcher.core.outcomes import Answered, NotSent
+from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.recovery import Gap, Known, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts
 
 LATER = NOON + timedelta(minutes=1)
+ENDED = NOON + timedelta(milliseconds=12)
+"""When the attempt of `a_settlement` was over."""
 
 
 async def put(outbox, *entries, token="82AA", through=NOON, marks=(), learned=NOTHING_LEARNED):
@@ -40,11 +44,17 @@ def held(key="messages:1", until=LATER, **fields):
     return a_delivery(hold=Hold(key=key, until=until), **fields)
 
 
+def a_fate(delivery, **fields):
+    nothing = dict.fromkeys(("status", "reason", "due_at", "held_until", "attempted_at", "settled_at"))
+    same = {name: getattr(delivery, name) for name in ("id", "endpoint", "event", "at")}
+    return Fate(**{**same, **nothing, "state": "pending", "attempts": 0, **fields})
+
+
 class OutboxContract:
     """Subclasses give the `outbox` fixture."""
 
     async def test_before_the_first_append_there_is_no_checkpoint(self, outbox):
-        assert await outbox.checkpoint() is None
+        assert await outbox.position() is None
         assert await outbox.pending("crm", after=0, limit=10, max_bytes=10**9) == []
 
     async def test_deliveries_and_checkpoint_are_there_after_an_append(self, outbox):
@@ -56,14 +66,14 @@ class OutboxContract:
         assert new == 1
         assert row.delivery == delivery
         assert (row.attempts, row.due_at, row.batch) == (0, None, None)
-        assert await outbox.checkpoint() == a_checkpoint("82AB")
+        assert await checkpoint_of(outbox) == a_checkpoint("82AB")
 
     async def test_a_quiet_checkpoint_moves_the_token_and_keeps_the_last_change_s_time(self, outbox):
         await put(outbox, a_delivery())
 
         await outbox.append([], checkpoint=a_checkpoint("82AC", at=None), through=NOON)
 
-        assert await outbox.checkpoint() == a_checkpoint("82AC", at=NOON)
+        assert await checkpoint_of(outbox) == a_checkpoint("82AC", at=NOON)
 
     async def test_their_order_is_the_order_of_seq(self, outbox):
         deliveries = [a_delivery() for _ in range(450)]
@@ -85,7 +95,7 @@ class OutboxContract:
 
         assert new == 1
         assert await ids(outbox) == [other.id]
-        assert await outbox.checkpoint() == a_checkpoint("82AD")
+        assert await checkpoint_of(outbox) == a_checkpoint("82AD")
 
     async def test_a_refused_delivery_is_dead_from_the_start(self, outbox):
         await put(outbox, a_delivery(refused="KeyError in the rule at x.yaml:3"))
@@ -424,6 +434,77 @@ class OutboxContract:
         assert await forget(LATER, LATER, 9) == 1
         assert len(await ids(outbox)) == 2
 
+    # ------------------------------------------------------------------ fates
+
+    async def test_the_fates_of_a_row_are_told_in_order_and_no_other_s(self, outbox):
+        row = Entity("messages:mine")
+        mine = [a_delivery(row=row), a_delivery(row=row, endpoint="slack"), a_delivery(row=row)]
+        await put(outbox, mine[0], a_delivery(), *mine[1:])
+
+        fates = await outbox.fates(row, limit=9)
+
+        assert [fate.id for fate in fates] == [each.id for each in mine]
+        assert [fate.endpoint for fate in fates] == ["crm", "slack", "crm"]
+        assert await outbox.fates(Entity("messages:other"), limit=9) == []
+
+    async def test_of_many_fates_the_newest_are_told(self, outbox):
+        row = Entity("messages:mine")
+        mine = [a_delivery(row=row) for _ in range(5)]
+        await put(outbox, *mine)
+
+        assert [fate.id for fate in await outbox.fates(row, limit=2)] == [each.id for each in mine[-2:]]
+
+    @pytest.mark.parametrize(
+        ("verdict", "outcome", "told"),
+        [
+            (Delivered(), Answered(status=204), {"state": "delivered", "status": 204, "settled_at": ENDED}),
+            (
+                RetryAt(at=LATER, reason="answered 503"),
+                Answered(status=503),
+                {"state": "pending", "attempts": 1, "status": 503, "reason": "answered 503", "due_at": LATER},
+            ),
+            (
+                Dead(reason="refused"),
+                Unreachable(reason="refused"),
+                {"state": "dead", "attempts": 1, "reason": "refused", "settled_at": ENDED},
+            ),
+        ],
+        ids=["delivered", "retry", "dead"],
+    )
+    async def test_a_fate_tells_how_the_last_attempt_ended(self, outbox, verdict, outcome, told):
+        row, _ = await self.settled(outbox, verdict, outcome)
+
+        (fate,) = await outbox.fates(row.delivery.row, limit=9)
+
+        assert fate == a_fate(row.delivery, attempted_at=NOON, **told)
+
+    async def test_a_delivery_that_succeeds_at_last_is_due_no_more(self, outbox):
+        row, (left,) = await self.settled(outbox, RetryAt(at=LATER, reason="answered 503"))
+
+        await outbox.settle([a_settlement(left)])
+
+        (fate,) = await outbox.fates(row.delivery.row, limit=9)
+        told = {"state": "delivered", "attempts": 1, "status": 200, "settled_at": ENDED}
+        assert fate == a_fate(row.delivery, attempted_at=NOON, **told)
+
+    async def test_a_fate_tells_of_holds_and_of_what_is_never_sent(self, outbox):
+        row = Entity("messages:1")
+        waiting, ended = held(row=row), held(key="messages:2", row=row)
+        refused = a_delivery(row=row, refused="KeyError in the rule at x.yaml:3")
+        await put(outbox, waiting, ended, refused)
+        await put(outbox, Lift(key="messages:2", to="cancelled", reason="finished"))
+
+        fates = await outbox.fates(row, limit=9)
+
+        assert [(fate.state, fate.reason, fate.held_until) for fate in fates] == [
+            ("held", None, LATER),
+            ("cancelled", "finished", LATER),
+            ("dead", "KeyError in the rule at x.yaml:3", None),
+        ]
+        assert [fate.settled_at is None for fate in fates] == [True, False, False]
+
+    # ------------------------------------------------------------------ waiting for news
+
     async def test_appended_returns_at_once_when_something_is_there(self, outbox):
         await put(outbox, a_delivery())
 
@@ -453,3 +534,79 @@ class OutboxContract:
 
         async with asyncio.timeout(1):
             await waiting
+
+    # ------------------------------------------------------------------ recovery
+
+    async def test_a_repair_is_stored_with_the_position_and_cleared_by_the_next_append(self, outbox):
+        gap = Gap.between(NOON, LATER, began=None, reason="it fell off the oplog")
+        repair = Recovery(
+            gap=gap, stage=("found", "messages"), after='{"_id": 1}', rows=7, counts={"message.created": 3}
+        )
+
+        await outbox.append([], checkpoint=a_checkpoint("82AB"), through=NOON, recovery=repair)
+        position = await outbox.position()
+        assert (position.recovery, position.through, position.began) == (repair, NOON, NOON)
+
+        await outbox.append([], checkpoint=a_checkpoint("82AC"), through=LATER)
+        position = await outbox.position()
+        assert (position.recovery, position.through, position.began) == (None, LATER, NOON)
+
+    async def test_what_is_remembered_is_read_page_by_page_each_row_once(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"}), "files": frozenset({"user"})})
+        rows = {
+            Entity(f"messages:{number:03}"): Remembered(fields={"user": f"u{number}"}, exact_after=NOON)
+            for number in range(7)
+        }
+        other = {Entity("files:f"): Remembered(fields={}, exact_after=NOON)}
+        await outbox.append([], checkpoint=a_checkpoint(), through=NOON, learned={**rows, **other})
+
+        found: dict[Entity, Remembered] = {}
+        after, pages = None, 0
+        while True:
+            page, after = await outbox.remembered("messages", after=after, limit=3)
+            assert not found.keys() & page.keys()
+            found |= page
+            pages += 1
+            if after is None:
+                break
+
+        assert (found, pages) == (rows, 3)
+        assert await outbox.remembered("sessions", after=None, limit=3) == ({}, None)
+
+    async def test_what_is_known_of_rows_is_what_is_remembered_and_what_is_stored_of_them(self, outbox):
+        await outbox.memories({"messages": frozenset({"user"})})
+        memory = Remembered(fields={"user": "u1"}, exact_after=NOON)
+        held, told, remembered, unknown = (Entity(f"messages:{name}") for name in "htru")
+        await outbox.append(
+            [
+                a_delivery(row=told, at=NOON),
+                a_delivery(row=told, at=LATER),
+                a_delivery(row=held, hold=Hold(key=held, until=LATER + timedelta(hours=1))),
+            ],
+            checkpoint=a_checkpoint(),
+            through=NOON,
+            learned={remembered: memory, told: memory},
+        )
+
+        assert await outbox.known([held, told, remembered, unknown]) == {
+            held: Known(told=NOON, held=True),
+            told: Known(memory=memory, told=LATER),
+            remembered: Known(memory=memory),
+        }
+
+    async def test_a_page_of_a_backfill_is_stored_with_how_far_it_has_come(self, outbox):
+        asked = Backfill(name="since then", since=NOON, until=LATER, events=(EventType("message.created"),))
+        assert await outbox.backfill(asked.name) is None
+        await outbox.append([a_delivery()], checkpoint=a_checkpoint("82AB"), through=NOON)
+        one, other = a_delivery(), a_delivery()
+
+        assert await outbox.fill([one], replace(asked, collection="messages", after="x", rows=5)) == 1
+        new = await outbox.fill(
+            [one, other], replace(asked, collection="messages", rows=9, stored=1, done=True)
+        )
+
+        assert new == 1
+        state = await outbox.backfill(asked.name)
+        assert state == replace(asked, collection="messages", rows=9, stored=2, done=True)
+        assert (await ids(outbox))[1:] == [one.id, other.id]
+        assert (await checkpoint_of(outbox)) == a_checkpoint("82AB")

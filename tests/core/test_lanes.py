@@ -40,6 +40,7 @@ def a_row(
         endpoint="crm",
         event=EventType("message.created"),
         entity=Entity(entity or f"conversation:{seq}"),
+        row=Entity(f"messages:{seq}"),
         at=NOON,
         body=b"x" * size,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -70,6 +71,15 @@ def test_an_update_below_a_name_is_learned_from_the_row_as_it_is_now() -> None:
     done = completed([change], {ROW: known(feedback={"rating": "up"})}, NAMES)
 
     assert done.learned == {ROW: known(feedback={"rating": "up", "tag": "x"})}
+
+
+def test_what_an_update_wrote_without_a_word_of_its_value_is_known_no_more() -> None:
+    change = replace(an_update({}), untold=("feedback",))
+
+    done = completed([change], {ROW: known(user="u1", feedback=["a", "b"])}, NAMES)
+
+    assert done.learned == {ROW: known(user="u1")}
+    assert done.changes[0].after == {"user": "u1"}
 
 
 def test_nothing_is_learned_from_updates_of_other_names_or_of_rows_not_scanned_yet() -> None:

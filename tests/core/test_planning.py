@@ -16,11 +16,11 @@ from watcher.core.changes import Change, ChangeId, Operation
 from watcher.core.conditions import compile_condition
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.endpoints import Endpoint, Filter
-from watcher.core.events import Entity, EventType, event_id
+from watcher.core.events import BEYOND, DOCUMENTED, Entity, EventType, event_id
 from watcher.core.examples import NOON
 from watcher.core.mapping import CollectionMapping
 from watcher.core.marks import Mark, Marks
-from watcher.core.planning import NO_IMAGE, Plan, Planned
+from watcher.core.planning import NO_IMAGE, Plan, Planned, anybody
 from watcher.core.views import View, see
 
 HOLD = timedelta(seconds=60)
@@ -37,12 +37,19 @@ def test_each_subscribed_endpoint_gets_its_own_delivery_of_an_event() -> None:
     assert (crm.endpoint, audit.endpoint) == ("crm", "audit")
     assert crm.id == event_id(change.id, EventType("message.created"), "crm")
     assert crm.entity == Entity("conversation:c1")
+    assert crm.row == Entity(f"messages:{change.document_id}")
     body = json.loads(crm.body)
     assert list(body) == ["event", "timestamp", "data", "userId", "webhookId"]
     assert body["timestamp"] == "2026-01-01T12:00:00.000Z"
     assert (body["userId"], body["webhookId"]) == ("u1", crm.id)
     assert {**body, "webhookId": ""} == {**json.loads(audit.body), "webhookId": ""}
-    assert planned.events == 1
+    assert planned.events.total() == 1
+
+
+def test_who_stands_in_where_nobody_is_configured_wants_every_event() -> None:
+    endpoint = anybody(load_mappings())
+
+    assert all(endpoint.subscribes(event) for event in (*DOCUMENTED, *BEYOND) if event != "watcher.gap")
 
 
 def test_the_same_changes_give_the_same_entries() -> None:
@@ -87,7 +94,7 @@ def test_only_what_somebody_needs_is_watched() -> None:
     assert _plan(_endpoint("crm", "agent.created")).collections == ("agents",)
     assert _plan(_endpoint("crm", "watcher.gap")).collections == ()
     # A deletion's reason may be that its conversation or account went before.
-    assert _plan(_endpoint("crm", "message.deleted")).collections == ("conversations", "messages", "users")
+    assert _plan(_endpoint("crm", "message.deleted")).collections == ("users", "conversations", "messages")
 
 
 def test_the_source_gets_the_noise_of_each_watched_collection() -> None:
@@ -104,6 +111,14 @@ def test_one_update_may_be_several_events() -> None:
         "conversation.archived",
         "conversation.updated",
     ]
+
+
+def test_a_change_of_which_only_the_name_is_told_is_a_change_all_the_same() -> None:
+    shortened = replace(a_conversation(operation="update"), untold=("tags",))
+
+    (delivery,) = _deliveries(_plan().entries([shortened], Marks()))
+
+    assert json.loads(delivery.body)["data"]["changed"] == ["tags"]
 
 
 def test_an_unfinished_answer_is_held() -> None:

@@ -30,6 +30,7 @@ def a_row(number: int, *, attempts: int = 0) -> Stored:
         endpoint="crm",
         event=EventType("message.created"),
         entity=Entity(f"conversation:{number}"),
+        row=Entity(f"messages:{number}"),
         at=NOON + timedelta(seconds=number),
         body=b'{"event":"message.created","webhookId":"%s"}' % identity.encode(),
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import yaml
 
 from watcher.receiver import Receipt
@@ -25,11 +26,15 @@ class Inbox:
 
     def __init__(self) -> None:
         self.receipts: list[Receipt] = []
+        self.ids: set[str] = set()
+        """Of what was accepted, each once."""
         self.url = ""
         self._news = asyncio.Event()
 
     def take(self, receipt: Receipt) -> None:
         self.receipts.append(receipt)
+        if receipt.status == 200:
+            self.ids.add(receipt.id)
         self._news.set()
 
     @property
@@ -57,12 +62,16 @@ class Watcher:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
-        self.port = _free_port()
+        self.port = free_port()
         self.config = folder / "webhooks.yaml"
-        settings.setdefault("watcher", {}).setdefault("http", {})["listen"] = f"127.0.0.1:{self.port}"
-        settings["watcher"].setdefault("state", f"sqlite:///{str(folder / 'state.db').lstrip('/')}")
-        self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
+        self.configure(settings)
         self.process: subprocess.Popen[bytes] | None = None
+
+    def configure(self, settings: dict[str, Any]) -> None:
+        """The settings of the next start, on the same state unless they name another."""
+        settings.setdefault("watcher", {}).setdefault("http", {})["listen"] = f"127.0.0.1:{self.port}"
+        settings["watcher"].setdefault("state", f"sqlite:///{str(self.folder / 'state.db').lstrip('/')}")
+        self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def launch(self) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
@@ -74,30 +83,71 @@ class Watcher:
             )
         return self.process
 
-    async def start(self) -> None:
+    async def start(self, *, seconds: float = START_SECONDS) -> None:
         """Start, and return when it is ready."""
-        process = self.launch()
+        self.launch()
+        if not await self.becomes_ready(seconds=START_SECONDS):
+            raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log}")
+
+    async def becomes_ready(self, *, seconds: float) -> bool:
+        """Wait for it, so long."""
+        assert self.process
         async with httpx.AsyncClient() as client:
-            for _ in range(int(START_SECONDS / 0.05)):
-                if process.poll() is not None:
-                    raise AssertionError(f"ended with {process.returncode}:\n{self.log}")
+            for _ in range(int(seconds / 0.05)):
+                if self.process.poll() is not None:
+                    raise AssertionError(f"ended with {self.process.returncode}:\n{self.log}")
                 try:
                     if (await client.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
-                        return
+                        return True
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.05)
-        raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log}")
+        return False
+
+    async def get(self, path: str) -> httpx.Response:
+        async with httpx.AsyncClient() as client:
+            return await client.get(f"http://127.0.0.1:{self.port}{path}")
+
+    async def metric(self, name: str) -> float | None:
+        """A metric without labels; None where it is not shown."""
+        lines = (await self.get("/metrics")).text.splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), None)
+
+    async def until_logged(self, words: str, *, seconds: float = 30) -> None:
+        for _ in range(int(seconds / 0.05)):
+            if words in self.log:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no {words} in:\n{self.log[-5_000:]}")
+
+    @property
+    def resident_mb(self) -> float:
+        assert self.process
+        return float(psutil.Process(self.process.pid).memory_info().rss / 1e6)
 
     def kill9(self) -> None:
         assert self.process
         self.process.kill()
         self.process.wait()
 
+    def freeze(self) -> None:
+        """SIGSTOP: as if the machine were suspended."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
+
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
         assert self.process
         self.process.send_signal(signal.SIGTERM)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """The exit code, when it has ended by itself."""
+        assert self.process
         return await asyncio.to_thread(self.process.wait, 30)
 
     @property
@@ -109,7 +159,7 @@ class Watcher:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

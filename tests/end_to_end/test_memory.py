@@ -100,6 +100,24 @@ async def test_what_was_deleted_while_nobody_watched_is_told_afterwards(
     ]
 
 
+async def test_pre_images_may_be_turned_off_and_on_again_while_it_runs(librechat, uri, receivers, watchers):
+    inbox = await receivers()
+    await librechat.messages.insert_many([a_message(number) for number in range(3)])
+    watcher = watchers(settings(uri, inbox.url))
+    await watcher.start()
+
+    await librechat.command({"collMod": "messages", "changeStreamPreAndPostImages": {"enabled": False}})
+    await librechat.messages.update_one({"messageId": "m0"}, {"$set": {"text": "gives it away"}})
+    await scanned(watcher, "messages")
+    await librechat.messages.delete_one({"messageId": "m1"})
+    await librechat.command({"collMod": "messages", "changeStreamPreAndPostImages": {"enabled": True}})
+    await librechat.messages.delete_one({"messageId": "m2"})
+
+    await inbox.until_accepted(3)
+    got = [(receipt.event, json.loads(receipt.body)["data"]["messageId"]) for receipt in inbox.accepted]
+    assert got == [("message.updated", "m0"), ("message.deleted", "m1"), ("message.deleted", "m2")]
+
+
 async def test_the_same_rating_again_is_no_new_one(librechat_without_images, uri, receivers, watchers):
     database, inbox = librechat_without_images, await receivers()
     await database.messages.insert_one(a_message(1))

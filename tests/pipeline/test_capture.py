@@ -10,15 +10,24 @@ from functools import cache
 
 import pytest
 
-from tests.builders import NOON, a_change, an_endpoint
+from tests.builders import NOON, a_change, an_endpoint, checkpoint_of
 from watcher.config.mappings import load_mappings
 from watcher.core.changes import Checkpoint
-from watcher.core.facts import Captured, PositionRestarted, StoreFailed, StreamLost, StreamOpened
+from watcher.core.facts import (
+    Captured,
+    PositionRestarted,
+    Recovered,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+)
 from watcher.core.planning import Plan
 from watcher.errors import OutboxError, PositionLost, SourceRefused, SourceUnavailable
 from watcher.pipeline.capture import QUIET_STORE, capture
+from watcher.pipeline.patience import LONGEST
+from watcher.pipeline.recovery import OnPositionLost, Recoverer
 from watcher.pipeline.remembering import Memory
-from watcher.pipeline.supervision import OnPositionLost, keep_capturing
+from watcher.pipeline.supervision import FRUITLESS, SOON, keep_capturing
 from watcher.ports import Batch, Counts
 from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedRows, ScriptedSource
 
@@ -43,25 +52,29 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.clock = FakeClock(NOON)
         self.facts = Facts()
-        self.memory = Memory(
-            a_plan().remembered, self.outbox, ScriptedRows(), clock=self.clock, observe=self.facts
+        self.rows = ScriptedRows()
+        self.memory = Memory(a_plan().remembered, self.outbox, clock=self.clock, observe=self.facts)
+
+    def recoverer(self, on_position_lost: OnPositionLost) -> Recoverer:
+        return Recoverer(
+            self.source,
+            a_plan(),
+            self.outbox,
+            self.memory,
+            self.rows,
+            on_position_lost=on_position_lost,
+            clock=self.clock,
+            observe=self.facts,
         )
 
     @asynccontextmanager
     async def capturing(self, on_position_lost: OnPositionLost = "fail") -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(
             keep_capturing(
-                lambda resume, observe: capture(
-                    self.source,
-                    a_plan(),
-                    self.outbox,
-                    self.memory,
-                    resume=resume,
-                    clock=self.clock,
-                    observe=observe,
+                lambda observe: capture(
+                    self.source, a_plan(), self.outbox, self.memory, clock=self.clock, observe=observe
                 ),
-                outbox=self.outbox,
-                on_position_lost=on_position_lost,
+                self.recoverer(on_position_lost),
                 clock=self.clock,
                 observe=self.facts,
             )
@@ -81,7 +94,7 @@ async def test_a_batch_s_deliveries_and_its_position_are_stored():
 
     assert (captured.changes, captured.events, captured.deliveries, captured.stored) == (2, 2, 2, 2)
     assert len(await stage.outbox.pending("crm", after=0, limit=9, max_bytes=10**9)) == 2
-    assert (await stage.outbox.checkpoint()) == Checkpoint(token="8201", at=NOON)
+    assert await checkpoint_of(stage.outbox) == Checkpoint(token="8201", at=NOON)
 
 
 async def test_a_batch_that_could_not_be_stored_is_read_again_and_gives_the_same_ids():
@@ -111,6 +124,30 @@ async def test_an_outage_is_waited_out_and_reading_goes_on_behind_what_is_stored
     assert [fact.resumed for fact in stage.facts.of(StreamOpened)] == [False, True]
 
 
+@pytest.mark.parametrize(
+    ("failure", "longest"),
+    [(SourceUnavailable("no primary"), SOON), (OutboxError("disk full"), LONGEST / 2)],
+)
+async def test_a_long_outage_of_mongodb_is_waited_out_in_short_waits_and_one_of_the_store_in_longer_ones(
+    failure, longest
+):
+    stage = Stage()
+    clock, facts = stage.clock, stage.facts
+
+    async def failing(observe: object) -> None:
+        raise failure
+
+    task = asyncio.create_task(keep_capturing(failing, stage.recoverer("fail"), clock=clock, observe=facts))
+    for number in range(1, 20):
+        await facts.until(StreamLost, number)
+        clock.advance(timedelta(minutes=1))
+    task.cancel()
+
+    waits = [lost.retry_in for lost in facts.of(StreamLost)]
+    assert waits == sorted(waits)
+    assert waits[0] < longest == waits[-1]
+
+
 async def test_a_refusal_before_the_first_opening_ends_the_program():
     stage = Stage(breaks={-1: SourceRefused("standalone")})
 
@@ -128,11 +165,10 @@ async def test_a_refusal_later_is_waited_out():
         await stage.facts.until(Captured, 2)
 
 
-@pytest.mark.parametrize("policy", ["fail", "recover"])
-async def test_a_lost_position_stops_the_program(policy):
+async def test_with_fail_a_lost_position_stops_the_program():
     stage = Stage(a_batch(1, a_change()), breaks={1: PositionLost("fell off the oplog")})
 
-    async with stage.capturing(policy) as task:
+    async with stage.capturing("fail") as task:
         with pytest.raises(PositionLost, match="oplog"):
             await asyncio.wait_for(task, 5)
 
@@ -145,7 +181,7 @@ async def test_with_restart_a_lost_position_is_recorded_and_capture_goes_on_from
         await stage.facts.until(StreamOpened, 2)
 
     assert restarted.since == NOON
-    assert stage.source.opened_at[1] is None
+    assert [at and at.token for at in stage.source.opened_at] == [None, None, "8201"]
 
 
 async def test_a_quiet_stream_moves_the_stored_position_now_and_then():
@@ -173,7 +209,7 @@ async def test_a_quiet_stream_moves_the_stored_position_now_and_then():
             clock.advance(QUIET_STORE)
 
     task = asyncio.create_task(
-        capture(stage.source, a_plan(), stage.outbox, stage.memory, resume=True, clock=clock, observe=passing)
+        capture(stage.source, a_plan(), stage.outbox, stage.memory, clock=clock, observe=passing)
     )
     await stage.facts.until(Captured, 4)
     task.cancel()
@@ -233,4 +269,17 @@ async def test_after_a_restart_from_now_the_next_outage_resumes_as_ever():
         stage.clock.advance(timedelta(seconds=1))
         await stage.facts.until(StreamOpened, 3)
 
-    assert [at and at.token for at in stage.source.opened_at] == [None, None, "8202"]
+    assert [at and at.token for at in stage.source.opened_at] == [None, None, "8201", "8202"]
+
+
+async def test_positions_that_are_lost_again_and_again_stop_the_program():
+    stage = Stage(a_batch(1), a_batch(2))
+
+    async def losing(observe):
+        raise PositionLost("older than the oplog")
+
+    await stage.outbox.append((), checkpoint=Checkpoint(token="82", at=None), through=NOON)
+    with pytest.raises(PositionLost, match="oplog"):
+        await keep_capturing(losing, stage.recoverer("recover"), clock=stage.clock, observe=stage.facts)
+
+    assert len(stage.facts.of(Recovered)) == FRUITLESS - 1

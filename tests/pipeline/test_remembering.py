@@ -31,12 +31,12 @@ class Stage:
         self.begin()
 
     def begin(self) -> None:
-        self.memory = Memory(NAMES, self.outbox, self.rows, clock=self.clock, observe=self.facts)
+        self.memory = Memory(NAMES, self.outbox, clock=self.clock, observe=self.facts)
 
     @asynccontextmanager
     async def scanning(self) -> AsyncIterator[None]:
         await self.memory.complete(a_batch())
-        task = asyncio.create_task(self.memory.scan())
+        task = asyncio.create_task(self.memory.scan(self.rows))
         try:
             yield
         finally:

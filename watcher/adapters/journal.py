@@ -6,22 +6,30 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
 import structlog
 
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogScarce,
+    OplogUnknown,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     ScanFailed,
     Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -40,6 +48,12 @@ LINES = {
         "warning",
         "A change could not be told: no pre-image, or a document that a rule failed on.",
         "`librechat-watcher prepare`; for a failed rule, look at the rule that `reason` names.",
+    ),
+    "change.thinned": (
+        "warning",
+        "A change beyond 16 MB was read without `left_out` (`*`: names only) and told; what was not read is "
+        "taken from the row as it is now, if `row_found`.",
+        "See why a row of LibreChat's is that large.",
     ),
     "delivery.attempted": (
         "info; warning: to be tried again; error: dead",
@@ -62,11 +76,35 @@ LINES = {
         "The state refused a read or a write; tried again, nothing is lost.",
         "The reason names the cure: most often a full disk.",
     ),
+    "oplog.running_out": (
+        "warning",
+        "The stored position will soon fall off the oplog: `headroom_s` of its `window_s` are left, and at "
+        "the present pace `left_s`. Said at most every 10 minutes.",
+        "See what keeps it from reading (`/readyz`); meanwhile make the oplog larger, in mongosh on `admin`: "
+        "`db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})`.",
+    ),
+    "oplog.unknown": (
+        "info",
+        "This user may not read the oplog: when the position is lost cannot be told ahead.",
+        "Not needed; grant `read` on the database `local`.",
+    ),
     "position.restarted": (
         "error",
         "The position was lost, and capture went on from now (`onPositionLost: restart`).",
         "What changed since `gap_since` was not sent. Make the oplog larger.",
     ),
+    "recovery.began": (
+        "error",
+        "The position was lost: what changed since `gap_since` is looked for; the stream waits for it.",
+        "Make the oplog larger. `resumed`: an earlier run was stopped in the middle of it.",
+    ),
+    "recovery.progressed": ("info", "Rows looked at, and events found, so far.", ""),
+    "recovery.finished": (
+        "info",
+        "The gap is repaired, and the stream goes on; `counts`: events by type.",
+        "",
+    ),
+    "backfill.progressed": ("info", "Rows that a backfill looked at, and deliveries it stored, so far.", ""),
     "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
     "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
     "stopped": ("info", "Everything is closed.", ""),
@@ -74,7 +112,7 @@ LINES = {
 """Every line: its level, what it tells, and what an operator does about it."""
 
 SCAN_LINE = 50_000
-"""Rows of a first scan between two lines."""
+"""Rows of a first scan, or of a recovery, between two lines."""
 
 # To the last @: an unescaped @, / or space must not save the rest of a password, and those are the URIs that
 # end up in messages. Taking a few words too many costs nothing.
@@ -106,6 +144,7 @@ class Journal:
 
     def __init__(self, logger: Any) -> None:
         self._log = logger
+        self._recovery_place: object = None
 
     def say(self, event: str, **values: object) -> None:
         """A line about the program itself: started, stopping."""
@@ -144,18 +183,67 @@ class Journal:
                 self._log.warning(
                     "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
                 )
-            case PositionRestarted(since=since, reason=reason):
-                self._log.error(
-                    "position.restarted", gap_since=since.isoformat() if since else None, reason=reason
+            case OplogMeasured():
+                pass  # twice a minute, for the metrics
+            case OplogScarce(window=window, headroom=headroom, left=left):
+                self._log.warning(
+                    "oplog.running_out",
+                    window_s=_seconds(window),
+                    headroom_s=_seconds(headroom),
+                    left_s=_seconds(left) if left is not None else None,
+                )
+            case OplogUnknown():
+                self._log.info("oplog.unknown")
+            case PositionRestarted(since=since, until=until, reason=reason):
+                self._log.error("position.restarted", **_gap(since, until), reason=reason)
+            case RecoveryBegan(since=since, until=until, reason=reason, resumed=resumed):
+                self._log.error("recovery.began", **_gap(since, until), reason=reason, resumed=resumed)
+            case Recovering():
+                self._recovering(fact)
+            case Recovered(since=since, until=until):
+                self._log.info(
+                    "recovery.finished",
+                    **_gap(since, until),
+                    rows=fact.rows,
+                    counts=dict(fact.counts),
+                    took_ms=_ms(fact.took),
+                )
+            case Backfilled():
+                self._log.info(
+                    "backfill.progressed",
+                    collection=fact.collection,
+                    rows=fact.rows,
+                    total=fact.total,
+                    stored=fact.stored,
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
+            case Thinned():
+                self._log.warning(
+                    "change.thinned",
+                    collection=fact.collection,
+                    operation=fact.operation,
+                    left_out=list(fact.left_out),
+                    row_found=fact.row_found,
+                )
             case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
                 self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
             case Swept(deliveries=deliveries):
                 self._log.info("deliveries.swept", deliveries=deliveries)
             case _:
                 assert_never(fact)
+
+    def _recovering(self, fact: Recovering) -> None:
+        place = (fact.phase, fact.collection, fact.rows // SCAN_LINE)
+        if place != self._recovery_place:
+            self._recovery_place = place
+            self._log.info(
+                "recovery.progressed",
+                phase=fact.phase,
+                collection=fact.collection,
+                rows=fact.rows,
+                events=fact.events,
+            )
 
     def _attempted(self, fact: Attempted) -> None:
         line: dict[str, object] = {
@@ -199,6 +287,10 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
             assert_never(verdict)
 
 
+def _gap(since: datetime, until: datetime) -> dict[str, str]:
+    return {"gap_since": since.isoformat(), "gap_until": until.isoformat()}
+
+
 def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A second wall: messages are made without passwords; should one slip in, it ends here."""
     return {key: _without_password(value) for key, value in line.items()}
@@ -220,3 +312,7 @@ def _without_password(value: Any) -> Any:
 
 def _ms(span: timedelta) -> float:
     return round(span / timedelta(milliseconds=1), 1)
+
+
+def _seconds(span: timedelta) -> int:
+    return round(span.total_seconds())

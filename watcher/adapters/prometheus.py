@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import assert_never
@@ -13,15 +14,23 @@ from prometheus_client.registry import Collector
 from watcher import __version__
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
     Fact,
+    OplogMeasured,
+    OplogScarce,
+    OplogUnknown,
     PositionRestarted,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
     ScanFailed,
     Scanned,
     StoreFailed,
     StreamLost,
     StreamOpened,
     Swept,
+    Thinned,
     Unreadable,
 )
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
@@ -40,7 +49,12 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._outbox = _OutboxSize()
         self._registry.register(self._outbox)
-        self.table: list[tuple[str, str, tuple[str, ...], str]] = [self._outbox.described]
+        self._oplog = _OplogReach()
+        self._registry.register(self._oplog)
+        self.table: list[tuple[str, str, tuple[str, ...], str]] = [
+            self._outbox.described,
+            *self._oplog.described,
+        ]
         """Each metric's name as scraped, type, labels and meaning, for docs/OPERATING.md."""
 
         gauge, counter, histogram = self._gauge, self._counter, self._histogram
@@ -51,12 +65,23 @@ class Metrics:
         self._restarts = counter(
             "watcher_position_restarts", "Times capture went on from now, leaving a gap."
         )
+        self._recovering = gauge(
+            "watcher_recovery_active", "1 while a gap is being repaired, and the stream waits for it."
+        )
+        self._recoveries = counter("watcher_recoveries", "Gaps after a lost position that were repaired.")
+        self._recovery_rows = gauge(
+            "watcher_recovery_rows", "Rows looked at by the repair under way, or by the last one."
+        )
+        self._recovered = counter("watcher_recovered_events", "Events found by repairs.", "event")
         self._changes = counter("watcher_changes", "Changes read that were not noise.")
         self._events = counter("watcher_events", "Events that somebody subscribes to.")
         self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
         self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
         self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
         self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
+        self._thinned = counter(
+            "watcher_changes_thinned", "Changes beyond 16 MB, read without their largest parts.", "collection"
+        )
         self._attempts = counter("watcher_attempts", "Requests made.", "endpoint", "outcome", "verdict")
         self._attempt = histogram("watcher_attempt_seconds", "One request.", "endpoint")
         self._receipt = histogram(
@@ -92,10 +117,29 @@ class Metrics:
                 self._scanned.labels(collection).set(rows)
             case ScanFailed():
                 self._scan_failures.inc()
+            case OplogMeasured():
+                self._oplog.measured = fact
+            case OplogUnknown():
+                self._oplog.measured = None
+            case OplogScarce():
+                pass  # the measures tell it
             case PositionRestarted():
                 self._restarts.inc()
+            case RecoveryBegan():
+                self._recovering.set(1)
+            case Recovering(rows=rows):
+                self._recovery_rows.set(rows)
+            case Recovered(counts=counts):
+                self._recovering.set(0)
+                self._recoveries.inc()
+                for event, number in counts.items():
+                    self._recovered.labels(event).inc(number)
+            case Backfilled():
+                pass  # a command's own, which nobody scrapes
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
+            case Thinned(collection=collection):
+                self._thinned.labels(collection).inc()
             case StoreFailed(doing=doing):
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):
@@ -178,6 +222,36 @@ class _OutboxSize(Collector):
             for state in ("held", "pending", "delivered", "dead", "cancelled"):
                 family.add_metric([endpoint, state], getattr(counts, state))
         yield family
+
+
+class _OplogReach(Collector):
+    """Absent while the oplog is not known: 0 would be an alarm."""
+
+    described = (
+        ("watcher_oplog_window_seconds", "gauge", (), "How far the oplog reaches back."),
+        ("watcher_oplog_headroom_seconds", "gauge", (), "From the oplog's beginning to the stored position."),
+        (
+            "watcher_oplog_left_seconds",
+            "gauge",
+            (),
+            "Until the stored position falls off the oplog, at the present pace; +Inf: it does not near.",
+        ),
+    )
+
+    def __init__(self) -> None:
+        self.measured: OplogMeasured | None = None
+
+    def collect(self) -> Iterable[Metric]:
+        if self.measured is None:
+            return
+        left = self.measured.left
+        values = (
+            _seconds(self.measured.window),
+            _seconds(self.measured.headroom),
+            _seconds(left) if left is not None else math.inf,
+        )
+        for (name, _, _, text), value in zip(self.described, values, strict=True):
+            yield GaugeMetricFamily(name, text, value=value)
 
 
 def _seconds(span: timedelta) -> float:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from watcher.core.facts import Attempted, Captured, Fact, StoreFailed, StreamLost, StreamOpened
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    Fact,
+    OplogMeasured,
+    OplogUnknown,
+    Recovering,
+    RecoveryBegan,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+)
 from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
@@ -42,15 +53,25 @@ class ReadinessObserver:
     clock: Clock
     _open: bool = False
     _lost: str = ""
+    _repair: str = ""
+    _progress: str = ""
     _heard_at: float | None = None
     _store: str = ""
     _failed_at: float = 0.0
     _lag: timedelta | None = None
+    _oplog: str = "not known yet"
 
     def __call__(self, fact: Fact) -> None:
         match fact:
             case StreamOpened():
-                self._open = True
+                self._open, self._repair = True, ""
+            case RecoveryBegan(since=since):
+                self._open, self._repair = False, f"repairing the gap since {since.isoformat()}"
+            case Recovering():
+                self._lost = ""
+                self._progress = (
+                    f": {fact.collection}, {fact.rows} rows looked at, {fact.events} events found"
+                )
             case StreamLost(reason=reason):
                 self._open, self._lost = False, reason
             case Captured():
@@ -61,11 +82,23 @@ class ReadinessObserver:
                 pass  # nothing was written
             case Attempted():
                 self._store = ""
+            case OplogMeasured():
+                self._oplog = _headroom(fact)
+            case OplogUnknown():
+                self._oplog = "not known: it takes `read` on the database local"
             case _:
                 pass
 
     def judge(self) -> Readiness:
-        return Readiness(parts={"stream": self._stream(), "store": self._stored(), "lag": self._lagging()})
+        return Readiness(
+            parts={
+                "stream": self._stream(),
+                "store": self._stored(),
+                "lag": self._lagging(),
+                # Never unready by it: whoever takes it for a reason to restart us makes it worse.
+                "oplog": Part(ready=True, says=self._oplog),
+            }
+        )
 
     def _captured(self, fact: Captured) -> None:
         now = self.clock.monotonic()
@@ -77,6 +110,8 @@ class ReadinessObserver:
             self._store = ""
 
     def _stream(self) -> Part:
+        if not self._open and self._repair and not self._lost:
+            return Part(ready=False, says=self._repair + self._progress)
         if not self._open:
             return Part(ready=False, says=self._lost or "the change stream is not open yet")
         if self._heard_at is None:
@@ -98,3 +133,16 @@ class ReadinessObserver:
         return Part(
             ready=True, says=f"{self._lag.total_seconds():.3f} s" if self._lag is not None else "none"
         )
+
+
+def _headroom(fact: OplogMeasured) -> str:
+    says = f"the position is {_hours(fact.headroom)} inside of {_hours(fact.window)}"
+    if fact.left is not None:
+        says += f"; at the present pace it is lost in {_hours(fact.left)}"
+    if fact.scarce:
+        says += ". Make the oplog larger: db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})"
+    return says
+
+
+def _hours(span: timedelta) -> str:
+    return f"{span / timedelta(hours=1):.1f} h"

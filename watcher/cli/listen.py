@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from watcher.cli.terminal import printable
+
 if TYPE_CHECKING:
     from watcher.receiver import Receipt, Receiver
 
@@ -131,8 +133,8 @@ def as_line(receipt: Receipt) -> str:
     return "  ".join(
         (
             f"{receipt.received_at.astimezone():%H:%M:%S.%f}"[:-3],
-            click.style(f"{_printable(receipt.event):<20}", bold=True),
-            _printable(receipt.id),
+            click.style(f"{printable(receipt.event):<20}", bold=True),
+            printable(receipt.id),
             f"attempt {receipt.attempt}",
             verified + why,
             click.style(str(receipt.status), fg="green" if receipt.status < 300 else "red"),
@@ -152,14 +154,14 @@ def as_record(receipt: Receipt) -> bytes:
     return orjson.dumps(
         {
             "receivedAt": receipt.received_at,
-            "event": _printable(receipt.event),
-            "id": _printable(receipt.id),
+            "event": printable(receipt.event),
+            "id": printable(receipt.id),
             "attempt": receipt.attempt,
             "verified": receipt.signature_ok,
             "why": receipt.why,
             "status": receipt.status,
             "members": receipt.members,
-            "headers": {name: _printable(value) for name, value in receipt.headers.items()},
+            "headers": {name: printable(value) for name, value in receipt.headers.items()},
             "body": body,
         },
         option=orjson.OPT_UTC_Z,
@@ -182,7 +184,7 @@ class Tally:
         self.verified += receipt.signature_ok
         self.repeats += receipt.id in self.ids
         self.ids.add(receipt.id)
-        self.events[_printable(receipt.event)] += 1
+        self.events[printable(receipt.event)] += 1
         self.statuses[receipt.status] += 1
 
     def summary(self) -> str:
@@ -200,7 +202,7 @@ def _glance(receipt: Receipt) -> str:
     import orjson
 
     if receipt.members:
-        return f"{len(receipt.members)} events: {' '.join(map(_printable, receipt.members))}"[:LINE_WIDTH]
+        return f"{len(receipt.members)} events: {' '.join(map(printable, receipt.members))}"[:LINE_WIDTH]
     try:
         document = orjson.loads(receipt.body)
     except orjson.JSONDecodeError:
@@ -208,18 +210,13 @@ def _glance(receipt: Receipt) -> str:
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, dict):
         return f"{len(receipt.body)} bytes without data"
-    fields = (f"{_printable(key)}={_short(orjson.dumps(value).decode())}" for key, value in data.items())
+    fields = (f"{printable(key)}={_short(orjson.dumps(value).decode())}" for key, value in data.items())
     return _cut(" ".join(fields), LINE_WIDTH)
 
 
 def _short(text: str) -> str:
-    return _cut(_printable(text), VALUE_WIDTH)
+    return _cut(printable(text), VALUE_WIDTH)
 
 
 def _cut(text: str, width: int) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """Without control characters, which could steer the terminal, and without undecodable bytes."""
-    return "".join(character if character.isprintable() else "�" for character in text)

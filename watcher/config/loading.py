@@ -40,11 +40,19 @@ def load(
     """The settings, complete and checked; or a ConfigError with all problems, and nothing is half loaded.
 
     `file` is `--config`; flags are named like their variables (`url`, `state`, `mongo_uri`). A command that
-    sends nothing, or reads no MongoDB, says so and does without endpoints or a URI."""
+    sends nothing, or can do without MongoDB, says so: then no endpoint is needed, and urls, headers and
+    secrets are not read; or no URI is needed."""
     report = Report()
     environment = Environment(env, report)
     source = file or _usual_file(env)
-    tree = written(file=source, environment=environment, flags=flags, report=report)
+    tree = written(
+        file=source,
+        environment=environment,
+        flags=flags,
+        report=report,
+        sending=need_endpoints,
+        mongo=need_mongo,
+    )
     shape = shape_of(tree, report, own_events=_own_events(tree, source, report))
     defaults = _defaults(environment, report)
 
@@ -71,6 +79,7 @@ def load(
         admin_token=None if token is None else Secret(key=token.encode()),
         start_from=watcher["start_from"],
         on_position_lost=watcher["on_position_lost"],
+        memory=watcher["memory"],
         mapping_paths=mapping_paths,
         retention_delivered=watcher["retention"]["delivered"],
         retention_dead=watcher["retention"]["dead"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Any
@@ -15,10 +15,25 @@ from watcher.config.report import Report
 from watcher.config.yaml_positions import Path, Position
 from watcher.core.expressions import compile_expression
 from watcher.core.mapping import CollectionMapping
-from watcher.core.secrets import SECRET_COLLECTIONS
+from watcher.core.recovery import Stamp, Traces
+from watcher.core.secrets import SECRET_COLLECTIONS, is_secret
 from watcher.core.views import Noise, Viewpoint
 
-KEYS = ("collection", "replaces", "noise", "deadlines", "entity", "user", "where", "fields", "rules")
+KEYS = (
+    "collection",
+    "replaces",
+    "noise",
+    "deadlines",
+    "stamps",
+    "unstamped",
+    "compared",
+    "entity",
+    "user",
+    "where",
+    "fields",
+    "rules",
+)
+STAMP_KEYS = ("at", "changed", "held")
 
 _KIND = re.compile(r"[a-z][a-z0-9_-]{0,30}")
 
@@ -69,6 +84,12 @@ def read_mapping(tree: Any, file: str, positions: Mapping[Path, Position], repor
                 if (rule := rules.read(raw, ("rules", index))) is not None
             ),
             fields=read_fields(top, words),
+            traces=Traces(
+                stamps=tuple(_stamps(top, collection, words)),
+                unstamped=frozenset(words.names(top, (), "unstamped")),
+                noise=Noise.of(noise),
+            ),
+            compared=_compared(top, collection, words),
         ),
         replaces=words.flag(top, (), "replaces"),
         sees_rows="entity" in top or "user" in top,
@@ -104,6 +125,44 @@ def _entity(top: Mapping[str, Any], words: Words) -> tuple[str | None, str | Non
     if not _KIND.fullmatch(kind):
         report.add(("entity", kind), "not a kind", "write one small word, as `conversation`")
     return kind, checked_path(path, ("entity", kind), report)
+
+
+def _stamps(top: Mapping[str, Any], collection: str, words: Words) -> Iterator[Stamp]:
+    """The fields of a row that tell when others of it were written."""
+    raw = top.get("stamps", [])
+    if not isinstance(raw, list):
+        cure = "write `stamps:` and below it `- {at: updatedAt, changed: any}`"
+        words.report.add(("stamps",), "must be a list", cure)
+        return
+    for index, each in enumerate(raw):
+        at = ("stamps", index)
+        stamp = words.keys(each, at, STAMP_KEYS)
+        if stamp is None:
+            continue
+        path = words.text(stamp, at, "at")
+        if path is None or "changed" not in stamp:
+            cure = "write `{at: updatedAt, changed: any}` or `{at: …, changed: [name]}`"
+            words.report.add(at, "needs `at:` and `changed:`", cure)
+            continue
+        _refuse_secrets([path.partition(".")[0]], collection, (*at, "at"), words)
+        yield Stamp(
+            path=path,
+            names="any" if stamp["changed"] == "any" else frozenset(words.names(stamp, at, "changed")),
+            held=words.flag(stamp, at, "held"),
+        )
+
+
+def _compared(top: Mapping[str, Any], collection: str, words: Words) -> tuple[str, ...]:
+    names = words.names(top, (), "compared")
+    _refuse_secrets(names, collection, ("compared",), words)
+    return names
+
+
+def _refuse_secrets(names: Iterable[str], collection: str, path: Path, words: Words) -> None:
+    for name in names:
+        if is_secret(collection, name):
+            what = f"`{name}` is a secret of LibreChat's, or private to its machinery"
+            words.report.add(path, what, "remove it: it never leaves MongoDB")
 
 
 def _rules(top: Mapping[str, Any], report: Report) -> Sequence[Any]:

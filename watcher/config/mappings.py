@@ -14,6 +14,7 @@ from watcher.config.report import Report
 from watcher.config.values import did_you_mean
 from watcher.config.yaml_positions import parse
 from watcher.core.mapping import CollectionMapping
+from watcher.core.recovery import Traces
 from watcher.core.views import Noise
 from watcher.errors import ConfigError, Problem
 
@@ -111,10 +112,17 @@ def _added(ours: CollectionMapping, draft: Draft, problems: list[Problem]) -> Co
         problems.append(Problem(where=f"{draft.file}: entity, user", what=what, cure=cure))
     noise = tuple(dict.fromkeys((*ours.noise, *draft.mapping.noise)))
     deadlines = tuple(dict.fromkeys((*ours.viewpoint.deadlines, *draft.mapping.viewpoint.deadlines)))
+    theirs = draft.mapping.traces
     return replace(
         ours,
         viewpoint=replace(ours.viewpoint, noise=Noise.of(noise), deadlines=deadlines),
         noise=noise,
         rules=(*draft.mapping.rules, *ours.rules),
         fields={**ours.fields, **draft.mapping.fields},
+        traces=Traces(
+            stamps=tuple(dict.fromkeys((*ours.traces.stamps, *theirs.stamps))),
+            unstamped=ours.traces.unstamped | theirs.unstamped,
+            noise=Noise.of(noise),
+        ),
+        compared=tuple(dict.fromkeys((*ours.compared, *draft.mapping.compared))),
     )

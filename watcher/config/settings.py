@@ -33,6 +33,7 @@ class Settings:
     start_from: datetime | None
     """Where a first start begins; None means now."""
     on_position_lost: OnPositionLost
+    memory: Literal["auto", "always"]
     mapping_paths: tuple[Path, ...]
     """Extra mapping files and folders, in the operator's order. They existed when this was loaded."""
     retention_delivered: timedelta

@@ -128,6 +128,7 @@ class WatcherShape(Shape):
     http: HttpShape = ABSENT
     start_from: Annotated[str, AfterValidator(values.moment)] = ABSENT
     on_position_lost: OnPositionLost = ABSENT
+    memory: Literal["auto", "always"] = ABSENT
     mappings: Annotated[list[Text], BeforeValidator(values.parsed_list)] = ABSENT
     retention: RetentionShape = ABSENT
     unfinished_hold: Annotated[timedelta, PlainValidator(values.span)] = ABSENT

@@ -86,11 +86,24 @@ class Environment:
 
 
 def written(
-    *, file: FilePath | None, environment: Environment, flags: Mapping[str, str], report: Report
+    *,
+    file: FilePath | None,
+    environment: Environment,
+    flags: Mapping[str, str],
+    report: Report,
+    sending: bool = True,
+    mongo: bool = True,
 ) -> dict[str, Any]:
-    """What flags, environment and file say, as one tree; a value that cannot be had is None and reported."""
-    overrides = _overrides(environment, flags, report)
+    """What flags, environment and file say, as one tree; a value that cannot be had is None and reported.
+
+    Without `sending`, what is only needed to send is not read at all; without `mongo`, a `mongoUri` that
+    cannot be had is left out."""
+    overrides = _overrides(environment, flags, report, OVERRIDES if sending else OVERRIDES.keys() - UNSENT)
     tree = {} if file is None else _read_file(file, report)
+    if not sending:
+        _do_without_sending(tree, default=environment.is_set("WEBHOOK_URL"))
+    if not mongo:
+        _do_without_mongo(tree, environment)
 
     expand(tree, (), overrides.keys(), environment, report)
 
@@ -102,11 +115,13 @@ def written(
 
 
 def _overrides(
-    environment: Environment, flags: Mapping[str, str], report: Report
+    environment: Environment, flags: Mapping[str, str], report: Report, variables: Collection[str]
 ) -> dict[Path, tuple[Expanded, str]]:
     assert flags.keys() <= {_flag_of(variable) for variable in OVERRIDES}, "a flag without a setting"
     overrides = {}
     for variable, path in OVERRIDES.items():
+        if variable not in variables:
+            continue
         name = _flag_of(variable)
         if name in flags:
             overrides[path] = (Expanded(flags[name]), f"--{name.replace('_', '-')}")
@@ -131,6 +146,46 @@ def _put(tree: dict[str, Any], path: Path, value: Expanded) -> bool:
             return False
     place[key] = value
     return True
+
+
+# --- what a command does without --------------------------------------------------------------------------
+
+UNSENT = frozenset({"WEBHOOK_URL", "WEBHOOK_SECRET", "WATCHER_ADMIN_TOKEN"})
+"""Not read by a command that sends nothing and serves nobody."""
+
+NOWHERE = "https://nowhere.invalid/"
+"""Stands for every url where nothing is sent."""
+
+
+def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
+    """Who is told what stays; where and how goes. `default`: WEBHOOK_URL makes an endpoint."""
+    if default:
+        tree.setdefault("webhooks", {})
+    webhooks = tree.get("webhooks")
+    if isinstance(webhooks, dict):
+        if default or "url" in webhooks:
+            webhooks["url"] = NOWHERE
+        listed = webhooks.get("endpoints")
+        endpoints = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+        for each in endpoints:
+            each["url"] = NOWHERE
+        for each in (webhooks, *endpoints):
+            for key in ("secret", "headers", "tls"):
+                each.pop(key, None)
+            each["signing"] = "none"
+    http = tree["watcher"].get("http") if isinstance(tree.get("watcher"), dict) else None
+    if isinstance(http, dict):
+        http.pop("token", None)
+
+
+def _do_without_mongo(tree: dict[str, Any], environment: Environment) -> None:
+    watcher = tree.get("watcher")
+    uri = watcher.get("mongoUri") if isinstance(watcher, dict) else None
+    if isinstance(uri, str) and any(
+        found[1] and found[2] is None and not environment.is_set(found[1])
+        for found in _VARIABLE.finditer(uri)
+    ):
+        del tree["watcher"]["mongoUri"]
 
 
 # --- the file ---------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ Document = Mapping[str, Any]
 Operation = Literal["insert", "update", "replace", "delete"]
 
 ChangeId = NewType("ChangeId", str)
-"""The resume token's `_data` (hex): unique per change, and the same on every replay."""
+"""The resume token's `_data` (hex): unique per change, and the same on every replay. Of a change that was
+found and not streamed: made of the row and of what was found (`core/recovery.py`), and as lasting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,3 +48,15 @@ class Change:
     """`updateDescription.updatedFields`: new values by (dotted) path. Of a replace: the difference."""
     removed: Sequence[str]
     """`updateDescription.removedFields`: (dotted) paths."""
+    recovered: bool = False
+    """Nobody watched it happen: it was found in the rows after the position had been lost."""
+    vague: bool = False
+    """Of an update that was found: `updated` has all that may have changed, and what did is not known."""
+    untold: Sequence[str] = ()
+    """(Dotted) paths that the update wrote too, and nobody knows what: of an array that was only shortened,
+    and of what is beyond 16 MB, MongoDB does not tell, and the row may be gone."""
+
+    @property
+    def written(self) -> Sequence[str]:
+        """Every (dotted) path that the update wrote or removed."""
+        return (*self.updated, *self.removed, *self.untold)

@@ -49,6 +49,8 @@ class Delivery:
     endpoint: str
     event: EventType
     entity: Entity
+    row: Entity
+    """The row that changed (`<collection>:<_id>`); empty in what older versions stored."""
     at: datetime
     """When the change happened (the event's timestamp)."""
     body: bytes
@@ -56,6 +58,32 @@ class Delivery:
     hold: Hold | None = None
     refused: str | None = None
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fate:
+    """What became of a delivery so far. Never its body: this is for people to look at."""
+
+    id: EventId
+    endpoint: str
+    event: EventType
+    at: datetime
+    """When the change happened."""
+    state: State
+    attempts: int
+    """Attempts that ended in a failure of the receiver's."""
+    status: int | None
+    """Of the last answer; None where there was none."""
+    reason: str | None
+    """Why it is not delivered: the last failure, or what cancelled or refused it."""
+    due_at: datetime | None
+    """Of a pending one that failed: when it is tried again."""
+    held_until: datetime | None
+    """In stream time; None when it was never held."""
+    attempted_at: datetime | None
+    """When the last attempt that counted began."""
+    settled_at: datetime | None
+    """When it became delivered, dead or cancelled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

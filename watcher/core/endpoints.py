@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -29,7 +29,7 @@ class Filter:
     condition: dict[str, Any]
     """As the operator wrote it, for `explain` and the page."""
     predicate: Predicate = field(repr=False, compare=False)
-    """Judges `{**data, "userId": …}`."""
+    """Judges `subject_of` an event."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,15 +66,28 @@ class Endpoint:
     max_in_flight: int = 64
     """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
 
+    def subscription(self, event: EventType) -> str | None:
+        """The first pattern that asks for the event."""
+        return next((pattern for pattern in self.events if subscribes(pattern, event)), None)
+
     def subscribes(self, event: EventType) -> bool:
-        return any(subscribes(pattern, event) for pattern in self.events)
+        return self.subscription(event) is not None
+
+    def filters_of(self, event: EventType) -> Sequence[Filter]:
+        """The filters that must all let the event pass."""
+        return [each for each in self.filters if subscribes(each.pattern, event)]
 
     def wants(self, event: Event) -> bool:
         """Subscribed, and no filter for this event says no."""
         if not self.subscribes(event.type):
             return False
-        applying = [rule for rule in self.filters if subscribes(rule.pattern, event.type)]
+        applying = self.filters_of(event.type)
         if not applying:
             return True
-        subject = {**event.data, "userId": event.user_id}
-        return all(rule.predicate(subject) for rule in applying)
+        subject = subject_of(event)
+        return all(each.predicate(subject) for each in applying)
+
+
+def subject_of(event: Event) -> Document:
+    """What filters judge of an event."""
+    return {**event.data, "userId": event.user_id}

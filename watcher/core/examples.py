@@ -100,7 +100,7 @@ def _outcome(rule: Rule, example: Example, viewpoint: Viewpoint) -> Any:
     if rule.event is None:
         return not isinstance(view, str)
     if isinstance(view, str):
-        return "nothing" if view == "silent" else view
+        return view if view == "unknown" else "nothing"
     return {"data": rule.data_of(view), "holds": rule.holds is not None}
 
 

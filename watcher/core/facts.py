@@ -4,9 +4,11 @@ A fact holds ids, names, counts and spans; never document contents, secrets or U
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watcher.core.changes import Operation
 from watcher.core.events import EventId, EventType
 from watcher.core.outcomes import Outcome
 from watcher.core.verdicts import Verdict
@@ -52,6 +54,18 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thinned:
+    """A change beyond 16 MB was read without its largest parts, and told; the stream went on."""
+
+    collection: str
+    operation: Operation
+    left_out: tuple[str, ...]
+    """Names of the row before it that were not read; `*`: nothing was read but names."""
+    row_found: bool
+    """The row as it is now stood in for what was not read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scanned:
     """A page of a first scan was remembered."""
 
@@ -76,11 +90,89 @@ class ScanFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OplogMeasured:
+    """How far the oplog reaches back, and how far inside it the stored position is."""
+
+    window: timedelta
+    headroom: timedelta
+    """From the oplog's beginning to the position. Negative: it is lost."""
+    left: timedelta | None
+    """Until the position falls off, at the present pace; None: it does not near."""
+    scarce: bool
+    """Somebody must act."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogScarce:
+    """The position will soon be lost. Told when it comes to that, and now and then while it lasts."""
+
+    window: timedelta
+    headroom: timedelta
+    left: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OplogUnknown:
+    """The oplog may not be read: nobody can tell when the position is lost. Told once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PositionRestarted:
     """By the operator's choice (`onPositionLost: restart`) capture went on from now, leaving a gap."""
 
-    since: datetime | None
+    since: datetime
+    until: datetime
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecoveryBegan:
+    """The position was lost: what changed in the gap is looked for now, and the stream waits for it."""
+
+    since: datetime
+    until: datetime
+    reason: str
+    resumed: bool
+    """Begun by an earlier run, which was stopped in the middle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovering:
+    """A page of rows was looked at."""
+
+    phase: str
+    """`found`: what came or changed; `gone`: what is there no more."""
+    collection: str
+    rows: int
+    """Looked at so far, in all collections."""
+    events: int
+    """Found so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """The gap is repaired, and the stream goes on."""
+
+    since: datetime
+    until: datetime
+    rows: int
+    counts: Mapping[str, int]
+    """Events, by type."""
+    took: timedelta
+    """In this run."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backfilled:
+    """A page of rows that were there before was looked at."""
+
+    collection: str
+    rows: int
+    """So far, in all collections."""
+    total: int
+    """About how many there are."""
+    stored: int
+    """New deliveries so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,9 +212,17 @@ Fact = (
     | StreamLost
     | Captured
     | Unreadable
+    | Thinned
     | Scanned
     | ScanFailed
+    | OplogMeasured
+    | OplogScarce
+    | OplogUnknown
     | PositionRestarted
+    | RecoveryBegan
+    | Recovering
+    | Recovered
+    | Backfilled
     | Attempted
     | StoreFailed
     | Swept

@@ -13,14 +13,17 @@ from watcher.core.changes import Operation
 from watcher.core.endpoints import Predicate
 from watcher.core.events import EventType
 from watcher.core.expressions import NULL, Expression
+from watcher.core.memory import PRINT
+from watcher.core.recovery import Traces
 from watcher.core.schemas import Fields
 from watcher.core.views import View, Viewpoint, top
 
 HoldKind = Literal["unfinished", "moment"]
 """What is waited for: the end of an answer, as long as the settings say; what comes a moment later."""
 
-Unmet = Literal["silent", "unknown"]
-"""`unknown`: it may be this event, but what is left of the row does not tell."""
+Unmet = Literal["untouched", "alike", "unmet", "unknown"]
+"""Why a rule does not fire: none of its names was written; what must differ does not; its condition does not
+hold. `unknown`: it may be this event, but what is left of the row does not tell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +82,25 @@ class Rule:
             if "touched" in view:
                 counted = self._counted(view)
                 if not counted:
-                    return "silent"
-                view = view | {"changed": counted}
+                    return "untouched"
+                view = view | {"changed": None if view.get("vague") else counted}
             elif self.changed != "any":
                 return "unknown"  # a replace, and nobody knows what of
         if not known and not self.blind:
             return "unknown"
-        if any(not _differs(view, name, parts) for name, parts in self.differs):
-            return "silent"
-        return view if self.condition is None or self.condition(view) else "silent"
+        if self.differs and self.alike(view):
+            return "alike"
+        return view if self.condition is None or self.condition(view) else "unmet"
+
+    def counting(self, view: View) -> View:
+        """The view as this rule's condition and data see it: `changed` is what it counts."""
+        if self.changed is None or "touched" not in view:
+            return view
+        return view | {"changed": self._counted(view)}
+
+    def alike(self, view: View) -> tuple[str, ...]:
+        """The fields that must differ, and do not."""
+        return tuple(name for name, parts in self.differs if not _differs(view, name, parts))
 
     def data_of(self, view: View) -> dict[str, Any]:
         """What is sent, given the view in which this rule fired."""
@@ -98,9 +111,9 @@ class Rule:
                 data[name] = None if value is NULL else value
         if self.values:
             row = view["row"]
-            data |= {
-                name: row[name] for name in view.get("changed", ()) if name in self.values and name in row
-            }
+            # Where it is not known which of them changed, all of them are as they are now.
+            written = self.values if view.get("vague") else view.get("changed", ())
+            data |= {name: row[name] for name in written if name in self.values and name in row}
         for reason, predicate in self.reasons:
             if predicate(view):
                 data["reason"] = reason
@@ -124,6 +137,10 @@ class CollectionMapping:
     rules: tuple[Rule, ...]
     fields: Fields = field(default_factory=dict, repr=False, compare=False)
     """What the fields are that the rules send, as far as the file says."""
+    traces: Traces = field(default_factory=Traces)
+    """What rows tell of changes that nobody watched."""
+    compared: tuple[str, ...] = ()
+    """Names that `changed: any` counts and no rule sends: compared where rows are remembered."""
 
     @property
     def collection(self) -> str:
@@ -133,10 +150,11 @@ class CollectionMapping:
     def holds_for_a_moment(self) -> bool:
         return any(rule.holds == "moment" for rule in self.rules)
 
-    def remembering(self, rules: Iterable[Rule]) -> frozenset[str]:
+    def remembering(self, rules: Iterable[Rule], *, compare: bool) -> frozenset[str]:
         """The names that these rules need of a row before it changes, where there are no pre-images.
 
-        None, if none of them speaks of deleted rows, or of a difference that no update tells."""
+        None, if none of them speaks of deleted rows, or of a difference that no update tells.
+        `compare`: with prints of what they call a change, so that one which nobody watched can be found."""
         live = tuple(rules)
         if not any(
             rule.differs or ("delete" in rule.operations and (rule.event or not rule.blind)) for rule in live
@@ -150,6 +168,27 @@ class CollectionMapping:
             names.update(_names_below("before", rule.reads))
             if "delete" in rule.operations:
                 names.update(_names_below("row", rule.reads))
+        printed = self._telling(live) - names if compare else frozenset()
+        return frozenset({*names, *(f"{PRINT}{name}" for name in printed)} - {"_id"})
+
+    def hides(self, rules: Iterable[Rule]) -> bool:
+        """May a row have changed, by these rules, without a stamp that tells? Then only reading all rows and
+        comparing them with what was remembered finds it."""
+        telling = any(rule.event is not None and rule.changed is not None for rule in rules)
+        stamped = any(stamp.names == "any" for stamp in self.traces.stamps)
+        return telling and (bool(self.traces.unstamped) or not stamped)
+
+    def _telling(self, rules: Iterable[Rule]) -> frozenset[str]:
+        """The names whose change is an event by these rules."""
+        names: set[str] = set()
+        for rule in rules:
+            if rule.event is None or rule.changed is None:
+                continue
+            if rule.changed == "any":
+                known = {*rule.values, *self.compared, *_names_below("row", rule.reads)}
+                names |= {name for name in known - rule.exempt if name not in self.viewpoint.noise}
+            else:
+                names |= rule.changed
         return frozenset(names - {"_id"})
 
     def never_telling(self, *, but: Iterable[str] = ()) -> tuple[str, ...]:

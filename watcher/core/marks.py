@@ -64,16 +64,19 @@ class Marks:
             _note(mark, gone, came)
         return Marks(gone, came)
 
-    def taking(self) -> Taking:
-        """These, and those that the batch at hand will make."""
-        return Taking(self)
+    def taking(self, *, any_time: bool = False) -> Taking:
+        """These, and those that the batch at hand will make.
+
+        `any_time`: what happened in a gap was found, not seen, and nobody knows how long before what."""
+        return Taking(self, any_time=any_time)
 
 
 class Taking:
     """The marks as they are in the middle of a batch: the old ones, and those made so far."""
 
-    def __init__(self, old: Marks) -> None:
+    def __init__(self, old: Marks, *, any_time: bool) -> None:
         self._old = old
+        self._any_time = any_time
         self._gone: dict[Entity, Mark] = {}
         self._came: dict[Entity, tuple[Mark, ...]] = {}
         self._any = bool(old._gone or old._came)
@@ -103,7 +106,7 @@ class Taking:
     def is_gone(self, entity: Entity, at: datetime) -> bool:
         """Did it go near this time? Both ways, since a primary's clock may step back after an election."""
         mark = self._gone.get(entity) or self._old._gone.get(entity)
-        return mark is not None and abs(at - mark.at) <= REMEMBERED
+        return mark is not None and self._is_near(mark, at, REMEMBERED)
 
     def own_arrival(self, entity: Entity, row: Entity, at: datetime) -> Mark | None:
         """The arrival of this very row, if that was a moment ago."""
@@ -122,7 +125,10 @@ class Taking:
         )
 
     def _open(self, entity: Entity, at: datetime) -> Iterable[Mark]:
-        return (mark for mark in self._arrivals(entity) if not mark.spent and abs(at - mark.at) <= MOMENT)
+        return (mark for mark in self._arrivals(entity) if not mark.spent and self._is_near(mark, at, MOMENT))
+
+    def _is_near(self, mark: Mark, at: datetime, span: timedelta) -> bool:
+        return self._any_time or abs(at - mark.at) <= span
 
     def _arrivals(self, entity: Entity) -> tuple[Mark, ...]:
         return self._came.get(entity) or self._old._came.get(entity) or ()

@@ -4,12 +4,16 @@
                    ▲
     first scan ────┘   (rows that were there before the memory began)
 
-The law: only the names that rules need of a row before it changes are kept; of secrets, and of what points
-to a file or signs a URL, no more than that it was there. Replayed changes leave the memory as it was."""
+The law: only the names that rules need of a row before it changes are kept, and prints of those whose change
+is an event; of secrets, and of what points to a file or signs a URL, no more than that it was there. Replayed
+changes leave the memory as it was."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -25,6 +29,9 @@ Names = Mapping[str, frozenset[str]]
 PRESENT = "…"
 """Remembered in place of a value that is to be kept nowhere."""
 
+PRINT = "#"
+"""`#title`: of this name only a print of its value is kept, to tell whether it changed."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remembered:
@@ -34,6 +41,11 @@ class Remembered:
     exact_after: datetime
     """The row was seen at this time. For changes before it the memory may be ahead of the stream: good enough
     to tell whose row was deleted, not to tell what an update changed."""
+
+    @property
+    def row(self) -> Document:
+        """The row as far as it is known, without the prints."""
+        return {name: value for name, value in self.fields.items() if not name.startswith(PRINT)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +90,27 @@ def completed(changes: Sequence[Change], known: Mapping[Entity, Remembered], nam
 
 def remembered(collection: str, row: Document, names: frozenset[str]) -> Document:
     """What is kept of a row."""
-    return {name: _veiled(collection, name, row[name]) for name in sorted(names) if name in row}
+    kept = {}
+    for name in sorted(names):
+        own = name.removeprefix(PRINT)
+        if own in row:
+            kept[name] = _veiled(collection, name, row[name]) if own == name else _print(row[own])
+    return kept
+
+
+def plain_names(names: Iterable[str]) -> frozenset[str]:
+    """The row's own names among what is remembered of it.
+
+    >>> sorted(plain_names({"#title", "user"}))
+    ['title', 'user']
+    """
+    return frozenset(name.removeprefix(PRINT) for name in names)
+
+
+def differing(collection: str, row: Document, memory: Remembered, names: frozenset[str]) -> Sequence[str]:
+    """The names of a row whose values are not as they were remembered, sorted."""
+    now = remembered(collection, row, names)
+    return sorted(plain_names(name for name in names if now.get(name) != memory.fields.get(name)))
 
 
 def _told(change: Change, memory: Remembered | None) -> Change:
@@ -86,11 +118,11 @@ def _told(change: Change, memory: Remembered | None) -> Change:
         return change
     match change.operation:
         case "delete":
-            return replace(change, before=memory.fields)
+            return replace(change, before=memory.row)
         case "update":
             exact = change.at > memory.exact_after
-            after = change.after if change.after is not None else _updated(change, memory.fields)
-            return replace(change, before=memory.fields if exact else None, after=after)
+            after = change.after if change.after is not None else _updated(change, memory.row)
+            return replace(change, before=memory.row if exact else None, after=after)
         case _:
             return change  # a replace compares whole rows, and a part of one is known
 
@@ -102,21 +134,30 @@ def _after(change: Change, memory: Remembered | None, wanted: frozenset[str]) ->
         return Remembered(fields=fields, exact_after=change.at)
     if memory is None:
         return None  # not scanned yet: the scan will see it as it is then
-    touched = wanted & {top(path) for path in (*change.updated, *change.removed)}
-    if not touched:
+    touched = {top(path) for path in change.written}
+    stale = {name for name in wanted if name.removeprefix(PRINT) in touched}
+    if not stale:
         return None
-    row = _updated(change, memory.fields)
+    row = _updated(change, {})
     if change.after is not None:
         # Of an update below a name (`feedback.tag`) the row as it is now knows the whole.
-        below = {top(path) for path in (*change.updated, *change.removed) if "." in path}
-        row |= {name: change.after[name] for name in below & wanted if name in change.after}
-    return replace(memory, fields=remembered(change.collection, row, wanted))
+        below = {top(path) for path in change.written if "." in path or path in change.untold}
+        row |= {name: change.after[name] for name in below if name in change.after}
+    kept = {name: value for name, value in memory.fields.items() if name not in stale}
+    return replace(memory, fields={**kept, **remembered(change.collection, row, frozenset(stale))})
 
 
 def _updated(change: Change, fields: Document) -> dict[str, Any]:
-    gone = set(change.removed)
+    gone = {*change.removed, *change.untold}
     kept = {name: value for name, value in fields.items() if name not in gone}
     return kept | {name: value for name, value in change.updated.items() if "." not in name}
+
+
+def _print(value: Any) -> str:
+    """Six characters: two values have the same once in four thousand million times."""
+    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=4).digest()
+    return base64.b64encode(digest)[:6].decode()
 
 
 def _veiled(collection: str, name: str, value: Any) -> Any:

@@ -5,20 +5,26 @@ damaged, stops the stream: what goes wrong with one becomes a fact, and a refuse
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, assert_never
 
-from watcher.core.changes import Change
+from watcher.core.catalogue import GAP
+from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
-from watcher.core.events import Entity, Event, EventType, event_id, subscribes
+from watcher.core.events import Entity, Event, EventType, event_id
 from watcher.core.facts import Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import MOMENT, Mark, Marks, Taking
-from watcher.core.views import Seen, Viewpoint, row_entity, see
+from watcher.core.memory import plain_names
+from watcher.core.recovery import Gap, Traces
+from watcher.core.views import Seen, View, Viewpoint, row_entity, see
+
+RECOVERED = {"recovered": True}
 
 NO_IMAGE = "no pre-image: what the row was is not known, so nothing can be said of it"
 LIFTED = {
@@ -35,7 +41,7 @@ class Planned:
     entries: tuple[Delivery | Lift, ...]
     """In order: commit order of the changes, then the order of the rules."""
     marks: tuple[Mark, ...]
-    events: int
+    events: Counter[EventType]
     """Events that happened and were subscribed to by somebody, whether or not a filter let them pass."""
     facts: tuple[Unreadable, ...]
 
@@ -55,7 +61,7 @@ class _Draft:
     marks: Taking
     entries: list[Delivery | Lift] = field(default_factory=list)
     facts: list[Unreadable] = field(default_factory=list)
-    events: int = 0
+    events: Counter[EventType] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +69,12 @@ class Plan:
     """Which rules matter, and for whom. Made anew whenever the settings change."""
 
     collections: tuple[str, ...]
-    """What the source must watch for these endpoints; a plan with others needs the stream opened anew."""
+    """What the source must watch for these endpoints, those first to whose rows others belong; a plan with
+    others needs the stream opened anew."""
+    traces: Mapping[str, Traces]
+    """What rows of each tell of changes that nobody watched."""
+    hidden: frozenset[str]
+    """Collections in which such a change may have left no trace but the difference to what is remembered."""
     noise: Mapping[str, tuple[str, ...]]
     """For each watched collection the names whose update alone fires no rule: the server may drop it."""
     remembered: Mapping[str, frozenset[str]]
@@ -74,6 +85,7 @@ class Plan:
     unfinished_hold: timedelta
     _rules: Mapping[tuple[str, str], tuple[_Aimed, ...]] = field(repr=False)
     _viewpoints: Mapping[str, Viewpoint] = field(repr=False)
+    _endpoints: tuple[Endpoint, ...] = field(repr=False)
     _momentary: frozenset[str] = frozenset()
     """Kinds of things of which some events are held for a moment. Others of them must not overtake these."""
 
@@ -84,14 +96,20 @@ class Plan:
         endpoints: Iterable[Endpoint],
         *,
         unfinished_hold: timedelta,
+        recover: bool = True,
     ) -> Self:
+        """`recover`: what a lost position leaves unread is to be found again (`onPositionLost: recover`)."""
         listed, receivers = tuple(mappings), tuple(endpoints)
         needed = _needed(listed, receivers)
-        live = [mapping for mapping in listed if needed[mapping.collection]]
+        live = sorted((mapping for mapping in listed if needed[mapping.collection]), key=_rank)
         remembered = {
             mapping.collection: names
             for mapping in live
-            if (names := mapping.remembering(aimed.rule for aimed in needed[mapping.collection]))
+            if (
+                names := mapping.remembering(
+                    (aimed.rule for aimed in needed[mapping.collection]), compare=recover
+                )
+            )
         }
         rules: dict[tuple[str, str], tuple[_Aimed, ...]] = {}
         for mapping in live:
@@ -101,15 +119,24 @@ class Plan:
                     rules[key] = (*rules.get(key, ()), aimed)
         return cls(
             collections=tuple(mapping.collection for mapping in live),
+            traces={mapping.collection: mapping.traces for mapping in live},
+            hidden=frozenset(
+                mapping.collection
+                for mapping in live
+                if mapping.hides(aimed.rule for aimed in needed[mapping.collection])
+            ),
             noise={mapping.collection: mapping.never_telling() for mapping in live},
             remembered=remembered,
             noise_to_memory={
-                mapping.collection: mapping.never_telling(but=remembered.get(mapping.collection, ()))
+                mapping.collection: mapping.never_telling(
+                    but=plain_names(remembered.get(mapping.collection, ()))
+                )
                 for mapping in live
             },
             unfinished_hold=unfinished_hold,
             _rules=rules,
             _viewpoints={mapping.collection: mapping.viewpoint for mapping in live},
+            _endpoints=receivers,
             _momentary=frozenset(
                 mapping.viewpoint.kind
                 for mapping in live
@@ -121,9 +148,11 @@ class Plan:
     def longest_hold(self) -> timedelta:
         return max(self.unfinished_hold, MOMENT)
 
-    def entries(self, changes: Sequence[Change], marks: Marks) -> Planned:
-        """What the changes mean to the endpoints. Marks made by this batch count for what follows in it."""
-        draft = _Draft(marks.taking())
+    def entries(self, changes: Sequence[Change], marks: Marks, *, recovering: bool = False) -> Planned:
+        """What the changes mean to the endpoints. Marks made by this batch count for what follows in it.
+
+        `recovering`: the changes were found, and their order in time is not known."""
+        draft = _Draft(marks.taking(any_time=recovering))
         for change in changes:
             rules = self._rules.get((change.collection, change.operation))
             if rules is not None:
@@ -134,6 +163,53 @@ class Plan:
             events=draft.events,
             facts=tuple(draft.facts),
         )
+
+    def gap(
+        self, gap: Gap, checkpoint: Checkpoint, *, repaired: bool, counts: Mapping[str, int]
+    ) -> Sequence[Delivery]:
+        """What endpoints that subscribe to `watcher.gap` are told of one. `checkpoint`: where it ends."""
+        event = Event(
+            type=GAP.event,
+            change=ChangeId(checkpoint.token),
+            at=gap.until,
+            entity=Entity("watcher:gap"),
+            user_id=None,
+            data={
+                "from": gap.since,
+                "to": gap.until,
+                "reason": gap.reason,
+                "repaired": repaired,
+                "counts": dict(sorted(counts.items())),
+            },
+        )
+        opened = open_body(event)
+        return [
+            _delivery(event, endpoint, opened, event.entity)
+            for endpoint in self._endpoints
+            if endpoint.wants(event)
+        ]
+
+    def asks(self, collection: str) -> Sequence[Rule]:
+        """The rules of a collection that somebody listens to, or depends on. Others are never asked."""
+        return [
+            aimed.rule for (name, _), rules in self._rules.items() if name == collection for aimed in rules
+        ]
+
+    def hold(self, change: Change, seen: Seen, rule: Rule) -> Hold | None:
+        """What an event of this rule waits for, if it waits."""
+        match rule.holds:
+            case None:
+                return None
+            case "moment":
+                until = change.at + MOMENT
+            case "unfinished":
+                until = change.at + self.unfinished_hold
+                if seen.created is not None and change.operation != "insert":
+                    # Rewriting a held row does not make the wait longer.
+                    until = max(change.at, min(until, seen.created + self.unfinished_hold))
+            case _:
+                assert_never(rule.holds)
+        return Hold(key=row_entity(change), until=until)
 
     def _plan(self, change: Change, rules: Sequence[_Aimed], draft: _Draft) -> None:
         try:
@@ -160,29 +236,20 @@ class Plan:
         """Plan what one rule makes of a change; whether it fired."""
         rule = aimed.rule
         view = rule.fire(seen.view, known=seen.known)
-        if view == "silent":
-            return False
-        if view == "unknown":
-            if aimed.endpoints:
+        if isinstance(view, str):
+            if view == "unknown" and aimed.endpoints:
                 draft.facts.append(
                     Unreadable(collection=change.collection, event=rule.event, reason=NO_IMAGE)
                 )
             return False
 
         # The event first: if making it fails, nothing of this rule is planned.
+        row = row_entity(change)
         deliveries: Sequence[Delivery] = ()
         if rule.event is not None and aimed.endpoints:
-            event = Event(
-                type=rule.event,
-                change=change.id,
-                at=change.at,
-                entity=seen.entity,
-                user_id=seen.user_id,
-                data=rule.data_of(view),
-            )
-            deliveries = _deliveries(event, aimed, self._hold(change, seen, rule))
-            draft.events += 1
-        row = row_entity(change)
+            event = event_of(change, seen, rule, view)
+            deliveries = _deliveries(event, aimed, row, self.hold(change, seen, rule))
+            draft.events[rule.event] += 1
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
             reason = rule.summary if rule.event is None and rule.summary else LIFTED[rule.lifts]
@@ -198,20 +265,30 @@ class Plan:
             draft.marks.spend(seen.newcomer)
         return True
 
-    def _hold(self, change: Change, seen: Seen, rule: Rule) -> Hold | None:
-        match rule.holds:
-            case None:
-                return None
-            case "moment":
-                until = change.at + MOMENT
-            case "unfinished":
-                until = change.at + self.unfinished_hold
-                if seen.created is not None and change.operation != "insert":
-                    # Rewriting a held row does not make the wait longer.
-                    until = max(change.at, min(until, seen.created + self.unfinished_hold))
-            case _:
-                assert_never(rule.holds)
-        return Hold(key=row_entity(change), until=until)
+
+def anybody(mappings: Iterable[CollectionMapping]) -> Endpoint:
+    """Who wants every event of the mapping files: it stands in where nobody is configured."""
+    events = dict.fromkeys(rule.event for mapping in mappings for rule in mapping.rules if rule.event)
+    return Endpoint(name="default", url="", secrets=(), events=tuple(events))
+
+
+def event_of(change: Change, seen: Seen, rule: Rule, view: View) -> Event:
+    """The event of a rule that fired in this view."""
+    assert rule.event is not None
+    return Event(
+        type=rule.event,
+        change=change.id,
+        at=change.at,
+        entity=seen.entity,
+        user_id=seen.user_id,
+        data=rule.data_of(view) | (RECOVERED if change.recovered else {}),
+    )
+
+
+def _rank(mapping: CollectionMapping) -> tuple[bool, bool, str]:
+    """Accounts first, then other things that rows of other collections belong to, then the rest by name."""
+    holds_others = any(rule.removes for rule in mapping.rules)
+    return not (holds_others and mapping.viewpoint.kind == "user"), not holds_others, mapping.collection
 
 
 def _needed(
@@ -242,25 +319,24 @@ def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoin
     if event is None:
         return ()
     return tuple(
-        (endpoint, any(subscribes(each.pattern, event) for each in endpoint.filters))
-        for endpoint in endpoints
-        if endpoint.subscribes(event)
+        (endpoint, bool(endpoint.filters_of(event))) for endpoint in endpoints if endpoint.subscribes(event)
     )
 
 
-def _deliveries(event: Event, aimed: _Aimed, hold: Hold | None) -> Sequence[Delivery]:
+def _deliveries(event: Event, aimed: _Aimed, row: Entity, hold: Hold | None) -> Sequence[Delivery]:
     """The event for every endpoint that wants it, encoded once."""
     wanting = [endpoint for endpoint, filtered in aimed.endpoints if not filtered or endpoint.wants(event)]
     if not wanting:
         return ()
     opened = open_body(event)
-    return [_delivery(event, endpoint, opened, hold=hold) for endpoint in wanting]
+    return [_delivery(event, endpoint, opened, row, hold=hold) for endpoint in wanting]
 
 
 def _delivery(
     event: Event,
     endpoint: Endpoint,
     opened: OpenedBody,
+    row: Entity,
     *,
     hold: Hold | None = None,
     refused: str | None = None,
@@ -272,6 +348,7 @@ def _delivery(
         event=event.type,
         # Without order each delivery stands in a line of its own.
         entity=event.entity if endpoint.ordered else Entity(webhook_id),
+        row=row,
         at=event.at,
         body=close_body(opened, webhook_id),
         hold=hold,
@@ -286,8 +363,9 @@ def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> N
     draft.facts.append(Unreadable(collection=change.collection, event=rule.event, reason=reason))
     if rule.event is None:
         return
-    event = Event(
-        type=rule.event, change=change.id, at=change.at, entity=row_entity(change), user_id=None, data={}
-    )
+    row = row_entity(change)
+    event = Event(type=rule.event, change=change.id, at=change.at, entity=row, user_id=None, data={})
     opened = open_body(event)
-    draft.entries += [_delivery(event, endpoint, opened, refused=reason) for endpoint, _ in aimed.endpoints]
+    draft.entries += [
+        _delivery(event, endpoint, opened, row, refused=reason) for endpoint, _ in aimed.endpoints
+    ]

@@ -38,6 +38,7 @@ def sample(
         endpoint=endpoint,
         event=event.type,
         entity=event.entity,
+        row=event.entity,
         at=at,
         body=close_body(open_body(event), identity),
     )

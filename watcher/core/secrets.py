@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 SECRET_COLLECTIONS = frozenset(
     {
@@ -84,6 +85,7 @@ VEILED_FIELDS: Mapping[str, tuple[str, ...]] = {"files": ("filepath", "storageKe
 not to be kept by us."""
 
 
+@cache  # asked of every value that a first scan reads; the names are those of mappings, and few
 def is_veiled(collection: str, name: str) -> bool:
     """May no more be kept of this field than that it was there?"""
     return name in VEILED_FIELDS.get(collection, ()) or is_secret(collection, name)

@@ -17,6 +17,8 @@
     newborn      of a delete: true when the row itself arrived a moment ago
     newcomer     of a delete: the `_id` of another row of the same entity that arrived a moment ago
     outwaited    true when the row is older than the longest hold: what was held of it has been sent
+    recovered    true when nobody watched the change: it was found after the position had been lost
+    vague        of an update that was found: true when `updated` has all that may have changed
 
 The law: a name is absent where nothing is known. `touched` and `changed` are absent for inserts and deletes,
 and for a replace without a pre-image; those from `overdue` on when there is nothing to tell."""
@@ -50,6 +52,8 @@ NAMES = (
     "newborn",
     "newcomer",
     "outwaited",
+    "recovered",
+    "vague",
 )
 
 View = dict[str, Any]
@@ -132,6 +136,10 @@ def see(change: Change, viewpoint: Viewpoint, marks: Taking, *, hold: timedelta)
         view["before"] = before
     if after is not None:
         view["after"] = after
+    if change.recovered:
+        view["recovered"] = True
+    if change.vague:
+        view["vague"] = True
     if change.operation == "update" or (change.operation == "replace" and before is not None):
         _tell_what_changed(view, change, viewpoint.noise)
         if created is not None and change.at - created >= hold - min(MARGIN, hold / 10):
@@ -172,7 +180,7 @@ def top(path: str) -> str:
 
 
 def _tell_what_changed(view: View, change: Change, noise: Noise) -> None:
-    touched = sorted({top(path) for path in (*change.updated, *change.removed)})
+    touched = sorted({top(path) for path in change.written})
     view["updated"] = change.updated
     view["removed"] = change.removed
     view["touched"] = touched

@@ -23,17 +23,15 @@ async def capture(
     outbox: Outbox,
     memory: Memory,
     *,
-    resume: bool,
     clock: Clock,
     observe: Observer,
 ) -> None:
-    """Follow the stream from the stored checkpoint, for ever; `resume=False` passes it over.
+    """Follow the stream from the stored position, for ever.
 
     Raises what the source and the outbox raise; started again, it goes on where the store stands. A batch
     cut off before its commit is read and planned again, and gives the same ids."""
-    checkpoint = await outbox.checkpoint() if resume else None
-    if not resume:
-        await memory.forget()
+    position = await outbox.position()
+    checkpoint = position.checkpoint if position is not None else None
     marks = Marks.of(await outbox.marks())
     stored_at = -QUIET_STORE.total_seconds() + clock.monotonic()
     holding_until: datetime | None = None
@@ -67,7 +65,7 @@ async def capture(
             observe(
                 Captured(
                     changes=len(batch.changes),
-                    events=planned.events,
+                    events=planned.events.total(),
                     deliveries=sum(isinstance(entry, Delivery) for entry in planned.entries),
                     stored=stored,
                     lag=clock.now() - batch.changes[-1].at if batch.changes else None,

@@ -7,6 +7,7 @@ delete a row of it; were the page stored after that, the row would be remembered
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import timedelta
 
@@ -28,15 +29,21 @@ class Memory:
     """What capture and the scan share."""
 
     def __init__(
-        self, names: Names, outbox: Outbox, rows: RowSource, *, clock: Clock, observe: Observer
+        self,
+        names: Names,
+        outbox: Outbox,
+        *,
+        always: bool = False,
+        clock: Clock,
+        observe: Observer,
     ) -> None:
-        """`names`: of each collection what must be remembered, should it keep no pre-images."""
+        """`names`: of each collection what must be remembered, should it keep no pre-images; or `always`."""
         self._names = names
+        self._always = always
         self._outbox = outbox
-        self._rows = rows
         self._clock = clock
         self._observe = observe
-        self._wanted: Names | None = None
+        self._wanted: Names | None = None  # None: not known yet
         self._scans: dict[str, Scan] = {}
         self._to_do = asyncio.Event()
         self.turn = asyncio.Lock()
@@ -45,15 +52,24 @@ class Memory:
     async def complete(self, batch: Batch) -> Completed:
         """The batch's changes with what is known of their rows. To be called, and its result stored, in one
         turn. Raises OutboxError."""
-        wanted = {name: self._names[name] for name in batch.imageless & self._names.keys()}
+        await self.begin(batch.imageless)
+        rows = [row_entity(change) for change in batch.changes if change.collection in self.wanted]
+        if not rows:
+            return Completed(changes=batch.changes, learned={})
+        return completed(batch.changes, await self._outbox.recall(rows), self.wanted)
+
+    @property
+    def wanted(self) -> Names:
+        """The collections whose rows are remembered, and what of them."""
+        return self._wanted or {}
+
+    async def begin(self, imageless: Collection[str]) -> None:
+        """Remember rows of these collections from now on. Raises OutboxError."""
+        wanted = {name: names for name, names in self._names.items() if self._always or name in imageless}
         if wanted != self._wanted:
             self._scans = {scan.collection: scan for scan in await self._outbox.memories(wanted)}
             self._wanted = wanted
             self._to_do.set()
-        rows = [row_entity(change) for change in batch.changes if change.collection in wanted]
-        if not rows:
-            return Completed(changes=batch.changes, learned={})
-        return completed(batch.changes, await self._outbox.recall(rows), wanted)
 
     async def forget(self) -> None:
         """Begin anew: what happened since the memory was last kept up is not known."""
@@ -61,7 +77,7 @@ class Memory:
         self._scans = {}
         await self._outbox.memories({})
 
-    async def scan(self) -> None:
+    async def scan(self, rows: RowSource) -> None:
         """Read what was there before the memory began, for ever: a change of what is wanted begins anew."""
         patience = waits(jitter=self._clock.jitter)
         while True:
@@ -75,7 +91,7 @@ class Memory:
                 async with self.turn:
                     if self._scans.get(scan.collection) != scan:
                         continue  # begun anew while we waited
-                    await self._page(scan, began)
+                    await self._page(scan, rows, began)
                 patience = waits(jitter=self._clock.jitter)
             except (SourceError, OutboxError) as error:
                 wait = next(patience)
@@ -84,10 +100,8 @@ class Memory:
                 continue
             await self._clock.sleep(timedelta(seconds=self._clock.monotonic() - began) * (SHARE - 1))
 
-    async def _page(self, scan: Scan, began: float) -> None:
-        page = await self._rows.page(
-            scan.collection, frozenset(scan.names), after=scan.after, limit=PAGE_ROWS
-        )
+    async def _page(self, scan: Scan, rows: RowSource, began: float) -> None:
+        page = await rows.page(scan.collection, frozenset(scan.names), after=scan.after, limit=PAGE_ROWS)
         read = replace(scan, after=page.after, rows=scan.rows + len(page.rows), done=page.after is None)
         await self._outbox.remember(page.rows, read)
 

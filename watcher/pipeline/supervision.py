@@ -4,65 +4,108 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Literal
+from typing import Protocol
 
-from watcher.core.facts import Fact, PositionRestarted, StoreFailed, StreamLost, StreamOpened
-from watcher.errors import OutboxError, PositionLost, SourceError, SourceRefused, SourceUnavailable
-from watcher.pipeline.patience import insist, waits
-from watcher.ports import Clock, Observer, Outbox
+from watcher.core.facts import Captured, Fact, StoreFailed, StreamLost, StreamOpened
+from watcher.errors import (
+    NotRecognised,
+    OutboxError,
+    PositionLost,
+    SourceError,
+    SourceRefused,
+    SourceUnavailable,
+)
+from watcher.pipeline.patience import waits
+from watcher.ports import Clock, Observer
 
-OnPositionLost = Literal["recover", "fail", "restart"]
+SOON = timedelta(seconds=1)
+"""A MongoDB without a primary is asked again after this at the latest. Opening waits for one by itself, for
+seconds; a longer wait in between would add to the silence when the new primary is there already."""
 
 STEADY = timedelta(minutes=1)
 """A stream that ran this long was healthy: the next outage is waited out from the shortest wait again."""
 
+FRUITLESS = 3
+"""Positions that may be lost one after the other, without a change read in between. The third one says that
+the oplog is shorter than a recovery takes; more of them would read the whole database again and again."""
+
+
+class Mender(Protocol):
+    """What is done about a lost position, and about one that is half done."""
+
+    async def lost(self, error: PositionLost) -> None:
+        """Store a position to go on from; raises the error itself where an operator must decide."""
+        ...
+
+    async def finish(self) -> None:
+        """Whatever has to be done before the stream is followed on."""
+        ...
+
 
 async def keep_capturing(
-    capture: Callable[[bool, Observer], Awaitable[None]],
-    *,
-    outbox: Outbox,
-    on_position_lost: OnPositionLost,
-    clock: Clock,
-    observe: Observer,
+    capture: Callable[[Observer], Awaitable[None]], mender: Mender, *, clock: Clock, observe: Observer
 ) -> None:
-    """Run `capture(resume, observe)` for ever, starting it again after every outage.
+    """Run `capture(observe)` for ever, starting it again after every outage.
 
     Raises SourceRefused when MongoDB refuses before a stream was ever open (later it is waited out: rights
-    can come back), and PositionLost unless the operator chose to go on from now."""
-    opened = False
-
-    def noticing(fact: Fact) -> None:
-        nonlocal opened
-        opened = opened or isinstance(fact, StreamOpened)
-        observe(fact)
-
-    resume = True
+    can come back), and PositionLost when the operator wants that, or when going on is fruitless."""
+    watch = _Watch(observe)
+    lost: PositionLost | None = None
     patience = waits(jitter=clock.jitter)
     while True:
         began = clock.monotonic()
         failure: SourceError | OutboxError
         try:
-            await capture(resume, noticing)
+            if lost is not None:
+                await mender.lost(lost)
+                lost = None
+            await mender.finish()
+            await capture(watch)
+        except NotRecognised:
+            raise
         except PositionLost as error:
-            if on_position_lost != "restart":
+            watch.fruitless += 1
+            if watch.fruitless >= FRUITLESS or error is lost:
                 raise
-            # Going on with a gap is a choice that the operator wrote down; the fact records it.
-            position = await insist(outbox.checkpoint, doing="read", clock=clock, observe=observe)
-            observe(PositionRestarted(since=position.at if position else None, reason=str(error)))
-            resume = False
+            lost = error
             continue
         except SourceRefused as error:
-            if not opened:
+            if not watch.opened:
                 raise
             failure = error
         except (SourceUnavailable, OutboxError) as error:
             failure = error
 
-        resume = True
         if clock.monotonic() - began >= STEADY.total_seconds():
             patience = waits(jitter=clock.jitter)
         wait = next(patience)
+        if isinstance(failure, SourceUnavailable):
+            wait = min(wait, SOON)
         if isinstance(failure, OutboxError):
             observe(StoreFailed(doing="append", reason=str(failure), retry_in=wait))
         observe(StreamLost(reason=str(failure), retry_in=wait))
         await clock.sleep(wait)
+
+
+class _Watch:
+    """An Observer that passes facts on, and remembers what supervision must know."""
+
+    def __init__(self, observe: Observer) -> None:
+        self._observe = observe
+        self._batches = 0
+        self.opened = False
+        """A stream was open at some time."""
+        self.fruitless = 0
+        """Positions lost since the stream last went on."""
+
+    def __call__(self, fact: Fact) -> None:
+        match fact:
+            case StreamOpened():
+                self.opened, self._batches = True, 0
+            case Captured():
+                self._batches += 1
+                if self._batches > 1:  # the first comes from the opening alone
+                    self.fruitless = 0
+            case _:
+                pass
+        self._observe(fact)

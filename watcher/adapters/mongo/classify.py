@@ -69,8 +69,14 @@ _UNSUPPORTED = _Meaning(
 _HISTORY_LOST = _Meaning(
     PositionLost, "the stored position is older than the oplog: what happened since cannot be read from it"
 )
+
+
+class TokenUnknown(PositionLost):
+    """The stream did not meet the change that it was to begin behind. A filter may have kept it out."""
+
+
 _TOKEN_UNKNOWN = _Meaning(
-    PositionLost,
+    TokenUnknown,
     "it does not know the stored position: its oplog has been cut, restored or begun anew since,"
     " or MONGO_URI has been given another database",
 )
@@ -85,7 +91,6 @@ class TooLarge(PositionLost):
 _TOO_LARGE = _Meaning(
     TooLarge,
     "the next change is larger than 16 MB, and cannot be read past",
-    "With watcher.onPositionLost: restart it goes on from now, and records the gap.",
 )
 
 # Everything else passes, or is taken to pass: waiting and opening again from the checkpoint loses nothing.
@@ -194,7 +199,9 @@ def _told(meaning: _Meaning, place: Place, label: str) -> SourceError:
         "user": place.user or "USER",
     }
     cure = f"\n  {meaning.cure.format_map(words)}" if meaning.cure else ""
-    return meaning.kind(f"{place}: {meaning.why.format_map(words)} ({label}).{cure}")
+    why = meaning.why.format_map(words)
+    message = f"{place}: {why} ({label}).{cure}"
+    return meaning.kind(message, why=why) if issubclass(meaning.kind, PositionLost) else meaning.kind(message)
 
 
 def _why_no_primary(place: Place, topology: TopologyDescription | None) -> str:

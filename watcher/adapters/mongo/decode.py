@@ -69,17 +69,25 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
     collection, document_id = subject[0], id_text(subject[1])
     before = _image(event.get("fullDocumentBeforeChange"))
     after: Document | None = _image(event.get("fullDocument"))
+    row = rows.get((collection, document_id))
+    left_out = event.get("leftOut") or ()
     updated: Document = {}
     removed: Sequence[str] = ()
-    if operation == "update":
+    untold: Sequence[str] = ()
+    if "written" in event and operation != "delete":
+        after = row
+        updated, untold = _found(collection, row, event["written"])
+    elif operation == "update":
         description = event.get("updateDescription") or {}
         updated = plain(description.get("updatedFields") or {})
         removed = description.get("removedFields") or ()
         truncated = description.get("truncatedArrays") or ()
-        base = before if before is not None else rows.get((collection, document_id))
+        base = row if before is None else _whole(before, left_out, row)
         after = None if base is None else updated_row(collection, base, updated, removed, truncated)
-    elif operation == "replace":
-        updated, removed = _difference(before or {}, after or {})
+        shortened, untold = _found(collection, after, [each["field"] for each in truncated], kind=list)
+        updated = {**updated, **shortened}
+    if operation == "replace":
+        updated, removed = _difference({**(before or {}), **dict.fromkeys(left_out)}, after or {})
 
     return Change(
         id=ChangeId(event["_id"]["_data"]),
@@ -91,6 +99,7 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
         after=after,
         updated=updated,
         removed=removed,
+        untold=untold,
     )
 
 
@@ -166,6 +175,27 @@ def _difference(before: Document, after: Document) -> tuple[Document, Sequence[s
         if name != "_id" and (name not in before or before[name] != value)
     }
     return updated, tuple(name for name in before if name not in after)
+
+
+def _whole(image: Document, left_out: Sequence[str], row: Document | None) -> Document:
+    """A thin image, with what was left out of it as it is in the row now."""
+    return {**image, **{name: row[name] for name in left_out if row is not None and name in row}}
+
+
+def _found(
+    collection: str, row: Document | None, paths: Sequence[str], *, kind: type = object
+) -> tuple[Document, Sequence[str]]:
+    """What the row has at the paths of which an event tells no more than the name; and what it does not have.
+
+    Of an array that was only cut short MongoDB tells the new length, of a change beyond 16 MB nothing."""
+    found: dict[str, Any] = {}
+    for path in paths:
+        value: Any = row
+        for name in path.split("."):
+            value = _member(value, name)
+        if (isinstance(value, kind) and value is not None) or is_cut(collection, path):
+            found[path] = value
+    return found, tuple(path for path in paths if path not in found)
 
 
 def _place(collection: str, row: dict[str, Any], path: str, own: set[int]) -> tuple[Any, str]:

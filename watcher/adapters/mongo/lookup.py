@@ -1,4 +1,4 @@
-"""The rows behind updates without a pre-image, as they are now: one `find` per collection and batch."""
+"""The rows behind what a change does not tell, as they are now: one `find` per collection and batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from watcher.core.changes import Document
 async def current_rows(
     database: AsyncDatabase[dict[str, Any]], events: Sequence[RawEvent]
 ) -> Mapping[RowKey, Document]:
-    """The rows of those updates; one that has been deleted since is not among them."""
+    """The rows of those changes; one that has been deleted since is not among them."""
     rows: dict[RowKey, Document] = {}
     for collection, ids in _wanted(events).items():
         # Majority, as the stream: a row must not show what a failover may take back.
@@ -31,9 +31,16 @@ async def current_rows(
 def _wanted(events: Sequence[RawEvent]) -> Mapping[str, list[Any]]:
     wanted: dict[str, dict[str, Any]] = {}
     for event in events:
-        if event.get("operationType") == "update" and not event.get("fullDocumentBeforeChange"):
+        if _lacks_its_row(event):
             subject = subject_of(event)
             if subject is not None:
                 collection, row_id = subject
                 wanted.setdefault(collection, {})[id_text(row_id)] = row_id
     return {collection: list(ids.values()) for collection, ids in wanted.items()}
+
+
+def _lacks_its_row(event: RawEvent) -> bool:
+    operation = event.get("operationType")
+    if "written" in event:
+        return operation != "delete"
+    return operation == "update" and (not event.get("fullDocumentBeforeChange") or bool(event.get("leftOut")))

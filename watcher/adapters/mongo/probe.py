@@ -13,6 +13,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 from watcher.adapters.mongo.classify import classify
 from watcher.adapters.mongo.connect import Client, connection, place_of
 from watcher.adapters.mongo.decode import CODEC
+from watcher.adapters.mongo.oplog import OplogWindow, oplog_window
 from watcher.errors import SourceError
 
 Kind = Literal["replica set", "standalone", "sharded"]
@@ -23,18 +24,6 @@ class CollectionReport:
     name: str
     exists: bool
     pre_images: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OplogWindow:
-    """How far back the oplog reaches: a position outside of it is lost."""
-
-    first: datetime
-    last: datetime
-
-    @property
-    def span(self) -> timedelta:
-        return self.last - self.first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +85,6 @@ async def inspect(uri: str, database: str, collections: Collection[str]) -> Mong
         )
 
 
-async def oplog_window(uri: str) -> OplogWindow | None:
-    """The oplog's reach; None where it cannot be read (no rights on `local`, no replica set, no answer)."""
-    async with connection(uri) as client:
-        return await _oplog_window(client)
-
-
 async def collection_reports(
     client: Client, database: str, names: Collection[str]
 ) -> Mapping[str, CollectionReport]:
@@ -136,14 +119,6 @@ async def _try_stream(client: Client, database: str) -> None:
 
 
 async def _oplog_window(client: Client) -> OplogWindow | None:
-    ends = []
-    oplog = client["local"]["oplog.rs"]
-    try:
-        for direction in (1, -1):
-            entry = await oplog.find_one({}, {"ts": 1}, sort=[("$natural", direction)])
-            if entry is None:
-                return None
-            ends.append(entry["ts"].as_datetime())
-    except PyMongoError:
-        return None
-    return OplogWindow(first=ends[0], last=ends[1])
+    with suppress(PyMongoError):
+        return await oplog_window(client)
+    return None

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -20,22 +19,20 @@ from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from watcher.adapters.mongo.classify import TooLarge, classify
+from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
+from watcher.adapters.mongo.images import PreImages
+from watcher.adapters.mongo.ladder import Ladder, left_out
 from watcher.adapters.mongo.lookup import current_rows
-from watcher.adapters.mongo.probe import collection_reports
+from watcher.adapters.mongo.primary import asking_the_primary
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
-from watcher.core.facts import Unreadable
+from watcher.core.facts import Thinned, Unreadable
 from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.errors import PositionLost, SourceRefused
 from watcher.ports import Batch, Observer
-
-BATCH_CHANGES = 200
-"""Changes asked for at once. Decoding them stalls the loop for at most 10 ms; and a stream that has a backlog
-gathers 16 MB before it answers when it is not asked for less (MongoDB 6.0.5)."""
 
 AWAIT_MS = 500
 """How long the server waits for a change before it answers with an empty batch: the pace of stream time on a
@@ -48,28 +45,6 @@ WIRE_6_0 = 17
 Reply = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
-    """How much is asked for. A change beyond 16 MB ends the cursor, again at each resume (code 10334)."""
-
-    changes: int = 1
-    images: bool = True
-    contents: bool = True
-
-
-STEPS = (
-    _Step(changes=BATCH_CHANGES),
-    _Step(),  # what comes before the large one loses nothing by it
-    _Step(images=False),
-    _Step(images=False, contents=False),
-)
-"""Down one step whenever a change is too large; back to the top when it has been passed."""
-
-IDS_ONLY = {"$project": {"operationType": 1, "ns": 1, "documentKey": 1, "wallTime": 1, "clusterTime": 1}}
-
-TOO_LARGE_TO_TELL = "larger than 16 MB: no more than its _id can be read"
-
-
 class MongoSource:
     """A `ChangeSource` over one database."""
 
@@ -80,19 +55,25 @@ class MongoSource:
         *,
         noise: Noise,
         noise_to_memory: Noise,
+        remembering: bool = False,
         observe: Observer,
         start_from: datetime | None = None,
+        start_name: str = "watcher.startFrom",
     ) -> None:
         """`noise`: the watched collections, and of each the names whose change alone means nothing;
-        `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers.
+        `noise_to_memory`: the same for collections without pre-images, whose rows somebody remembers
+        (`remembering`: those of all).
 
-        `start_from`: where a first start begins, inside the oplog; None means now."""
+        `start_from`: where a first start begins, inside the oplog; None means now. `start_name`: what whoever
+        chose it calls it."""
         self._uri = uri
         self._place = place_of(uri, database)
-        self._noise = noise
+        # What the memory must hear of is told for all collections, or for those without pre-images.
+        self._noise = noise_to_memory if remembering else noise
         self._noise_to_memory = noise_to_memory
         self._observe = observe
         self._start_from = start_from
+        self._start_name = start_name
 
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
@@ -105,7 +86,7 @@ class MongoSource:
         async with connection(self._uri) as client, client.start_session(causal_consistency=False) as session:
             stream = _Stream(client, session, self._place, self._noise, self._noise_to_memory, self._observe)
             try:
-                await stream.begin(checkpoint, self._start_from)
+                await stream.begin(checkpoint, self._start_from, self._start_name)
                 yield stream.batches()
             finally:
                 await stream.end()
@@ -128,19 +109,24 @@ class _Stream:
         self._place = place
         self._noise = noise
         self._noise_to_memory = noise_to_memory
-        self._imageless: frozenset[str] = frozenset()
+        self._images = PreImages(client, place.database, noise.keys())
         self._observe = observe
         self._database = client.get_database(place.database, codec_options=CODEC)
         self._cursor = Int64(0)
         self._reply: Reply = {}
+        self._position: dict[str, Any] = {}  # after what was yielded last
+        self._has_given = False  # changes, since it was opened
+        self._passed = ""  # the token up to which changes are dropped: they were read before
         self._wire_version = 0
-        self._step = 0
-        self._alone = 0  # changes read one at a time since the last that was too large
+        self._ladder = Ladder()
         self._progress = Progress(has_wall_times=True)
 
-    async def begin(self, checkpoint: Checkpoint | None, start_from: datetime | None) -> None:
+    async def begin(
+        self, checkpoint: Checkpoint | None, start_from: datetime | None, start_name: str
+    ) -> None:
         sounding = await self._sound()
         self._progress = Progress(has_wall_times=self._wire_version >= WIRE_6_0)
+        self._progress.sounded(sounding, time.monotonic())
         position: dict[str, Any] = {}
         if checkpoint is not None:
             self._refuse_the_future(checkpoint.token, sounding)
@@ -148,39 +134,41 @@ class _Stream:
             await self._prove(position)
         elif start_from is not None:
             position = {"startAtOperationTime": Timestamp(int(start_from.timestamp()), 0)}
-            await self._prove_start(position, start_from, sounding)
+            await self._prove_start(position, start_from, start_name, sounding)
         await self._open(position)
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:
-            token = self._reply["postBatchResumeToken"]["_data"]
-            events = self._reply.get("nextBatch", ())
+            # Tokens are in the order of what they stand for. By a time a stream begins a little too early.
+            token = max(self._reply["postBatchResumeToken"]["_data"], self._passed)
+            events = [
+                each for each in self._reply.get("nextBatch", ()) if each["_id"]["_data"] > self._passed
+            ]
+            if await self._images_changed(events):
+                # These were read with the noise of the old belief: what the memory must hear of was dropped.
+                await self.end()
+                await self._open(self._position)
+                continue
             changes = await self._changes(events)
             yield Batch(
                 changes=tuple(changes),
                 checkpoint=Checkpoint(token=token, at=changes[-1].at if changes else None),
                 through=self._progress.through(token, quiet=not events),
-                imageless=self._imageless,
+                imageless=self._images.missing,
             )
+            self._position = {"startAfter": {"_data": token}}
 
             if self._progress.wants_sounding(time.monotonic()):
                 self._progress.sounded(await self._sound(), time.monotonic())
-            if self._is_past_the_large_one(len(events)):
+            if self._ladder.passed(len(events)):
                 await self.end()
-                self._step = 0
-                await self._open({"startAfter": {"_data": token}})
+                await self._open(self._position)
             elif self._cursor:
-                await self._read_on({"startAfter": {"_data": token}})
+                await self._read_on()
             else:
                 # The database was dropped, as before a restore. `startAfter` passes over that; the same
                 # option serves for every other token, so that a stored one need not be told apart.
-                await self._open({"startAfter": {"_data": token}})
-
-    def _is_past_the_large_one(self, read: int) -> bool:
-        if self._step == 1:
-            self._alone += read
-            return self._alone >= BATCH_CHANGES  # it came with others, and was not too large alone
-        return self._step > 1 and read > 0
+                await self._open(self._position)
 
     async def end(self) -> None:
         if self._cursor:
@@ -189,16 +177,16 @@ class _Stream:
                     await self._kill(self._cursor)
 
     async def _prove_start(
-        self, position: dict[str, Any], start_from: datetime, sounding: Sounding | None
+        self, position: dict[str, Any], start_from: datetime, start_name: str, sounding: Sounding | None
     ) -> None:
         cure = "Choose a time inside the oplog (`librechat-watcher check` shows its reach), or `now`."
         if sounding is not None and start_from > sounding.at:
-            raise SourceRefused(f"watcher.startFrom: {start_from.isoformat()} is yet to come.\n  {cure}")
+            raise SourceRefused(f"{start_name}: {start_from.isoformat()} is yet to come.\n  {cure}")
         try:
             await self._prove(position)
         except PositionLost as error:
             raise SourceRefused(
-                f"watcher.startFrom: {start_from.isoformat()} is before the oplog of {self._place}.\n  {cure}"
+                f"{start_name}: {start_from.isoformat()} is before the oplog of {self._place}.\n  {cure}"
             ) from error
 
     def _refuse_the_future(self, token: str, sounding: Sounding | None) -> None:
@@ -209,9 +197,11 @@ class _Stream:
         # A stream that begins now begins one tick after the newest write, and stays there while all is quiet.
         next_write = Timestamp(sounding.written.time, sounding.written.inc + 1)
         if reached > next_write:
+            why = "the stored position lies ahead of its newest write"
             raise PositionLost(
-                f"{self._place}: the stored position lies ahead of its newest write."
-                " It was restored from a backup, or it is not the cluster that the position was stored for."
+                f"{self._place}: {why}."
+                " It was restored from a backup, or it is not the cluster that the position was stored for.",
+                why=why,
             )
 
     async def _prove(self, position: dict[str, Any]) -> None:
@@ -223,57 +213,66 @@ class _Stream:
         reply = await self._ask(
             {"aggregate": 1, "pipeline": stages, "cursor": {"batchSize": 1}}, proving=True
         )
-        with self._translated():
+        async with self._asking():
             await self._kill(reply["id"])
 
     async def _open(self, position: dict[str, Any]) -> None:
-        self._imageless = await self._without_images()
+        if self._wire_version >= WIRE_6_0:
+            async with self._asking():
+                await self._images.ask()
         noise = {
-            name: self._noise_to_memory[name] if name in self._imageless else names
+            name: self._noise_to_memory[name] if name in self._images.missing else names
             for name, names in self._noise.items()
         }
-        options = dict(position)
-        step = STEPS[self._step]
+        options, step = dict(position), self._ladder.step
         if self._wire_version >= WIRE_6_0 and step.images:
             options["fullDocumentBeforeChange"] = "whenAvailable"
-        stages = pipeline(noise, unset_field=self._wire_version >= WIRE_5_0)
-        if not step.contents:
-            stages.append(IDS_ONLY)
+        trimmed = pipeline(noise, unset_field=self._wire_version >= WIRE_5_0)
         # Without changes the first reply comes at once, however far the first match is.
+        self._has_given, self._passed = False, ""
         self._follow(
             await self._ask(
                 {
                     "aggregate": 1,
-                    "pipeline": [{"$changeStream": options}, *stages],
+                    "pipeline": [{"$changeStream": options}, *trimmed, *step.stages],
                     "cursor": {"batchSize": 0},
                 }
             )
         )
 
-    async def _without_images(self) -> frozenset[str]:
-        if self._wire_version < WIRE_6_0:
-            return frozenset(self._noise)
-        with self._translated():
-            reports = await collection_reports(self._client, self._place.database, self._noise.keys())
-        return frozenset(name for name, report in reports.items() if not report.pre_images)
+    async def _images_changed(self, events: Sequence[RawEvent]) -> bool:
+        """Were pre-images turned on or off for a collection while we read it?"""
+        if not self._ladder.step.images or not self._images.doubted(events, time.monotonic()):
+            return False
+        async with self._asking():
+            return await self._images.ask()
 
-    async def _read_on(self, position: dict[str, Any]) -> None:
+    async def _read_on(self) -> None:
         more = {
             "getMore": self._cursor,
             "collection": "$cmd.aggregate",
-            "batchSize": STEPS[self._step].changes,
+            "batchSize": self._ladder.step.changes,
             "maxTimeMS": AWAIT_MS,
         }
         try:
             self._follow(await self._ask(more))
         except TooLarge:
-            if self._step + 1 == len(STEPS):
+            if not self._ladder.down():
                 raise
-            self._step, self._alone = self._step + 1, 0
-            await self._open(position)
+            await self._open(self._position)
+        except TokenUnknown:
+            # With other settings or other noise than before, the filter may keep out the very change that
+            # the position is of; a stream must meet it to begin behind it. A time it need not meet.
+            passed = self._position["startAfter"]["_data"]
+            time = token_time(passed)
+            if self._has_given or self._passed or time is None:
+                raise
+            await self._open({"startAtOperationTime": time})
+            self._passed = passed
 
     def _follow(self, reply: Reply) -> None:
         self._reply = reply
+        self._has_given = self._has_given or bool(reply.get("nextBatch"))
         self._cursor = Int64(reply["id"])
 
     async def _kill(self, cursor: int) -> None:
@@ -281,13 +280,13 @@ class _Stream:
         await self._database.command(kill, session=self._session)
 
     async def _ask(self, command: dict[str, Any], *, proving: bool = False) -> Reply:
-        with self._translated(resuming=proving):
+        async with self._asking(resuming=proving):
             answer = await self._database.command(command, session=self._session, codec_options=CODEC)
         reply: Reply = answer["cursor"]
         return reply
 
     async def _sound(self) -> Sounding | None:
-        with self._translated():
+        async with self._asking():
             hello = await self._client.admin.command("hello", codec_options=CODEC)
         self._wire_version = hello["maxWireVersion"]
         if not hello.get("isWritablePrimary") or "lastWrite" not in hello:
@@ -295,7 +294,7 @@ class _Stream:
         return Sounding(at=hello["localTime"], written=hello["lastWrite"]["opTime"]["ts"])
 
     async def _changes(self, events: Sequence[RawEvent]) -> Sequence[Change]:
-        with self._translated():
+        async with self._asking():
             rows = await current_rows(self._database, events)
         changes: list[Change] = []
         for event in events:
@@ -311,17 +310,29 @@ class _Stream:
                 self._observe(Unreadable(collection=change.collection, event=None, reason=change.reason))
             else:
                 changes.append(change)
-                if not STEPS[self._step].contents:
+                if missing := left_out(event):
                     self._observe(
-                        Unreadable(collection=change.collection, event=None, reason=TOO_LARGE_TO_TELL)
+                        Thinned(
+                            collection=change.collection,
+                            operation=change.operation,
+                            left_out=tuple(missing),
+                            row_found=(change.collection, change.document_id) in rows,
+                        )
                     )
         return changes
 
-    @contextmanager
-    def _translated(self, *, resuming: bool = False) -> Iterator[None]:
+    @asynccontextmanager
+    async def _asking(self, *, resuming: bool = False) -> AsyncIterator[None]:
+        """Ask MongoDB inside: what goes wrong is told in our words, a primary that fell silent is left."""
         try:
-            yield
+            async with asking_the_primary(self._client):
+                yield
         except PyMongoError as error:
             self._cursor = Int64(0)  # gone, or out of reach: nothing to say goodbye to
             topology = self._client.topology_description
             raise classify(error, self._place, resuming=resuming, topology=topology) from error
+
+
+def _token(event: RawEvent) -> str:
+    token: str = event["_id"]["_data"]
+    return token

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from watcher.core import views
 from watcher.core.secrets import SECRET_FIELDS
 
 Noise = Mapping[str, Sequence[str]]
@@ -49,6 +50,52 @@ def is_cut(collection: str, path: str) -> bool:
     return path.partition(".")[0] in CUT.get(collection, ())
 
 
+def touched_paths() -> Any:
+    """The expression for every (dotted) path that an update wrote, removed or shortened."""
+    updated = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
+    truncated = {"$ifNull": ["$updateDescription.truncatedArrays", []]}
+    return {
+        "$concatArrays": [
+            {"$map": {"input": updated, "in": "$$this.k"}},
+            {"$ifNull": ["$updateDescription.removedFields", []]},
+            {"$map": {"input": truncated, "in": "$$this.field"}},
+        ]
+    }
+
+
+def cut(event: dict[str, Any]) -> dict[str, Any]:
+    """An event that did not come through the pipeline, as it would have: nothing of what is cut is left."""
+    collection = event["ns"]["coll"]
+    cutting = dict(event)
+    cutting.pop("updateDescription", None)
+    for image in IMAGES:
+        if isinstance(event.get(image), dict):
+            cutting[image] = {
+                name: value for name, value in event[image].items() if name not in CUT.get(collection, ())
+            }
+    description = event.get("updateDescription")
+    if event["operationType"] == "update" and isinstance(description, dict):
+        fields = description.get("updatedFields") or {}
+        blanked = {path: None if is_cut(collection, path) else value for path, value in fields.items()}
+        cutting["updateDescription"] = {**description, "updatedFields": blanked}
+    return cutting
+
+
+def is_noise(event: Mapping[str, Any], noise: Noise) -> bool:
+    """Does the pipeline drop this event of a watched collection, because nothing but noise was written?"""
+    if event["operationType"] != "update":
+        return False
+    description = event.get("updateDescription") or {}
+    truncated = [each["field"] for each in description.get("truncatedArrays") or ()]
+    paths = [
+        *(description.get("updatedFields") or ()),
+        *(description.get("removedFields") or ()),
+        *truncated,
+    ]
+    nothing = views.Noise.of(noise[event["ns"]["coll"]])
+    return all(path.partition(".")[0] in nothing for path in paths)
+
+
 def _of_interest(noise: Noise) -> Stage:
     # Plain operators on these two, so that the server judges raw oplog entries by them. The `invalidate`
     # after a dropDatabase need not pass: the cursor's end and its last token tell of it (source.py).
@@ -67,19 +114,7 @@ def _touches_more_than(names: Sequence[str]) -> Any:
     if not names:
         return True
     is_noise = _begins_with_one_of(names, "$$this")
-    return {"$anyElementTrue": [{"$map": {"input": _touched_paths(), "in": {"$not": [is_noise]}}}]}
-
-
-def _touched_paths() -> Any:
-    updated = {"$objectToArray": {"$ifNull": ["$updateDescription.updatedFields", {}]}}
-    truncated = {"$ifNull": ["$updateDescription.truncatedArrays", []]}
-    return {
-        "$concatArrays": [
-            {"$map": {"input": updated, "in": "$$this.k"}},
-            {"$ifNull": ["$updateDescription.removedFields", []]},
-            {"$map": {"input": truncated, "in": "$$this.field"}},
-        ]
-    }
+    return {"$anyElementTrue": [{"$map": {"input": touched_paths(), "in": {"$not": [is_noise]}}}]}
 
 
 def _blanked_updates(noise: Noise) -> Stage:

@@ -1,19 +1,24 @@
-"""The file: opened by one `run` at a time, of a schema we know, its complaints in an operator's words."""
+"""The file: opened by one `run` at a time, brought up to our schema, its complaints in our words."""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
-from watcher.adapters.sqlite.statements import SCHEMA
-from watcher.errors import OutboxError, OutboxLocked
+from watcher.adapters.sqlite.checks import CURE
+from watcher.adapters.sqlite.statements import MIGRATIONS, SCHEMA
+from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
 
 APPLICATION_ID = 0x4C435731  # "LCW1": tells our files from other people's SQLite databases
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = max(MIGRATIONS)
+
+T = TypeVar("T")
 
 OLDEST_SQLITE = (3, 35)
 """RETURNING came with it (March 2021)."""
@@ -44,7 +49,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
-    """Open the file, made with our schema if `writing` and it is not there. Raises OutboxError."""
+    """Open the file, made with our schema if `writing` and it is not there.
+
+    Raises OutboxError or OutboxBroken."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise OutboxError(
             f"SQLite {sqlite3.sqlite_version} is too old.\n  Use a Python with SQLite 3.35 or newer."
@@ -72,28 +79,65 @@ def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
     return connection
 
 
+def read_beside(
+    path: Path, work: Callable[[sqlite3.Connection], T], *, oldest: int = SCHEMA_VERSION
+) -> T | None:
+    """What is found in the file, read beside a running `run` or without one; None where nothing is stored.
+
+    `oldest`: the first version of the schema in which it can be found. Only `run` brings a file up to ours.
+    Raises OutboxError."""
+    if not path.exists():
+        return None
+    with closing(connect(path, writing=False)) as connection, translated(path):
+        version = _version(connection, path)
+        if version == 0:
+            return None
+        if version < oldest:
+            raise OutboxError(
+                f"{path}: was written by an older librechat-watcher (schema {version}; needed: {oldest}).\n"
+                "  Start `librechat-watcher run` of this version on it: that brings it up to date."
+            )
+        return work(connection)
+
+
+def examine(connection: sqlite3.Connection, path: Path) -> None:
+    """Look through the whole file: about a second for a few hundred megabytes. Raises OutboxBroken.
+
+    A row that no index leads to any more would never be sent, and nothing else would tell of it."""
+    with translated(path):
+        ((found,),) = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    if found != "ok":
+        raise OutboxBroken(f"{path}: the state is damaged ({found}).\n  {CURE}")
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's and the disk's complaints as an OutboxError with the cure."""
+    """SQLite's and the disk's complaints as an OutboxError or OutboxBroken with the cure."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        if _tells_damage(error):
+            raise OutboxBroken(f"{path}: {error}.\n  {CURE}") from error
         raise OutboxError(f"{path}: {error}.\n  {_cure(error)}") from error
 
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    if _version(connection, path) == SCHEMA_VERSION:
+    version = _version(connection, path)
+    if version == SCHEMA_VERSION:
         return
-    with connection:  # one transaction: a crash in the middle leaves an empty file
+    steps = (
+        [SCHEMA] if version == 0 else [MIGRATIONS[each] for each in range(version + 1, SCHEMA_VERSION + 1)]
+    )
+    with connection:  # one transaction: a crash in the middle leaves the file as it was
         connection.execute("BEGIN IMMEDIATE")
-        for statement in SCHEMA.split(";"):
-            if statement.strip():
-                connection.execute(statement)
+        for statement in chain.from_iterable(steps):
+            connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
 def _version(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's version of the schema; 0 for one that is empty."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     ours = connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
     empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
@@ -107,15 +151,16 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def _tells_damage(error: Exception) -> bool:
+    name = getattr(error, "sqlite_errorname", "")
+    undecodable = isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error)
+    return undecodable or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 def _cure(error: Exception) -> str:
     text = str(error)
     if "full" in text or getattr(error, "errno", None) == 28:
-        return "Free some space on this disk; it is tried again meanwhile, and nothing is lost."
-    if "malformed" in text or "not a database" in text:
-        return (
-            "Put a good copy in its place; or move it away: the next start then begins anew"
-            " (watcher.startFrom), without knowing what was sent."
-        )
+        return "Free some space on this disk; nothing is lost meanwhile."
     if "readonly" in text or "unable to open" in text or "ermission" in text:
         return "Give this user the right to read and write the file and its folder."
-    return "It is tried again meanwhile."
+    return "Look at this disk: is it full, may this user write to it, what does the system's log say of it?"

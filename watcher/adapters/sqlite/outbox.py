@@ -9,20 +9,27 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from watcher.adapters.sqlite import memory
-from watcher.adapters.sqlite.database import connect, locked, translated
+from watcher.adapters.sqlite import backfills, memory
+from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.database import connect, examine, locked, read_beside, translated
+from watcher.adapters.sqlite.fates import fates
+from watcher.adapters.sqlite.position import checkpoint, keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
+from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
-from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
+from watcher.core.recovery import Known, Position, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 
@@ -30,11 +37,11 @@ T = TypeVar("T")
 Tally = Counter[tuple[str, str]]
 """Deliveries by (endpoint, state): how a transaction changes the counts."""
 
+OTHERS_SECONDS = 1.0
+"""How soon deliveries are noticed that another process stored: a backfill, a replay."""
+
 INSERT_ROWS = 200
 """Rows per INSERT: more gain nothing, and statements grow."""
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
 
 
 class SqliteOutbox:
@@ -52,8 +59,15 @@ class SqliteOutbox:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
-        with locked(path), closing(connect(path, writing=True)) as writing:
+        """The outbox at this path, made if need be. Raises OutboxLocked, OutboxError or OutboxBroken."""
+        with locked(path):
+            async with cls._opened(path) as outbox:
+                yield outbox
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        with closing(connect(path, writing=True)) as writing:
             with translated(path):
                 (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
             with closing(connect(path, writing=False)) as reading:
@@ -65,13 +79,20 @@ class SqliteOutbox:
                     await writer.close()
                     outbox._reader.shutdown()
 
-    async def checkpoint(self) -> Checkpoint | None:
-        return await self._read(_checkpoint)
+    @classmethod
+    @asynccontextmanager
+    async def beside(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        """The outbox of a `run` that is at work, to store something more in it. Raises OutboxError."""
+        async with cls._opened(path) as outbox:
+            yield outbox
+
+    async def position(self) -> Position | None:
+        return await self._read(position)
 
     async def marks(self) -> Sequence[Mark]:
         rows = await self._read(lambda db: db.execute(SQL["marks"]).fetchall())
         return [
-            Mark(entity=Entity(entity), at=_time(at), row=Entity(row) if row else None, spent=bool(spent))
+            Mark(entity=Entity(entity), at=from_ms(at), row=Entity(row) if row else None, spent=bool(spent))
             for entity, row, at, spent in rows
         ]
 
@@ -83,12 +104,14 @@ class SqliteOutbox:
         through: datetime,
         marks: Sequence[Mark] = (),
         learned: Mapping[Entity, Remembered | None] = NOTHING_LEARNED,
+        recovery: Recovery | None = None,
     ) -> int:
         lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
-            due = {"through": _ms(through), "lifted": json.dumps(lifted)}
+            self._notice_others(db)
+            due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
             self._end_holds(db, SQL["held_due"], due, tally)
             new, ahead = 0, _held_ids(entries)
             for run in _runs(entries):
@@ -99,8 +122,7 @@ class SqliteOutbox:
                     ahead = ahead[len(_held_ids(run)) :]
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
-            position = {"token": checkpoint.token, "at": _ms(checkpoint.at), "through": _ms(through)}
-            db.execute(SQL["keep_checkpoint"], position)
+            keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
             _count(db, tally)
             return new, tally
 
@@ -117,6 +139,30 @@ class SqliteOutbox:
 
     async def remember(self, rows: Mapping[Entity, Remembered], scan: Scan) -> None:
         await self._writer.do(lambda db: memory.remember(db, rows, scan))
+
+    async def remembered(
+        self, collection: str, *, after: str | None, limit: int
+    ) -> tuple[Mapping[Entity, Remembered], str | None]:
+        return await self._read(lambda db: memory.page(db, collection, after=after, limit=limit))
+
+    async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
+        return await self._read(lambda db: known(db, rows))
+
+    async def backfill(self, name: str) -> Backfill | None:
+        return await self._read(lambda db: backfills.kept(db, name))
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+            tally: Tally = Counter()
+            self._notice_others(db)
+            new = self._add(db, deliveries, tally)
+            backfills.keep(db, replace(backfill, stored=backfill.stored + new))
+            _count(db, tally)
+            return new, tally
+
+        new, tally = await self._writer.do(work)
+        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
+        return int(new)
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}
@@ -158,7 +204,8 @@ class SqliteOutbox:
             try:
                 if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
                     return
-                await news
+                # What a command beside us stores wakes nobody here.
+                await asyncio.wait({news}, timeout=OTHERS_SECONDS)
             finally:
                 self._waiting[endpoint].discard(news)
 
@@ -168,6 +215,19 @@ class SqliteOutbox:
         for endpoint, state, number in rows:
             numbers[endpoint][state] = number
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        return await self._read(lambda db: fates(db, row, limit=limit))
+
+    async def examine(self) -> None:
+        with closing(connect(self._path, writing=False)) as db:
+            examining = asyncio.ensure_future(asyncio.to_thread(examine, db, self._path))
+            try:
+                await asyncio.shield(examining)
+            except asyncio.CancelledError:
+                db.interrupt()
+                await asyncio.wait({examining})
+                raise
 
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
@@ -182,16 +242,21 @@ class SqliteOutbox:
             tally: Tally = Counter()
             for state, time in before.items():
                 left = limit + tally.total()
-                given = {"state": state, "before": _ms(time), "limit": left}
+                given = {"state": state, "before": to_ms(time), "limit": left}
                 for key in db.execute(SQL["forget"], given).fetchall():
                     tally[key] -= 1
-            db.execute(SQL["forget_marks"], {"before": _ms(marks_before)})
+            db.execute(SQL["forget_marks"], {"before": to_ms(marks_before)})
             _count(db, tally)
             return -tally.total()
 
         return int(await self._writer.do(work))
 
     # ------------------------------------------------------------------ in the writer's thread
+
+    def _notice_others(self, db: sqlite3.Connection) -> None:
+        """A command beside us may have stored deliveries: ours stand behind them."""
+        (last_seq,) = db.execute(SQL["last_seq"]).fetchone()
+        self._last_seq = max(self._last_seq, last_seq)
 
     def _add(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], tally: Tally) -> int:
         new = 0
@@ -213,7 +278,7 @@ class SqliteOutbox:
             self._end_holds(db, held, given, tally)
             return
         for seq, endpoint in db.execute(held, given).fetchall():
-            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _ms(_now())})
+            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": to_ms(_now())})
             tally[endpoint, "held"] -= 1
             tally[endpoint, "cancelled"] += 1
 
@@ -244,15 +309,7 @@ def stored_position(path: Path) -> Checkpoint | None:
     """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
 
     Raises OutboxError for a file that is no state of ours."""
-    if not path.exists():
-        return None
-    with closing(connect(path, writing=False)) as db, translated(path):
-        return _checkpoint(db)
-
-
-def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
-    row = db.execute(SQL["checkpoint"]).fetchone()
-    return Checkpoint(token=row[0], at=_maybe_time(row[1])) if row else None
+    return read_beside(path, checkpoint, oldest=1)
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
@@ -284,7 +341,7 @@ def _held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
 
 
 def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
-    hold = delivery.hold
+    hold, at = delivery.hold, to_ms(delivery.at)
     dead = delivery.refused is not None
     return (
         seq,
@@ -292,18 +349,20 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.endpoint,
         delivery.event,
         delivery.entity,
-        _ms(delivery.at),
+        delivery.row,
+        at,
         "dead" if dead else "held" if hold else "pending",
         hold.key if hold else None,
-        _ms(hold.until) if hold else None,
+        to_ms(hold.until) if hold else None,
         delivery.refused,
-        _ms(_now()) if dead else None,
+        to_ms(_now()) if dead else None,
+        crc(delivery.id, delivery.endpoint, delivery.event, delivery.entity, at, body=delivery.body),
         delivery.body,
     )
 
 
 def _mark_row(mark: Mark) -> dict[str, Any]:
-    return {"entity": mark.entity, "row": mark.row or "", "at": _ms(mark.at), "spent": mark.spent}
+    return {"entity": mark.entity, "row": mark.row or "", "at": to_ms(mark.at), "spent": mark.spent}
 
 
 def _settled(settlement: Settlement) -> Sequence[Any]:
@@ -315,12 +374,12 @@ def _settled(settlement: Settlement) -> Sequence[Any]:
         state,
         # Not one more than there are: a store that failed may have settled it, and is asked again.
         stored.attempts + failed,
-        _ms(due_at),
+        to_ms(due_at),
         outcome.status if isinstance(outcome, Answered) else None,
         reason,
-        _ms(settlement.attempted_at),
+        to_ms(settlement.attempted_at),
         settlement.took // MILLISECOND,
-        None if state == "pending" else _ms(ended),
+        None if state == "pending" else to_ms(ended),
     )
 
 
@@ -339,20 +398,24 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, at, attempts, due_at, batch, body = row
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body = row
+    # Rows of version 1 have none.
+    intact = stored_crc in (None, crc(identity, endpoint, event, entity, at, body=body))
+    demand(isinstance(body, bytes) and intact, f"delivery {seq}")
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,
         event=EventType(event),
         entity=Entity(entity),
-        at=_time(at),
+        row=Entity(of_row),
+        at=from_ms(at),
         body=body,
     )
     return Stored(
         seq=seq,
         delivery=delivery,
         attempts=attempts,
-        due_at=_maybe_time(due_at),
+        due_at=maybe_from_ms(due_at),
         batch=EventId(batch) if batch is not None else None,
     )
 
@@ -360,18 +423,6 @@ def _stored(row: Sequence[Any]) -> Stored:
 def _count(db: sqlite3.Connection, tally: Tally) -> None:
     rows = [{"endpoint": endpoint, "state": state, "by": by} for (endpoint, state), by in tally.items() if by]
     db.executemany(SQL["count"], rows)
-
-
-def _ms(time: datetime | None) -> int | None:
-    return None if time is None else (time - EPOCH) // MILLISECOND
-
-
-def _time(ms: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=ms)
-
-
-def _maybe_time(ms: int | None) -> datetime | None:
-    return None if ms is None else _time(ms)
 
 
 def _now() -> datetime:

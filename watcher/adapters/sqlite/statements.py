@@ -1,36 +1,53 @@
-"""The SQL of the outbox, read once from `queries.sql`, and the one statement whose length varies."""
+"""The SQL of the outbox, read once from the files beside, and the one statement whose length varies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
-SCHEMA = files(__package__).joinpath("schema.sql").read_text()
+
+def _read(file: str) -> str:
+    return files(__package__).joinpath(file).read_text()
 
 
-def _named(text: str) -> Mapping[str, str]:
-    statements: dict[str, list[str]] = {}
-    name = ""
+def _blocks(text: str, label: str) -> Mapping[str, str]:
+    """The parts of a file, each under a line `-- <label>: <name>`."""
+    blocks: dict[str, list[str]] = {}
+    name, marker = "", f"-- {label}: "
     for line in text.splitlines():
-        if line.startswith("-- name: "):
-            name = line.removeprefix("-- name: ").strip()
-            statements[name] = []
+        if line.startswith(marker):
+            name = line.removeprefix(marker).strip()
+            blocks[name] = []
         elif name:
-            statements[name].append(line)
-    return {name: "\n".join(lines).strip().rstrip(";") for name, lines in statements.items()}
+            blocks[name].append(line)
+    return {name: "\n".join(lines).strip().rstrip(";") for name, lines in blocks.items()}
 
 
-SQL = _named(files(__package__).joinpath("queries.sql").read_text())
+def _statements(script: str) -> Sequence[str]:
+    code = "\n".join(line for line in script.splitlines() if not line.startswith("--"))
+    return [statement for statement in code.split(";") if statement.strip()]
 
-ADDED = ("seq", "id", "endpoint", "event", "entity", "at", "state", "hold_key", "held_until", "reason")
-"""The columns of a new delivery, in the order of the values; `settled_at` and `body` end the row."""
+
+SQL = _blocks(_read("queries.sql"), "name")
+
+SCHEMA = _statements(_read("schema.sql"))
+"""What makes a new file."""
+
+MIGRATIONS = {
+    int(version): _statements(script)
+    for version, script in _blocks(_read("migrations.sql"), "version").items()
+}
+"""What makes a file of the version before into one of this version."""
+
+ADDED = ("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason")
+"""The columns of a new delivery, in the order of the values; `settled_at`, `crc` and `body` end the row."""
 
 
 @cache
 def add(rows: int) -> str:
     """Insert so many deliveries; what is already there is left as it is. Returns what was new."""
-    columns = (*ADDED, "settled_at", "body")
+    columns = (*ADDED, "settled_at", "crc", "body")
     values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return (
         f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {values} "  # noqa: S608 (constants and `?` only)

@@ -1,0 +1,122 @@
+"""A state of an earlier version opens and goes on, and comes to be what a new one is."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
+from watcher.adapters.sqlite.fates import stored_fates
+from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
+from watcher.adapters.sqlite.statements import MIGRATIONS
+from watcher.core.changes import Checkpoint
+from watcher.core.events import Entity
+from watcher.core.marks import Mark
+from watcher.core.memory import Remembered
+from watcher.errors import OutboxError
+from watcher.ports import Counts
+
+STATES = Path(__file__).with_name("states")
+"""States as earlier versions wrote them, as SQL: deliveries in every state, a position, marks, a memory."""
+
+OLD = sorted(int(file.stem) for file in STATES.glob("*.sql"))
+
+
+@pytest.fixture(params=OLD, ids=lambda version: f"from {version}")
+def old_state(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        db.executescript(STATES.joinpath(f"{request.param}.sql").read_text())
+    return path
+
+
+def test_every_earlier_version_is_tried() -> None:
+    assert [*OLD, SCHEMA_VERSION] == list(range(1, SCHEMA_VERSION + 1))
+    assert sorted(MIGRATIONS) == list(range(2, SCHEMA_VERSION + 1))
+
+
+def test_a_migrated_file_and_a_new_one_are_the_same(old_state: Path, tmp_path: Path) -> None:
+    new = tmp_path / "new.db"
+
+    for path in (old_state, new):
+        connect(path, writing=True).close()
+
+    assert schema(old_state) == schema(new)
+
+
+async def test_what_an_earlier_version_stored_goes_on(old_state: Path) -> None:
+    async with SqliteOutbox.open(old_state) as outbox:
+        assert await checkpoint_of(outbox) == Checkpoint(token="82AB", at=NOON)
+        assert await outbox.counts() == {
+            "audit": Counts(pending=1),
+            "crm": Counts(held=1, pending=4, delivered=1, dead=2, cancelled=1),
+        }
+        assert [mark.entity for mark in await outbox.marks()] == ["conversation:c1", "user:u1"]
+        assert Mark(entity=Entity("user:u1"), at=NOON, row=Entity("sessions:1")) in await outbox.marks()
+        old = Entity("messages:old")
+        assert await outbox.recall([old]) == {old: Remembered(fields={"user": "u1"}, exact_after=NOON)}
+
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        names = [row.delivery.id.removeprefix("webhook_") for row in rows]
+        assert names == ["retried", "batched", "pending", "let_go"]
+        assert {row.delivery.row for row in rows} == {""}
+        assert rows[0].attempts == 1
+
+        fresh = a_delivery(row=Entity("messages:1"))
+        await outbox.append([fresh], checkpoint=a_checkpoint("82AC"), through=NOON.replace(minute=1))
+        await outbox.settle([a_settlement(rows[0])])
+
+        assert (await outbox.counts())["crm"] == Counts(pending=5, delivered=2, dead=2, cancelled=1)
+        assert [fate.id for fate in await outbox.fates(Entity("messages:1"), limit=9)] == [fresh.id]
+
+
+async def test_a_migrated_file_is_migrated_once(old_state: Path) -> None:
+    for _ in range(2):
+        async with SqliteOutbox.open(old_state) as outbox:
+            assert (await outbox.counts())["audit"] == Counts(pending=1)
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(
+    old_state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = schema(old_state)
+    monkeypatch.setitem(MIGRATIONS, SCHEMA_VERSION, [*MIGRATIONS[SCHEMA_VERSION], "DROP TABLE nobody"])
+
+    with pytest.raises(OutboxError, match="nobody"):
+        connect(old_state, writing=True)
+
+    assert schema(old_state) == before
+    monkeypatch.undo()
+    connect(old_state, writing=True).close()
+
+
+def test_a_position_can_be_looked_at_in_every_version(old_state: Path) -> None:
+    before = schema(old_state)
+
+    assert stored_position(old_state) == Checkpoint(token="82AB", at=NOON)
+
+    assert schema(old_state) == before, "who only looks changes nothing"
+
+
+def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:
+    with pytest.raises(OutboxError, match="older librechat-watcher") as refused:
+        stored_fates(old_state, Entity("messages:1"), limit=9)
+
+    assert "run" in str(refused.value).partition("\n")[2]
+
+
+def schema(path: Path) -> list[object]:
+    """Tables, indexes and version. SQLite writes an added column behind the others, spaced in its own way."""
+    with closing(sqlite3.connect(path)) as db:
+        found = db.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+        version = db.execute("PRAGMA user_version").fetchone()
+    spaced = [
+        (kind, name, " ".join((sql or "").replace(")", " )").replace(",", " ,").split()))
+        for kind, name, sql in found
+    ]
+    return [version, *spaced]

@@ -1,0 +1,18 @@
+-- What makes a file of the version before into one of this version. `schema.sql` is what all of them come to:
+-- a new file and one that went through them are the same. Columns are added at the end, where SQLite adds them.
+
+-- version: 2
+-- Which row a delivery tells of; not known of those that are there already.
+ALTER TABLE deliveries ADD COLUMN row TEXT NOT NULL DEFAULT '';
+CREATE INDEX of_row ON deliveries (row);
+-- A checksum of what never changes (checks.py); those that are there already have none.
+ALTER TABLE deliveries ADD COLUMN crc INTEGER;
+-- When watching began, and the repair of a gap that is under way.
+ALTER TABLE position ADD COLUMN began INTEGER;
+ALTER TABLE position ADD COLUMN recovery TEXT;
+ALTER TABLE position ADD COLUMN crc INTEGER;
+-- Backfills, and how far each has come.
+CREATE TABLE backfills (
+    name  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
