@@ -29,6 +29,7 @@ from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.headroom import Headroom
 from watcher.pipeline.housekeeping import keep_house
 from watcher.pipeline.remembering import Memory
+from watcher.pipeline.room import BoundedSource, Store
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
 
@@ -52,10 +53,12 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
 
         async def scrape() -> tuple[bytes, str]:
             try:
-                sizes = await outbox.counts()
+                sizes, used = await outbox.counts(), await outbox.used_bytes()
             except OutboxError:
-                sizes = {}  # of a state that cannot be read; the other metrics are wanted then most of all
-            return metrics.exposition(sizes, observer_failures=observe.failures), CONTENT_TYPE
+                # Of a state that cannot be read; the other metrics are wanted then most of all.
+                sizes, used = {}, None
+            body = metrics.exposition(sizes, used_bytes=used, observer_failures=observe.failures)
+            return body, CONTENT_TYPE
 
         await stack.enter_async_context(
             serving(settings.http_host, settings.http_port, readiness=readiness.judge, metrics=scrape)
@@ -65,6 +68,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
         headroom = Headroom(oplog, outbox, clock=clock, observe=observe)
+        store = Store(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
         memory = Memory(plan.remembered, outbox, rows, clock=clock, observe=observe)
 
         async def capture_once(resume: bool, observe: Observer) -> None:
@@ -77,7 +81,8 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
                 # After a lost position, `restart` means from now, whatever a first start was told.
                 start_from=settings.start_from if resume else None,
             )
-            await capture(source, plan, outbox, memory, resume=resume, clock=clock, observe=observe)
+            bounded = BoundedSource(source, store)
+            await capture(bounded, plan, outbox, memory, resume=resume, clock=clock, observe=observe)
 
         journal.say(
             "started", version=__version__, endpoints=[endpoint.name for endpoint in settings.endpoints]

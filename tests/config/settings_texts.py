@@ -48,6 +48,7 @@ watcher:
   startFrom: now
   onPositionLost: recover
   mappings: [./my-mappings]
+  maxStore: 4GB
   retention: {delivered: 72h, dead: 30d}
   unfinishedHold: 60
 """

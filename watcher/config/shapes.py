@@ -129,6 +129,7 @@ class WatcherShape(Shape):
     start_from: Annotated[str, AfterValidator(values.moment)] = ABSENT
     on_position_lost: OnPositionLost = ABSENT
     mappings: Annotated[list[Text], BeforeValidator(values.parsed_list)] = ABSENT
+    max_store: Annotated[int, PlainValidator(values.size)] = ABSENT
     retention: RetentionShape = ABSENT
     unfinished_hold: Annotated[timedelta, PlainValidator(values.span)] = ABSENT
     log: LogStyle = ABSENT
