@@ -151,7 +151,7 @@ def hands(stage: Stage) -> Sequence[Hand]:
                 (WatcherKilledStarting(killed), 1),
                 (WatcherFrozen(stage.watcher, everyone), 1),
             ],
-            pause=(0.2, 6),
+            pause=(0.2, 4),
             hold=(0, 1),
         ),
         Hand(
@@ -167,7 +167,7 @@ def hands(stage: Stage) -> Sequence[Hand]:
                 (LineHung(members, "MongoDB"), 1),
                 (ConnectionsForgotten(members, "MongoDB"), 1),
             ],
-            pause=(8, 20),
+            pause=(4, 16),
             hold=(0.2, 4),
         ),
         Hand(
