@@ -21,10 +21,11 @@ from watcher.adapters.http import AiohttpSender
 from watcher.adapters.sqlite import outbox as sqlite_outbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.writer import Writer
+from watcher.core.backfill import Backfill
 from watcher.core.deliveries import Hold, Lift, Stored
-from watcher.core.events import Entity, EventId
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
-from watcher.core.memory import Remembered
+from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
 from watcher.core.verdicts import Dead, RetryAt
 from watcher.ports import Outbox
@@ -120,9 +121,14 @@ async def memories(outbox: Outbox) -> None:
 
 
 async def remember(outbox: Outbox) -> None:
-    [scan] = await outbox.memories({"messages": frozenset({"user"})})
     rows = {Entity(f"messages:{number}"): _known("u1") for number in range(5)}
-    await outbox.remember(rows, type(scan)(collection="messages", names=scan.names, after="4", rows=5))
+    await outbox.remember(rows, Scan(collection="messages", names=("user",), after="4", rows=5))
+
+
+async def fill(outbox: Outbox) -> None:
+    created = EventType("message.created")
+    half_way = Backfill(name="all", since=NOON, until=LATER, events=(created,), after="31", rows=2)
+    await outbox.fill([a_numbered(30), a_numbered(31)], half_way)
 
 
 async def forget(outbox: Outbox) -> None:
@@ -134,7 +140,7 @@ async def forget_rows(outbox: Outbox) -> None:
 
 
 TRANSACTIONS: dict[str, Callable[[Outbox], Awaitable[None]]] = {
-    each.__name__: each for each in (append, settle, bind, memories, remember, forget, forget_rows)
+    each.__name__: each for each in (append, settle, bind, memories, remember, fill, forget, forget_rows)
 }
 
 
@@ -152,7 +158,12 @@ async def do(path: Path, name: str, *, fuse: int = FOR_EVER) -> None:
 
 
 def a_numbered(number: int, **fields: Any) -> Any:
-    return a_delivery(id=EventId(f"webhook_{number}"), body=b'{"number":%d}' % number, **fields)
+    return a_delivery(
+        id=EventId(f"webhook_{number}"),
+        row=Entity(f"messages:{number}"),
+        body=b'{"number":%d}' % number,
+        **fields,
+    )
 
 
 def _known(user: str) -> Remembered:

@@ -5,7 +5,8 @@ expect (LIBRECHAT.md). Each thing owed can be told from every other by what its 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -51,6 +52,8 @@ class Script:
     owed: Sequence[Owed]
     older: int
     """So many changes were made before anybody watched. Nothing is owed of them."""
+    fell: range = range(0)
+    """These fell off the oplog before anybody could read them."""
 
 
 @dataclass(slots=True)
@@ -65,6 +68,7 @@ class Ledger:
     owed: list[Owed] = field(default_factory=list)
     rows: dict[Row, Document] = field(default_factory=dict)
     _older: int = 0
+    _fell: range = range(0)
     _numbers: int = 0
     _drafts: dict[str, int] = field(default_factory=dict)
     """Unfinished answers, and which event each is owed as things stand."""
@@ -72,7 +76,13 @@ class Ledger:
 
     def script(self) -> Script:
         self.pause(0)
-        return Script(changes=self.changes, moments=self.moments, owed=self.owed, older=self._older)
+        return Script(
+            changes=self.changes,
+            moments=self.moments,
+            owed=self.owed,
+            older=self._older,
+            fell=self._fell,
+        )
 
     def watched(self) -> None:
         """From here on somebody watches: what was before is owed to nobody."""
@@ -88,6 +98,15 @@ class Ledger:
         if seconds:
             self.now += timedelta(seconds=seconds)
             self.moments.append(Moment(at=self.now, written=len(self.changes)))
+
+    @contextmanager
+    def falling(self) -> Iterator[None]:
+        """What is written here falls off the oplog at once."""
+        self.pause(0)
+        start = len(self.changes)
+        yield
+        self._fell = range(start, len(self.changes))
+        self.pause(0)
 
     def of(self, collection: str, **like: Any) -> list[str]:
         """The `_id`s of rows that are there, oldest first."""
@@ -149,7 +168,7 @@ class Ledger:
             return
         text = self._name("half ")
         in_time = self._in_time(message)
-        self._update("messages", message, text=text)
+        self._update("messages", message, text=text, updatedAt=self.now)
         if in_time:
             self._cancel(message)
             self._owe_half(message, text)
@@ -162,7 +181,7 @@ class Ledger:
             return
         text = self._name("text ")
         in_time = self._in_time(message)
-        self._update("messages", message, text=text, unfinished=False)
+        self._update("messages", message, text=text, unfinished=False, updatedAt=self.now)
         if in_time:
             self._cancel(message)
             about = {"messageId": message, "text": text, "unfinished": False}
@@ -174,7 +193,7 @@ class Ledger:
     def edit(self, message: str) -> None:
         if not self.rows["messages", message].get("unfinished"):
             text = self._name("text ")
-            self._update("messages", message, text=text)
+            self._update("messages", message, text=text, updatedAt=self.now)
             self._owe_update(message, text)
 
     def rate(self, message: str) -> None:
@@ -326,7 +345,7 @@ class Ledger:
     def _insert(self, collection: str, identity: str, **fields: Any) -> None:
         row = {"_id": identity, **fields}
         if collection != "sessions":
-            row["createdAt"] = self.now
+            row |= {"createdAt": self.now, "updatedAt": self.now}
         self._write("insert", collection, identity, after=row)
 
     def _update(self, collection: str, identity: str, **updated: Any) -> None:

@@ -4,8 +4,9 @@ what was written, what the receivers got, and what the store says. It knows noth
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
 from itertools import pairwise
 
@@ -24,6 +25,7 @@ class Row:
     endpoint: str
     state: str
     reason: str | None
+    attempts: int
     body: bytes = field(repr=False)
 
 
@@ -43,8 +45,8 @@ class Evidence:
     endpoints: Sequence[Endpoint]
     attempts: Sequence[Attempt]
     rows: Sequence[Row]
-    settled: Mapping[int, frozenset[str]] = field(default_factory=dict)
-    """By life: what the store had settled when it began."""
+    beginnings: Mapping[int, Mapping[str, Row]] = field(default_factory=dict)
+    """By life: the rows in the store when it began, by their ids."""
 
     def wanted(self) -> Iterator[tuple[Endpoint, int, Owed]]:
         for endpoint in self.endpoints:
@@ -69,6 +71,11 @@ class Evidence:
             [body] = carried(row.body)
             found[row.endpoint, self.meaning(body)].append(row)
         return found
+
+    def before(self, place: Place) -> Row | None:
+        """What the store said of a delivery when the life began that sent it here."""
+        identity = place.attempt.carried[place.index]["webhookId"]
+        return self.beginnings.get(place.attempt.life, {}).get(identity)
 
     def meaning(self, body: Body) -> int | None:
         """Which of the things owed a body tells of."""
@@ -108,6 +115,7 @@ def broken(evidence: Evidence, *, read: int | None = None) -> list[str]:
         *_disorder(evidence),
         *_untrue_states(evidence),
         *_needless_repeats(evidence),
+        *_hasty_retries(evidence),
     ]
 
 
@@ -218,21 +226,30 @@ def _untrue_states(evidence: Evidence) -> Iterator[str]:
 def _needless_repeats(evidence: Evidence) -> Iterator[str]:
     """At least once means: what is settled, or was heard of in this life, is not sent again."""
     for endpoint, number, owed in evidence.wanted():
-        heard: dict[int, int] = {}
+        heard: set[int] = set()
         for place in evidence.places[endpoint.name, number]:
-            attempt = place.attempt
-            if attempt.carried[place.index]["webhookId"] in evidence.settled.get(attempt.life, ()):
-                yield f"was settled before a restart, and sent to {endpoint.name} again: {_told(owed)}"
+            attempt, row = place.attempt, evidence.before(place)
+            if row is not None and row.state in ("delivered", "dead", "cancelled"):
+                yield f"was {row.state} before a restart, and sent to {endpoint.name} again: {_told(owed)}"
             if attempt.life in heard:
                 yield f"was accepted by {endpoint.name}, and sent again: {_told(owed)}"
             if attempt.accepted and attempt.heard is not None and attempt.answer != "lost":
-                heard[attempt.life] = attempt.heard
+                heard.add(attempt.life)
+
+
+def _hasty_retries(evidence: Evidence) -> Iterator[str]:
+    """Each failure is followed by its wait; over a restart, too, unless nobody knew of it any more."""
+    for endpoint, number, owed in evidence.wanted():
+        last: Attempt | None = None
+        for place in evidence.places[endpoint.name, number]:
+            attempt, row = place.attempt, evidence.before(place)
+            noted = row.attempts if row is not None else 0
+            if last is not None and last.heard_at and (last.life == attempt.life or last.number <= noted):
+                early = last.heard_at + endpoint.retry_delays[last.number - 1] - attempt.at
+                if early > timedelta(0):
+                    yield f"was sent to {endpoint.name} {early.total_seconds()} s too early: {_told(owed)}"
+            last = attempt
 
 
 def _told(owed: Owed) -> str:
     return f"{owed.event} {dict(owed.about)}"
-
-
-def settled(rows: Iterable[Row]) -> frozenset[str]:
-    """The deliveries of which nothing is left to do."""
-    return frozenset(row.id for row in rows if row.state in ("delivered", "dead", "cancelled"))

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Literal
 
@@ -36,6 +36,9 @@ class Attempt:
     body: bytes
     life: int
     """Which run of the program made it."""
+    number: int
+    """`X-Webhook-Attempt`."""
+    at: datetime
     began: int
     answer: Answer
     arrived: int | None = None
@@ -43,6 +46,7 @@ class Attempt:
     accepted: bool = False
     """The answer was a 2xx, whether or not anybody heard it."""
     heard: int | None = None
+    heard_at: datetime | None = None
 
     @property
     def batch(self) -> str | None:
@@ -67,8 +71,9 @@ class Receivers:
         other.log, other.moment = [replace(attempt) for attempt in self.log], self.moment
         return other
 
-    def begins(self, request: Request, life: int) -> Attempt:
-        identity = dict(request.headers)["X-Webhook-ID"]
+    def begins(self, request: Request, life: int, at: datetime) -> Attempt:
+        headers = dict(request.headers)
+        identity = headers["X-Webhook-ID"]
         mine = [attempt for attempt in self.log if attempt.endpoint == request.endpoint]
         again = sum(attempt.request == identity for attempt in mine)
         attempt = Attempt(
@@ -76,6 +81,8 @@ class Receivers:
             request=identity,
             body=request.body,
             life=life,
+            number=int(headers["X-Webhook-Attempt"]),
+            at=at,
             began=self._next(),
             answer=self.answers(request.endpoint, len(mine), again),
         )
@@ -89,8 +96,8 @@ class Receivers:
         attempt.answered = self._next()
         attempt.accepted = attempt.answer in ("ok", "slow", "lost")
 
-    def heard(self, attempt: Attempt) -> None:
-        attempt.heard = self._next()
+    def heard(self, attempt: Attempt, at: datetime) -> None:
+        attempt.heard, attempt.heard_at = self._next(), at
 
     def hang_up(self, attempt: Attempt) -> None:
         """Nobody waits for the answer any more. What has arrived is dealt with all the same."""
@@ -116,11 +123,11 @@ class Wire:
 
     async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         receivers = self._receivers
-        attempt = receivers.begins(request, self._life)
+        attempt = receivers.begins(request, self._life, self._clock.now())
         try:
             await _a_moment()
             if attempt.answer == "refused":
-                receivers.heard(attempt)
+                receivers.heard(attempt, self._clock.now())
                 return Unreachable(reason="refused: nothing listens")
             on_written()
             receivers.arrives(attempt)
@@ -128,14 +135,14 @@ class Wire:
             await _a_moment()
             if attempt.answer == "silent":
                 await self._clock.sleep(request.timeout)
-                receivers.heard(attempt)
+                receivers.heard(attempt, self._clock.now())
                 return Unreachable(reason="timeout: no answer")
             if attempt.answer == "slow":
                 await self._clock.sleep(THINKS)
             receivers.answers_it(attempt)
 
             await _a_moment()
-            receivers.heard(attempt)
+            receivers.heard(attempt, self._clock.now())
         finally:
             receivers.hang_up(attempt)
         return _outcome(attempt.answer)

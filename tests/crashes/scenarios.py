@@ -105,6 +105,26 @@ def _outage(ledger: Ledger) -> None:
     assert ("messages", answer) not in ledger.rows
 
 
+def _a_lost_position(ledger: Ledger) -> None:
+    """Each thing is changed once while nobody reads: what happened to it more often cannot be told."""
+    user = ledger.register()
+    edited, erased, renamed, removed = (ledger.open(user) for _ in range(4))
+    words = {conversation: ledger.say(conversation) for conversation in (edited, erased, removed)}
+    ledger.pause(60)
+    ledger.watched()
+    ledger.pause(5)
+    ledger.say(edited)
+    ledger.pause(30)
+    with ledger.falling():
+        ledger.say(ledger.open(user))
+        ledger.edit(words[edited])
+        ledger.erase(words[erased])
+        ledger.rename(renamed)
+        ledger.remove(removed)
+    ledger.pause(30)
+    ledger.say(renamed)
+
+
 def _a_busy_conversation(ledger: Ledger) -> None:
     conversation, other = ledger.open("u"), ledger.open("u")
     ledger.watched()
@@ -135,10 +155,16 @@ def _scenario(
     *,
     endpoints: Sequence[Endpoint] = (CRM,),
     images: bool = True,
+    recover: bool = False,
 ) -> Scenario:
     steady = frozenset(endpoint.name for endpoint in endpoints if endpoint.name == "audit")
     setup = Setup(
-        script=_script(story), endpoints=endpoints, steady=steady, images=images, unfinished_hold=HOLD
+        script=_script(story),
+        endpoints=endpoints,
+        steady=steady,
+        images=images,
+        on_position_lost="recover" if recover else "fail",
+        unfinished_hold=HOLD,
     )
     return Scenario(name=name, setup=setup, answers=answers)
 
@@ -164,6 +190,7 @@ SCENARIOS = [
     _scenario("endings", _endings, _rules("ok")),
     _scenario("endings, from memory", _endings, _rules("ok", "ok", "lost"), images=False),
     _scenario("outage", _outage, _rules("ok")),
+    _scenario("a lost position", _a_lost_position, _rules("ok", "lost"), images=False, recover=True),
     _scenario(
         "every kind of answer",
         _a_busy_conversation,

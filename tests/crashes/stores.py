@@ -28,7 +28,7 @@ from watcher.testing import MemoryOutbox
 
 Image = Mapping[str, bytes]
 
-ROWS = "SELECT id, endpoint, state, reason, body FROM deliveries ORDER BY seq"
+ROWS = "SELECT id, endpoint, state, reason, attempts, body FROM deliveries ORDER BY seq"
 
 _numbers = count(1)
 
@@ -64,6 +64,9 @@ class Store(Protocol):
 
     def read(self) -> int:
         """How many changes its position stands behind."""
+
+    def repairing(self) -> bool:
+        """Is there a gap before its position?"""
 
 
 class SqliteStore:
@@ -128,6 +131,9 @@ class SqliteStore:
         found = self._query("SELECT token FROM position")
         return read_of(found[0][0]) if found else 0
 
+    def repairing(self) -> bool:
+        return bool(self._query("SELECT 1 FROM position WHERE recovery IS NOT NULL"))
+
     def waiting(self) -> Sequence[tuple[str, str]]:
         return self._query("SELECT endpoint, state FROM deliveries WHERE state IN ('held', 'pending')")
 
@@ -181,14 +187,19 @@ class MemoryStore:
                 endpoint=row.stored.delivery.endpoint,
                 state=row.state,
                 reason=row.reason,
+                attempts=row.stored.attempts,
                 body=row.stored.delivery.body,
             )
             for row in self._there()._rows.values()
         ]
 
     def read(self) -> int:
-        position = self._there()._checkpoint
-        return read_of(position.token) if position else 0
+        position = self._there()._position
+        return read_of(position.checkpoint.token) if position else 0
+
+    def repairing(self) -> bool:
+        position = self._there()._position
+        return position is not None and position.recovery is not None
 
     def _there(self) -> MemoryOutbox:
         if self._outbox is None:
@@ -288,8 +299,15 @@ class SteppedWriter(Writer):
 def rows_in(found: Iterable[Sequence[Any]]) -> Sequence[Row]:
     """What `ROWS` finds."""
     return [
-        Row(id=identity, endpoint=endpoint, state=state, reason=reason, body=body)
-        for identity, endpoint, state, reason, body in found
+        Row(
+            id=identity,
+            endpoint=endpoint,
+            state=state,
+            reason=reason,
+            attempts=attempts,
+            body=body,
+        )
+        for identity, endpoint, state, reason, attempts, body in found
     ]
 
 

@@ -13,7 +13,7 @@ from tests.crashes.stores import read_of, token_of
 from watcher.adapters.mongo.decode import updated_row
 from watcher.core.changes import Change, Checkpoint, Document
 from watcher.core.events import Entity
-from watcher.errors import SourceUnavailable
+from watcher.errors import PositionLost, SourceUnavailable
 from watcher.ports import Batch
 
 COLLECTIONS = frozenset({"conversations", "messages", "users", "sessions", "agents", "files"})
@@ -50,8 +50,9 @@ class Stream:
     @asynccontextmanager
     async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
         await asyncio.sleep(0)
-        self._fail_if_broken()
-        yield self._batches(self._written if checkpoint is None else read_of(checkpoint.token))
+        read = self._written if checkpoint is None else read_of(checkpoint.token)
+        self._fail_if_broken(read)
+        yield self._batches(read)
 
     async def _batches(self, read: int) -> AsyncIterator[Batch]:
         told: datetime | None = None
@@ -60,7 +61,7 @@ class Stream:
             while read == self._written and told == self._now and not self._broken:
                 self._news.clear()
                 await self._news.wait()
-            self._fail_if_broken()
+            self._fail_if_broken(read)
 
             changes = tuple(map(self.seen, self._script.changes[read : self._written][: self._sizes()]))
             read += len(changes)
@@ -90,7 +91,10 @@ class Stream:
             else:
                 self.rows[row] = change.after
 
-    def _fail_if_broken(self) -> None:
+    def _fail_if_broken(self, read: int) -> None:
+        fell = self._script.fell
+        if fell and read < fell.stop <= self._written:
+            raise PositionLost("mongodb: it fell off the oplog", why="older than the oplog")
         if self._broken:
             self._broken = False
             raise SourceUnavailable("the primary stepped down")

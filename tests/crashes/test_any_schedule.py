@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from tests.crashes.actions import ACTIONS, PAUSES, acted
-from tests.crashes.ledger import Script
 from tests.crashes.receivers import Answer, Receivers
 from tests.crashes.scenarios import AUDIT, BATCHING, CRM, HOLD, IMPATIENT, UNORDERED
 from tests.crashes.stores import MemoryStore, SqliteStore, Store
@@ -34,53 +33,41 @@ class Turn:
     """After a crash or a stop: so many moments pass before it is started again."""
 
 
-def scripts() -> st.SearchStrategy[Script]:
-    action = st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5), st.sampled_from(PAUSES))
-    return st.lists(action, min_size=3, max_size=40).map(lambda actions: acted(actions, hold=HOLD))
+ACTED = st.tuples(st.sampled_from(ACTIONS), st.integers(0, 5), st.sampled_from(PAUSES))
+STEPS = st.integers(0, 60) | st.just(1_000)
+TURN = st.builds(Turn, STEPS, st.sampled_from(get_args(Happening)), st.integers(0, 3))
 
-
-def turns() -> st.SearchStrategy[Sequence[Turn]]:
-    turn = st.builds(
-        Turn, st.integers(0, 60) | st.just(1_000), st.sampled_from(get_args(Happening)), st.integers(0, 3)
-    )
-    return st.lists(turn, max_size=30)
-
-
-def schedules(examples: int):
-    """The property, over so many examples."""
-
-    def of(test):
-        given_all = given(
-            script=scripts(),
-            turns=turns(),
-            answers=st.lists(st.sampled_from(get_args(Answer)), max_size=40),
-            crm=st.sampled_from([CRM, BATCHING, IMPATIENT, UNORDERED]),
-            images=st.booleans(),
-            sizes=st.lists(st.integers(1, 6), min_size=1, max_size=8),
-            choices=st.lists(st.integers(0, 2), max_size=80),
-        )
-        patient = settings(max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck))
-        return patient(given_all(test))
-
-    return of
+EXAMPLE = {
+    "script": st.lists(ACTED, min_size=3, max_size=40).map(lambda actions: acted(actions, hold=HOLD)),
+    "turns": st.lists(TURN, max_size=30),
+    "answers": st.lists(st.sampled_from(get_args(Answer)), max_size=40),
+    "crm": st.sampled_from([CRM, BATCHING, IMPATIENT, UNORDERED]),
+    "images": st.booleans(),
+    "sizes": st.lists(st.integers(1, 6), min_size=1, max_size=8),
+    "choices": st.lists(st.integers(0, 2), max_size=80),
+}
+PATIENT = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 @pytest.mark.timeout(400)
-@schedules(40)
-def test_every_promise_is_kept(**example):
-    keep(**example)
+@settings(PATIENT, max_examples=40)
+@given(**EXAMPLE)
+def test_every_promise_is_kept(kind, **example):
+    keep(kind, **example)
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "memory"])
 @pytest.mark.long
 @pytest.mark.timeout(3_600)
-@schedules(3_000)
-def test_every_promise_is_kept_over_thousands_of_schedules(**example):
-    keep(**example)
+@settings(PATIENT, max_examples=3_000)
+@given(**EXAMPLE)
+def test_every_promise_is_kept_over_thousands_of_schedules(kind, **example):
+    keep(kind, **example)
 
 
-def keep(*, kind, script, turns, answers, crm, images, sizes, choices) -> None:
+def keep(kind, *, script, turns, answers, crm, images, sizes, choices) -> None:
+    """Play it; `choices` are whose turn it is, the loop's or a thread's, where either could go on."""
     disturbed = any("disk" in turn.what for turn in turns)
     setup = Setup(
         script=script,

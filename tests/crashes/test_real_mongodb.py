@@ -128,14 +128,14 @@ class Played:
         try:
             await watcher.start()
             self._ledger.watched()
-            writing = asyncio.create_task(self._write())
             watcher.kill9()
-            for _ in range(deaths):
-                watcher.points = self._dice.randrange(3, 120)
-                process = watcher.launch()
-                assert await asyncio.to_thread(process.wait) == -signal.SIGKILL, watcher.log
-            self._enough.set()
-            await writing
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._write())
+                for _ in range(deaths):
+                    watcher.points = self._dice.randrange(3, 120)
+                    process = watcher.launch()
+                    assert await asyncio.to_thread(process.wait) == -signal.SIGKILL, watcher.log
+                self._enough.set()
 
             watcher.points = FOR_EVER
             await watcher.start()
@@ -191,6 +191,8 @@ class Played:
                     request=receipt.id,
                     body=receipt.body,
                     life=number,
+                    number=receipt.attempt,
+                    at=receipt.received_at,
                     began=2 * number,
                     answer="ok" if receipt.status == 200 else "error",
                     arrived=2 * number,

@@ -40,7 +40,8 @@ def the_position_first(patch: Patch) -> None:
 
 def the_position_later_and_ids_by_chance(patch: Patch) -> None:
     async def spoiled(self, entries, *, checkpoint, **given):
-        before = await self.checkpoint() or checkpoint
+        position = await self.position()
+        before = position.checkpoint if position else checkpoint
         new = await append(self, entries, checkpoint=before, **given)
         await append(self, [], checkpoint=checkpoint, through=given["through"])
         return new
@@ -143,6 +144,10 @@ def dead_at_once(patch: Patch) -> None:
     patch.setattr(dispatch, "decide", spoiled)
 
 
+def a_wait_is_forgotten_by_a_restart(patch: Patch) -> None:
+    patch.setitem(SQL, "settle", SQL["settle"].replace("due_at = new.due_at", "due_at = NULL"))
+
+
 def batches_are_not_bound(patch: Patch) -> None:
     async def spoiled(self, members, batch):
         pass
@@ -198,6 +203,7 @@ def what_is_pending_is_forgotten(patch: Patch) -> None:
         (everything_at_once, "every kind of answer", "while this was not over"),
         (the_newest_first, "every kind of answer", "while this was not over"),
         (dead_at_once, "every kind of answer", "is dead after 1 attempts"),
+        (a_wait_is_forgotten_by_a_restart, "every kind of answer", "s too early"),
         (batches_are_not_bound, "batches", "changed its batch at crm"),
         (other_bytes_each_time, "every kind of answer", "had other bytes"),
         (one_id_for_every_endpoint, "every kind of answer", "lost at"),

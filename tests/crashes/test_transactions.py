@@ -10,16 +10,15 @@ from collections.abc import Sequence
 from contextlib import closing
 from itertools import count
 from pathlib import Path
+from shutil import copy
 from typing import Any
 
 import pytest
 
-from tests.crashes.doomed import TRANSACTIONS, do, prepared
+from tests.crashes.doomed import TRANSACTIONS, do
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 
 ROOT = Path(__file__).parents[2]
-
-TABLES = ("deliveries", "counts", "marks", "scans", "memory", "position")
 
 Contents = dict[str, Sequence[Any]]
 
@@ -38,7 +37,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 async def test_a_killed_transaction_is_there_as_a_whole_or_not_at_all(
     name: str, killed: Path, tmp_path: Path
 ) -> None:
-    state = await prepared(tmp_path / "state.db")
+    state = Path(copy(killed / "before.db", tmp_path / "state.db"))
     before = contents(state)
     await do(state, name)
     after = contents(state)
@@ -63,7 +62,8 @@ def contents(path: Path) -> Contents:
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         db.row_factory = sqlite3.Row
-        tables = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in TABLES}
+        names = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        tables = {name: db.execute(f"SELECT * FROM {name}").fetchall() for name in names}
     return {name: [_timeless(row) for row in rows] for name, rows in tables.items()}
 
 

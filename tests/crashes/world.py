@@ -4,7 +4,7 @@ disk. A life is one run of the program, from its start to its end or to the mome
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,18 +12,18 @@ from functools import cache
 
 from tests.crashes.ledger import Script
 from tests.crashes.loop import SteppedLoop
-from tests.crashes.promises import Evidence, broken, settled
+from tests.crashes.promises import Evidence, Row, broken
 from tests.crashes.receivers import Receivers, Wire
 from tests.crashes.stores import Image, Store, Trouble
 from tests.crashes.stream import Stream
 from watcher.config.mappings import load_mappings
 from watcher.core.endpoints import Endpoint
-from watcher.core.facts import Fact
 from watcher.core.mapping import CollectionMapping
 from watcher.core.planning import Plan
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.housekeeping import keep_house
+from watcher.pipeline.recovery import OnPositionLost, Recoverer
 from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer, Outbox
@@ -44,6 +44,7 @@ class Setup:
     steady: frozenset[str] = frozenset()
     """Endpoints that take everything at once: nothing may ever keep them waiting."""
     images: bool = True
+    on_position_lost: OnPositionLost = "fail"
     unfinished_hold: timedelta = timedelta(seconds=60)
     retention: timedelta = timedelta(minutes=3)
     """Of what is delivered. Of the dead: for ever."""
@@ -59,8 +60,8 @@ class World:
     lives: int = 0
     later: timedelta = timedelta(0)
     """How long ago the script ended."""
-    settled: dict[int, frozenset[str]] = field(default_factory=dict)
-    """By life: what the store had settled when it began."""
+    beginnings: dict[int, Mapping[str, Row]] = field(default_factory=dict)
+    """By life: the rows in the store when it began, by their ids."""
 
     @property
     def over(self) -> bool:
@@ -73,6 +74,11 @@ class World:
     @property
     def written(self) -> int:
         return self.setup.script.moments[self.played - 1].written
+
+    @property
+    def read(self) -> int:
+        """So many changes have been dealt with."""
+        return self.setup.script.fell.start if self.store.repairing() else self.store.read()
 
     def passes(self, moments: int) -> None:
         """So many moments come, whoever is there to see them; after the last there is only time."""
@@ -101,9 +107,9 @@ class World:
             endpoints=self.setup.endpoints,
             attempts=self.receivers.log,
             rows=self.store.rows(),
-            settled=self.settled,
+            beginnings=self.beginnings,
         )
-        return broken(evidence, read=self.store.read() if cut_off else None)
+        return broken(evidence, read=self.read if cut_off else None)
 
     def _with(self, store: Store) -> World:
         receivers = self.receivers.copy()
@@ -115,7 +121,7 @@ class World:
             played=self.played,
             lives=self.lives,
             later=self.later,
-            settled=dict(self.settled),
+            beginnings=dict(self.beginnings),
         )
 
 
@@ -129,10 +135,9 @@ class Life:
         after_step: Callable[[], object] = lambda: None,
         choose: Callable[[int], int] = lambda _: 0,
         sizes: Callable[[], int] = lambda: 3,
-        observe: Observer = lambda _: None,
     ) -> None:
         world.lives += 1
-        world.settled[world.lives] = settled(world.store.rows())
+        world.beginnings[world.lives] = {row.id: row for row in world.store.rows()}
         self.world = world
         self.trouble = Trouble()
         self.clock = FakeClock(world.now)
@@ -142,7 +147,6 @@ class Life:
         self._rows = ScriptedRows(seen_at=world.now)
         self._rows.rows = self.stream.rows
         self.loop = SteppedLoop(after_step=after_step, choose=choose)
-        self._observe = observe
         self._stopping = asyncio.Event()
         self._running = self.loop.create_task(self._run())
 
@@ -203,7 +207,7 @@ class Life:
             waiting = store.waiting()
             late = [name for name, state in waiting if state == "pending" and name in setup.steady]
             assert not late, f"kept waiting for no reason of their own: {late}"
-            if self.world.later and not waiting and store.read() == len(setup.script.changes):
+            if self.world.later and not waiting and self.world.read == len(setup.script.changes):
                 break
             self.next()
             self.rest()
@@ -216,26 +220,32 @@ class Life:
     # ------------------------------------------------------------------ what it is
 
     async def _run(self) -> None:
-        world, clock, observe = self.world, self.clock, self._observe
-        setup = world.setup
-        plan = _plan(tuple(setup.endpoints), setup.unfinished_hold)
+        world, setup, clock = self.world, self.world.setup, self.clock
+        observe: Observer = lambda _: None  # noqa: E731 (nobody looks at facts here)
+        plan = _plan(tuple(setup.endpoints), setup.unfinished_hold, setup.on_position_lost == "recover")
         wire = Wire(world.receivers, life=world.lives, clock=clock)
 
         async with AsyncExitStack() as stack:
             outbox: Outbox = await stack.enter_async_context(world.store.open(self.trouble))
-            memory = Memory(plan.remembered, outbox, self._rows, clock=clock, observe=observe)
+            memory = Memory(plan.remembered, outbox, clock=clock, observe=observe)
+            recoverer = Recoverer(
+                self.stream,
+                plan,
+                outbox,
+                memory,
+                self._rows,
+                on_position_lost=setup.on_position_lost,
+                clock=clock,
+                observe=observe,
+            )
 
-            async def capture_once(resume: bool, observe: Callable[[Fact], None]) -> None:
-                await capture(self.stream, plan, outbox, memory, resume=resume, clock=clock, observe=observe)
+            async def capture_once(observe: Observer) -> None:
+                await capture(self.stream, plan, outbox, memory, clock=clock, observe=observe)
 
             async with asyncio.TaskGroup() as tasks:
                 background = [
-                    tasks.create_task(
-                        keep_capturing(
-                            capture_once, outbox=outbox, on_position_lost="fail", clock=clock, observe=observe
-                        )
-                    ),
-                    tasks.create_task(memory.scan()),
+                    tasks.create_task(keep_capturing(capture_once, recoverer, clock=clock, observe=observe)),
+                    tasks.create_task(memory.scan(self._rows)),
                     tasks.create_task(
                         keep_house(
                             outbox,
@@ -258,8 +268,8 @@ class Life:
 
 
 @cache
-def _plan(endpoints: tuple[Endpoint, ...], unfinished_hold: timedelta) -> Plan:
-    return Plan.of(_mappings(), endpoints, unfinished_hold=unfinished_hold)
+def _plan(endpoints: tuple[Endpoint, ...], unfinished_hold: timedelta, recover: bool) -> Plan:
+    return Plan.of(_mappings(), endpoints, unfinished_hold=unfinished_hold, recover=recover)
 
 
 @cache

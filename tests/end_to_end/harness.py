@@ -86,8 +86,8 @@ class Watcher:
     async def start(self, *, seconds: float = START_SECONDS) -> None:
         """Start, and return when it is ready."""
         self.launch()
-        if not await self.becomes_ready(seconds=START_SECONDS):
-            raise AssertionError(f"not ready after {START_SECONDS} s:\n{self.log}")
+        if not await self.becomes_ready(seconds=seconds):
+            raise AssertionError(f"not ready after {seconds} s:\n{self.log}")
 
     async def becomes_ready(self, *, seconds: float) -> bool:
         """Wait for it, so long."""
