@@ -20,6 +20,7 @@ from watcher.core.planning import Plan
 from watcher.errors import OutboxLocked
 from watcher.pipeline.backfilling import backfill
 from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.room import Store
 from watcher.ports import Outbox
 
 LOOK = timedelta(milliseconds=200)
@@ -69,13 +70,17 @@ async def fill(
 
     async with AsyncExitStack() as stack:
         try:
-            outbox = await stack.enter_async_context(SqliteOutbox.open(settings.state_path))
+            outbox, alone = await stack.enter_async_context(SqliteOutbox.open(settings.state_path)), True
         except OutboxLocked:
-            beside = await stack.enter_async_context(SqliteOutbox.beside(settings.state_path))
-            rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
-            return await backfill(asked, plan, beside, rows, observe=observe), False
-
+            outbox, alone = await stack.enter_async_context(SqliteOutbox.beside(settings.state_path)), False
+        store = Store(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
+
+        async def store_all() -> Backfill:
+            return await backfill(asked, plan, outbox, rows, until_room=store.until_room, observe=observe)
+
+        if not alone:
+            return await store_all(), False
         sender = await stack.enter_async_context(AiohttpSender())
         stopping = asyncio.Event()
         dispatching = asyncio.gather(
@@ -87,7 +92,7 @@ async def fill(
             )
         )
         try:
-            done = await backfill(asked, plan, outbox, rows, observe=observe)
+            done = await store_all()
             await _delivered(outbox, clock, waiting)
         finally:
             stopping.set()

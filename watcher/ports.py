@@ -254,6 +254,10 @@ class Outbox(Protocol):
         """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
         ...
 
+    async def used_bytes(self) -> int:
+        """What is stored takes so much room. What was dropped, and can be written over, does not count."""
+        ...
+
     async def forget_rows(self, *, limit: int) -> int:
         """Drop at most `limit` rows that nobody wants to remember any more; how many went."""
         ...
@@ -261,7 +265,8 @@ class Outbox(Protocol):
     async def forget(
         self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
     ) -> int:
-        """Drop at most `limit` settled deliveries older than that, and old marks; how many rows went."""
+        """Drop at most `limit` settled deliveries older than that, of each state the oldest first, and old
+        marks; how many deliveries went."""
         ...
 
 

@@ -375,6 +375,9 @@ class MemoryOutbox:
     async def examine(self) -> None:
         pass  # memory is sound
 
+    async def used_bytes(self) -> int:
+        return sum(len(row.stored.delivery.body) for row in self._rows.values())
+
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
 
@@ -384,14 +387,14 @@ class MemoryOutbox:
         self._may_write()
         before = {"delivered": delivered_before, "cancelled": delivered_before, "dead": dead_before}
         old = [
-            row
+            (row.settled_at, row)
             for row in self._in(tuple(before))
             if row.settled_at is not None and row.settled_at < before[row.state]
-        ][:limit]
-        for row in old:
+        ]
+        for _, row in sorted(old, key=lambda each: each[0])[:limit]:
             del self._rows[row.stored.delivery.id]
         self._marks = {key: mark for key, mark in self._marks.items() if mark.at >= marks_before}
-        return len(old)
+        return min(len(old), limit)
 
     def take(self) -> Sequence[Delivery]:
         """What is pending, of every endpoint, in order. Neither that nor what is settled is kept."""

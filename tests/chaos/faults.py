@@ -11,7 +11,7 @@ from tests.chaos.receiver import Mood, Receiver
 from tests.end_to_end.harness import Watcher
 from watcher.demo.mongod import PrivateMongo
 
-READY_SECONDS = 15.0
+READY_SECONDS = 6.0
 
 
 class Fault(Protocol):

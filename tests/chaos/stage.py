@@ -151,7 +151,7 @@ def hands(stage: Stage) -> Sequence[Hand]:
                 (WatcherKilledStarting(killed), 1),
                 (WatcherFrozen(stage.watcher, everyone), 1),
             ],
-            pause=(0.2, 6),
+            pause=(0.2, 4),
             hold=(0, 1),
         ),
         Hand(

@@ -121,9 +121,9 @@ async def test_after_a_kill_and_the_wal_s_deletion_an_earlier_moment_is_gone_on_
     inbox = await receivers()
     watcher = watchers(settings(uri, inbox.url))
     await watcher.start()
-    total = 1_500
+    total = 600
     for start in range(0, total, 100):
-        rows = [a_message(number, "x" * 4_000) for number in range(start, start + 100)]
+        rows = [a_message(number, "x" * 10_000) for number in range(start, start + 100)]
         await librechat.messages.insert_many(rows)
         await inbox.until_accepted(start + 100)
     watcher.kill9()

@@ -434,6 +434,37 @@ class OutboxContract:
         assert await forget(LATER, LATER, 9) == 1
         assert len(await ids(outbox)) == 2
 
+    async def test_of_what_is_forgotten_the_oldest_goes_first(self, outbox):
+        deliveries = [a_delivery() for _ in range(4)]
+        await put(outbox, *deliveries)
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        for row, minute in zip(rows, (3, 1, 4, 2), strict=True):
+            await outbox.settle([replace(a_settlement(row), attempted_at=NOON + timedelta(minutes=minute))])
+
+        gone = await outbox.forget(
+            delivered_before=NOON + timedelta(hours=1), dead_before=NOON, marks_before=NOON, limit=2
+        )
+
+        assert gone == 2
+        # What is no longer there is new when it is appended again.
+        assert [await put(outbox, delivery) for delivery in deliveries] == [0, 1, 0, 1]
+
+    async def test_room_is_taken_by_what_is_stored_and_not_by_what_was_dropped(self, outbox):
+        empty = await outbox.used_bytes()
+        await put(outbox, *(a_delivery(body=b"x" * 100_000) for _ in range(20)))
+        full = await outbox.used_bytes()
+        assert full - empty >= 2_000_000
+
+        rows = await outbox.pending("crm", after=0, limit=99, max_bytes=10**9)
+        await outbox.settle([a_settlement(row) for row in rows[:15]])
+        assert abs(await outbox.used_bytes() - full) < 100_000
+
+        await outbox.forget(delivered_before=LATER, dead_before=NOON, marks_before=NOON, limit=99)
+        assert await outbox.used_bytes() <= full - 1_500_000
+
+        await put(outbox, *(a_delivery(body=b"x" * 100_000) for _ in range(15)))
+        assert abs(await outbox.used_bytes() - full) < 100_000
+
     # ------------------------------------------------------------------ fates
 
     async def test_the_fates_of_a_row_are_told_in_order_and_no_other_s(self, outbox):

@@ -44,6 +44,10 @@ def a_batch(number: int, *changes, through=NOON) -> Batch:
     return Batch(changes=changes, checkpoint=Checkpoint(token=f"82{number:02X}", at=at), through=through)
 
 
+async def no_wait() -> None:
+    """There is room."""
+
+
 class Stage:
     """Everything around one capture."""
 
@@ -62,6 +66,7 @@ class Stage:
             self.outbox,
             self.memory,
             self.rows,
+            until_room=no_wait,
             on_position_lost=on_position_lost,
             clock=self.clock,
             observe=self.facts,

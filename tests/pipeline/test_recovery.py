@@ -30,6 +30,10 @@ MEANWHILE = NOON + timedelta(minutes=10)
 ALL = frozenset({"conversations", "messages", "users", "sessions", "agents", "files"})
 
 
+async def no_wait() -> None:
+    """There is room."""
+
+
 class Site:
     """A LibreChat without pre-images, a watcher that has seen some changes, and then a gap."""
 
@@ -74,6 +78,7 @@ class Site:
             self.outbox,
             self.memory,
             self.rows,
+            until_room=no_wait,
             on_position_lost="recover",
             clock=self.clock,
             observe=self.facts,

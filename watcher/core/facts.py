@@ -90,6 +90,24 @@ class ScanFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePaused:
+    """The store is full of what waits: nothing is read until there is room. Told again while it lasts."""
+
+    used_bytes: int
+    limit_bytes: int
+    waiting: int
+    """Deliveries pending or held."""
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResumed:
+    """There is room again, and reading went on from the stored position."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OplogMeasured:
     """How far the oplog reaches back, and how far inside it the stored position is."""
 
@@ -202,9 +220,10 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """Housekeeping dropped settled deliveries past their retention."""
+    """Settled deliveries were dropped: past their retention, or early, to make room for new ones."""
 
     deliveries: int
+    early: bool = False
 
 
 Fact = (
@@ -215,6 +234,8 @@ Fact = (
     | Thinned
     | Scanned
     | ScanFailed
+    | CapturePaused
+    | CaptureResumed
     | OplogMeasured
     | OplogScarce
     | OplogUnknown

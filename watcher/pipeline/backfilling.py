@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from watcher.core.backfill import Backfill, changes_of, deliveries_of
@@ -15,10 +16,17 @@ PAGE_ROWS = 500
 
 
 async def backfill(
-    asked: Backfill, plan: Plan, outbox: Outbox, rows: RowSource, *, observe: Observer
+    asked: Backfill,
+    plan: Plan,
+    outbox: Outbox,
+    rows: RowSource,
+    *,
+    until_room: Callable[[], Awaitable[None]],
+    observe: Observer,
 ) -> Backfill:
     """Store what is asked for, from where an earlier one of the same name was stopped.
 
+    `until_room`: returns when the outbox may take more.
     Raises what the source and the outbox raise."""
     state = await outbox.backfill(asked.name) or asked
     if state.done:
@@ -32,6 +40,7 @@ async def backfill(
             state, collection=collection, after=state.after if collection == state.collection else None
         )
         while True:
+            await until_room()
             page = await rows.touched(
                 collection, (), since=state.since, as_of=None, after=state.after, limit=PAGE_ROWS
             )

@@ -8,7 +8,7 @@ recovery goes on from its last page; what is found twice has the same id."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, assert_never
@@ -55,16 +55,19 @@ class Recoverer:
         memory: Memory,
         rows: RowSource,
         *,
+        until_room: Callable[[], Awaitable[None]],
         on_position_lost: OnPositionLost,
         clock: Clock,
         observe: Observer,
     ) -> None:
-        """`source`: opened without a checkpoint, it must begin now."""
+        """`source`: opened without a checkpoint, it must begin now. `until_room`: returns when the outbox may
+        take more."""
         self._source = source
         self._plan = plan
         self._outbox = outbox
         self._memory = memory
         self._rows = rows
+        self._until_room = until_room
         self._on_position_lost = on_position_lost
         self._clock = clock
         self._observe = observe
@@ -108,6 +111,7 @@ class Recoverer:
         going: Recovery | None = resumed(recovery, order)
         while going is not None:
             recovery = going
+            await self._until_room()
             async with self._memory.turn:
                 page = await self._look(recovery, position.checkpoint)
                 planned = self._plan.entries(page.changes, marks, recovering=True)

@@ -229,6 +229,9 @@ class SqliteOutbox:
                 await asyncio.wait({examining})
                 raise
 
+    async def used_bytes(self) -> int:
+        return await self._read(lambda db: int(db.execute(SQL["used_bytes"]).fetchone()[0]))
+
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
         return int(await self._writer.do(lambda db: db.execute(SQL["forget_rows"], given).rowcount))

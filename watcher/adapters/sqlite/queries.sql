@@ -89,6 +89,10 @@ SELECT endpoint, state, number FROM counts;
 INSERT INTO counts (endpoint, state, number) VALUES (:endpoint, :state, :by)
 ON CONFLICT (endpoint, state) DO UPDATE SET number = number + excluded.number;
 
+-- name: used_bytes
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size();
+
 -- name: forget
 DELETE FROM deliveries
 WHERE seq IN (SELECT seq FROM deliveries WHERE state = :state AND settled_at < :before ORDER BY settled_at LIMIT :limit)
