@@ -25,6 +25,8 @@ from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.housekeeping import keep_house
 from watcher.pipeline.recovery import OnPositionLost, Recoverer
 from watcher.pipeline.remembering import Memory
+from watcher.pipeline.room import BoundedSource
+from watcher.pipeline.room import Store as Room
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer, Outbox
 from watcher.testing import FakeClock, ScriptedRows
@@ -48,6 +50,7 @@ class Setup:
     unfinished_hold: timedelta = timedelta(seconds=60)
     retention: timedelta = timedelta(minutes=3)
     """Of what is delivered. Of the dead: for ever."""
+    store_bytes: int = 10**9
 
 
 @dataclass(slots=True, kw_only=True)
@@ -228,19 +231,22 @@ class Life:
         async with AsyncExitStack() as stack:
             outbox: Outbox = await stack.enter_async_context(world.store.open(self.trouble))
             memory = Memory(plan.remembered, outbox, clock=clock, observe=observe)
+            room = Room(outbox, limit_bytes=setup.store_bytes, clock=clock, observe=observe)
             recoverer = Recoverer(
                 self.stream,
                 plan,
                 outbox,
                 memory,
                 self._rows,
+                until_room=room.until_room,
                 on_position_lost=setup.on_position_lost,
                 clock=clock,
                 observe=observe,
             )
 
             async def capture_once(observe: Observer) -> None:
-                await capture(self.stream, plan, outbox, memory, clock=clock, observe=observe)
+                stream = BoundedSource(self.stream, room)
+                await capture(stream, plan, outbox, memory, clock=clock, observe=observe)
 
             async with asyncio.TaskGroup() as tasks:
                 background = [
