@@ -67,6 +67,11 @@ async def fill(
         until=until or clock.now(),
         events=chosen,
     )
+    if asked.since >= asked.until:
+        raise NothingToFill(
+            f"No document came from {asked.since.isoformat()} on and before {asked.until.isoformat()}.\n"
+            "  Give a --since that is before --until (without one: now)."
+        )
 
     async with AsyncExitStack() as stack:
         try:
@@ -93,15 +98,20 @@ async def fill(
         )
         try:
             done = await store_all()
-            await _delivered(outbox, clock, waiting)
+            await _delivered(outbox, [endpoint.name for endpoint in settings.endpoints], clock, waiting)
         finally:
             stopping.set()
             await dispatching
         return done, True
 
 
-async def _delivered(outbox: Outbox, clock: SystemClock, waiting: Callable[[int], None]) -> None:
-    while pending := sum(counts.pending for counts in (await outbox.counts()).values()):
+async def _delivered(
+    outbox: Outbox, endpoints: Sequence[str], clock: SystemClock, waiting: Callable[[int], None]
+) -> None:
+    # What waits for an endpoint that is configured no more is sent by nobody.
+    while pending := sum(
+        counts.pending for endpoint, counts in (await outbox.counts()).items() if endpoint in endpoints
+    ):
         waiting(pending)
         await clock.sleep(LOOK)
     waiting(0)

@@ -108,9 +108,38 @@ async def test_what_cannot_be_filled_is_told_with_its_cure(librechat, uri, recei
     for event, cure in (("message.deleted", "Known:"), ("agent.created", "events:")):
         code, out = await backfill(watcher, "--since", BEFORE, "--event", event)
         assert (code, cure in out) == (2, True), out
+    code, out = await backfill(watcher, "--since", BEFORE, "--until", "2025-12-01")
+    assert (code, "--until" in out) == (2, True), out
     code, out = await backfill(watcher, "--since", "yesterday")
     assert code == 2
     assert "Traceback" not in out
+
+
+async def test_since_ever_is_a_time_like_others(librechat, uri, receivers, watchers):
+    inbox = await receivers()
+    await fill_librechat(librechat)
+    watcher = watchers(settings(uri, inbox.url))
+
+    code, out = await backfill(watcher, "--since", "0001-01-01")
+
+    assert (code, "15 new deliveries" in out) == (0, True), out
+
+
+async def test_what_waits_for_an_endpoint_that_is_gone_is_not_waited_for(librechat, uri, receivers, watchers):
+    inbox, down = await receivers(), await receivers(fail=1.0)
+    await fill_librechat(librechat)
+    watcher = watchers(settings(uri, down.url, retryDelays=[600]))
+    process = launch(watcher, "--since", BEFORE)
+    await down.until(lambda receipts: len(receipts) > 0)
+    process.kill()
+    process.wait()
+
+    one_more = {"endpoints": [{"name": "crm", "url": inbox.url, "secret": SECRET}]}
+    watcher.configure({"webhooks": one_more, "watcher": {"mongoUri": uri}})
+    code, out = await backfill(watcher, "--since", BEFORE)
+
+    assert code == 0, out
+    assert inbox.accepted
 
 
 async def fill_librechat(database: Any) -> None:

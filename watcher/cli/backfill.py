@@ -120,6 +120,7 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._next_line = 0
+        self._waits = False
 
     def observe(self, fact: Fact) -> None:
         from watcher.core.facts import Backfilled, Unreadable
@@ -134,9 +135,12 @@ class Progress:
                 pass
 
     def waiting(self, pending: int) -> None:
-        """What is stored and has yet to be sent."""
+        """What is stored and has yet to be sent. Without a bar it is said once: it may take long."""
         if self._bar is not None:
             self._bar.update(self._task, description=f"{pending} still to be sent")
+        elif pending and not self._waits:
+            self._waits = True
+            click.echo(f"{pending} still to be sent", err=True)
 
     def end(self) -> None:
         if self._bar is not None:

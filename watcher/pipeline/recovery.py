@@ -109,6 +109,9 @@ class Recoverer:
         marks = Marks.of(await self._outbox.marks())
 
         going: Recovery | None = resumed(recovery, order)
+        if going is None:  # nothing is watched: endpoints for `watcher.gap` alone
+            told, through = self._told(recovery, position.checkpoint), recovery.gap.until
+            await self._outbox.append(told, checkpoint=position.checkpoint, through=through)
         while going is not None:
             recovery = going
             await self._until_room()
@@ -212,7 +215,8 @@ class Recoverer:
         for row in page.rows:
             knows = known.get(row.entity, Known())
             changes += found(row, gap, traces, knows, names=names, exact=page.exact)
-            now = Remembered(fields=remembered(collection, row.fields, names), exact_after=gap.until)
+            # Of the time before the gap, not after it: were the position lost again, all since then is told.
+            now = Remembered(fields=remembered(collection, row.fields, names), exact_after=gap.since)
             if names and (knows.memory is None or knows.memory.fields != now.fields):
                 learned[row.entity] = now
         return _Look(changes=changes, learned=learned, rows=len(page.rows), after=page.after)
@@ -222,7 +226,12 @@ class Recoverer:
         memories, after = await self._outbox.remembered(collection, after=recovery.after, limit=PAGE_ROWS)
         ids = {row: row.partition(":")[2] for row in memories}
         there = await self._rows.existing(collection, list(ids.values()), as_of=position) if ids else ids
-        went = [row for row in memories if ids[row] not in there]
+        # What a scan saw after the gap came after it, if it was not there at its end: the stream tells of it.
+        went = [
+            row
+            for row, memory in memories.items()
+            if ids[row] not in there and memory.exact_after <= recovery.gap.until
+        ]
         return _Look(
             changes=[gone(collection, ids[row], memories[row], recovery.gap) for row in went],
             learned=dict.fromkeys(went),

@@ -36,6 +36,9 @@ MAJORITY: Mapping[str, Any] = {"level": "majority"}
 LONGEST = timedelta(seconds=30)
 """For one page of an indexed scan. A scan may fail and go on; capture waits for it meanwhile."""
 
+FIRST_OBJECT_ID, LAST_OBJECT_ID = datetime.fromtimestamp(0, UTC), datetime.fromtimestamp(2**32 - 1, UTC)
+"""What an ObjectId can tell: seconds in four bytes."""
+
 NO_SNAPSHOT = frozenset({72, 9, 239, 246})
 """InvalidOptions and FailedToParse (servers before 5.0), SnapshotTooOld, SnapshotUnavailable."""
 
@@ -195,7 +198,8 @@ def _just_before(checkpoint: Checkpoint) -> Timestamp | None:
 
 def _not_before(path: str, moment: datetime) -> Sequence[dict[str, Any]]:
     """Conditions for a date, and for an ObjectId, that is not older: MongoDB compares within one type."""
-    return [{path: {"$gte": moment}}, {path: {"$gte": ObjectId.from_datetime(moment)}}]
+    young = ObjectId.from_datetime(min(max(moment, FIRST_OBJECT_ID), LAST_OBJECT_ID))
+    return [{path: {"$gte": moment}}, {path: {"$gte": young}}]
 
 
 def _ids_written(text: str) -> Sequence[Any]:

@@ -40,7 +40,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutboxLocked(
-                f"{path}: another `librechat-watcher run` works on this state.\n"
+                f"{path}: another `librechat-watcher run` (or `backfill`) works on this state.\n"
                 "  Stop it first, or give this one a state of its own (watcher.state, WATCHER_STATE)."
             ) from error
         yield
