@@ -61,8 +61,11 @@ async def fill(
         if not any(endpoint.subscribes(event) for endpoint in settings.endpoints) and events:
             raise NothingToFill(f"No endpoint subscribes to {event}.\n  Add it to `events:` of one.")
     clock = SystemClock()
+    endpoints = ",".join(sorted(endpoint.name for endpoint in settings.endpoints))
+    span = f"{since.isoformat()} {until.isoformat() if until else 'now'}"
     asked = Backfill(
-        name=f"{since.isoformat()} {until.isoformat() if until else 'now'} {','.join(sorted(chosen))}",
+        # Another endpoint has to be told of what was looked at already.
+        name=f"{span} {','.join(sorted(chosen))} {endpoints}",
         since=since,
         until=until or clock.now(),
         events=chosen,

@@ -93,6 +93,9 @@ class Recoverer:
         position = await self._outbox.position()
         if position is None or position.recovery is None:
             return
+        if self._on_position_lost == "restart":  # chosen since: what is not told yet will not be
+            await self._tell_only(position.recovery.gap, position.checkpoint)
+            return
         recovery, began = position.recovery, self._clock.monotonic()
         self._observe(
             RecoveryBegan(
@@ -154,10 +157,13 @@ class Recoverer:
     async def _restart(self, lost: PositionLost) -> None:
         """Store a new position, now, and tell of the gap before it: the operator's choice."""
         checkpoint, gap = await self._gap(lost)
+        await self._tell_only(gap, checkpoint)
+
+    async def _tell_only(self, gap: Gap, checkpoint: Checkpoint) -> None:
         await self._memory.forget()
         entries = self._plan.gap(gap, checkpoint, repaired=False, counts={})
         await self._outbox.append(entries, checkpoint=checkpoint, through=gap.until)
-        self._observe(PositionRestarted(since=gap.since, until=gap.until, reason=str(lost)))
+        self._observe(PositionRestarted(since=gap.since, until=gap.until, reason=gap.reason))
 
     async def _gap(self, lost: PositionLost) -> tuple[Checkpoint, Gap]:
         """A new position, now, and what lies between the lost one and it."""
