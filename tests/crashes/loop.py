@@ -1,7 +1,8 @@
 """An event loop that runs one step at a time, on one thread, and knows no time but what it is told.
 
-A step is what runs between one await and the next, or one job of a thread. Between any two steps a program
-may be cut off. Jobs run in their thread's order, sooner or later than what else is ready: `choose` says."""
+A step is what runs between one await and the next, or one job of a thread, or a thread's word that a job is
+done. Between any two steps a program may be cut off. Each thread does one thing after the other, sooner or
+later than what else is ready: `choose` says."""
 
 from __future__ import annotations
 
@@ -36,6 +37,8 @@ class SteppedLoop(asyncio.BaseEventLoop):
         self.after_step = after_step
         self._choose = choose
         self._threads: dict[str, deque[Callable[[], object]]] = {}
+        self._at_work: deque[Callable[[], object]] | None = None
+        """What the thread has to do whose turn it is; None: it is the loop's own."""
         self._time = 0.0
 
     # ------------------------------------------------------------------ run by tests
@@ -44,16 +47,20 @@ class SteppedLoop(asyncio.BaseEventLoop):
         """Run one step; False if nothing is ready until something comes from outside."""
         while self._ready and self._ready[0].cancelled():
             self._ready.popleft()
-        jobs = [thread.popleft for thread in self._threads.values() if thread]
-        turns = [lambda: self._ready.popleft()._run, *jobs] if self._ready else jobs
+        threads = [thread for thread in self._threads.values() if thread]
+        turns = [None, *threads] if self._ready else threads
         if not turns:
             return False
-        work = turns[min(self._choose(len(turns)), len(turns) - 1)]()
+        self._at_work = turns[min(self._choose(len(turns)), len(turns) - 1)]
         asyncio._set_running_loop(self)
         try:
-            work()
+            if self._at_work is None:
+                self._ready.popleft()._run()
+            else:
+                self._at_work.popleft()()
         finally:
             asyncio._set_running_loop(None)
+            self._at_work = None
         self.after_step()
         return True
 
@@ -88,15 +95,17 @@ class SteppedLoop(asyncio.BaseEventLoop):
     ) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self.create_future()
 
+        def settle(give: Callable[[Any], None], result: Any) -> None:
+            if not future.cancelled():
+                give(result)
+
         def work() -> None:
             try:
                 result = func(*args)
             except Exception as error:
-                if not future.cancelled():
-                    future.set_exception(error)
+                self.call_soon_threadsafe(settle, future.set_exception, error)
             else:
-                if not future.cancelled():
-                    future.set_result(result)
+                self.call_soon_threadsafe(settle, future.set_result, result)
 
         self.job(f"executor {id(executor)}", work)
         return future
@@ -104,7 +113,11 @@ class SteppedLoop(asyncio.BaseEventLoop):
     def call_soon_threadsafe(
         self, callback: Callable[[Unpack[Ts]], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
-        return self.call_soon(callback, *args, context=context)
+        if self._at_work is None:
+            return self.call_soon(callback, *args, context=context)
+        handle = asyncio.Handle(callback, args, self, context)
+        self._at_work.appendleft(lambda: self._ready.append(handle))
+        return handle
 
     def time(self) -> float:
         return self._time

@@ -41,6 +41,20 @@ class Trouble:
         """So many transactions fail."""
         self.unheard = 0
         """So many are committed, and then reported as failed: nobody can know."""
+        self.met = False
+        """Something went wrong in this life: whoever was concerned waits a while before trying again."""
+
+    def before(self) -> None:
+        if self.refused:
+            self.refused -= 1
+            self.met = True
+            raise OutboxError("the disk is full")
+
+    def after(self) -> None:
+        if self.unheard:
+            self.unheard -= 1
+            self.met = True
+            raise OutboxError("the disk failed")
 
 
 class Store(Protocol):
@@ -231,13 +245,9 @@ class _Troubled:
     def _writing(self, write: Any) -> Any:
         async def troubled(*given: Any, **named: Any) -> Any:
             await asyncio.sleep(0)
-            if self._trouble.refused:
-                self._trouble.refused -= 1
-                raise OutboxError("the disk is full")
+            self._trouble.before()
             result = await write(*given, **named)
-            if self._trouble.unheard:
-                self._trouble.unheard -= 1
-                raise OutboxError("the disk failed")
+            self._trouble.after()
             await asyncio.sleep(0)
             return result
 
@@ -282,13 +292,9 @@ class SteppedWriter(Writer):
         self._touch()
 
     def _transaction(self, jobs: Any) -> list[Any]:
-        if self._trouble.refused:
-            self._trouble.refused -= 1
-            raise OutboxError("the disk is full")
+        self._trouble.before()
         results = super()._transaction(jobs)
-        if self._trouble.unheard:
-            self._trouble.unheard -= 1
-            raise OutboxError("the disk failed")
+        self._trouble.after()
         return results
 
     async def close(self) -> None:

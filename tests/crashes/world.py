@@ -159,11 +159,13 @@ class Life:
         """Let it do all that it can do now."""
         self.loop.quiet()
         self._fail_if_it_ended()
+        self._fail_if_somebody_waits()
 
     def run(self, steps: int) -> None:
         """Let it do so much, if it has so much to do."""
         for _ in range(steps):
             if not self.loop.step():
+                self._fail_if_somebody_waits()
                 break
         self._fail_if_it_ended()
 
@@ -206,11 +208,9 @@ class Life:
     def _live(self) -> None:
         self.rest()
         for _ in range(len(self.world.setup.script.moments) + LONG_ENOUGH):
-            store, setup = self.world.store, self.world.setup
-            waiting = store.waiting()
-            late = [name for name, state in waiting if state == "pending" and name in setup.steady]
-            assert not late, f"kept waiting for no reason of their own: {late}"
-            if self.world.later and not waiting and self.world.read == len(setup.script.changes):
+            world = self.world
+            complete = world.read == len(world.setup.script.changes)
+            if world.later and complete and not world.store.waiting():
                 break
             self.next()
             self.rest()
@@ -219,6 +219,11 @@ class Life:
         if self._running.done():
             self._running.result()
             raise AssertionError("the program ended by itself")
+
+    def _fail_if_somebody_waits(self) -> None:
+        steady, waiting = self.world.setup.steady, self.world.store.waiting()
+        late = [name for name, state in waiting if state == "pending" and name in steady]
+        assert not late or self.trouble.met, f"kept waiting for no reason of their own: {late}"
 
     # ------------------------------------------------------------------ what it is
 
