@@ -7,7 +7,7 @@ INSTALLED := .venv-installed
 LIBRECHAT := tests/librechat
 MODELS := $(LIBRECHAT)/node_modules/.package-lock.json
 
-.PHONY: demo test test-librechat check bench chaos lock format docs clean
+.PHONY: demo test test-librechat check bench chaos crashes lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
@@ -36,6 +36,10 @@ bench: $(READY) $(INSTALLED)/.ready
 
 chaos: $(READY)
 	$(BIN)/pytest tests/chaos -m "long or not long" -s
+
+# Every crash point, every second crash, and thousands of schedules: most of an hour.
+crashes: $(READY)
+	$(BIN)/pytest tests/crashes -m "long or not long" -s
 
 format: $(READY)
 	$(BIN)/ruff format .

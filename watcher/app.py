@@ -30,6 +30,7 @@ from watcher.pipeline.headroom import Headroom
 from watcher.pipeline.housekeeping import keep_house
 from watcher.pipeline.recovery import Recoverer
 from watcher.pipeline.remembering import Memory
+from watcher.pipeline.room import BoundedSource, Store
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
 
@@ -41,7 +42,7 @@ kills unless told otherwise (our compose override and manifests give it longer).
 async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
     """Watch, map, store, deliver and serve, until `stopping` is set; then drain.
 
-    Raises ConfigError, OutboxError, SourceRefused or PositionLost for what needs an operator."""
+    Raises what needs an operator: ConfigError, OutboxError, OutboxBroken, SourceRefused or PositionLost."""
     mappings = load_mappings(settings.mapping_paths)
     plan = Plan.of(
         mappings,
@@ -58,10 +59,12 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
 
         async def scrape() -> tuple[bytes, str]:
             try:
-                sizes = await outbox.counts()
+                sizes, used = await outbox.counts(), await outbox.used_bytes()
             except OutboxError:
-                sizes = {}  # of a state that cannot be read; the other metrics are wanted then most of all
-            return metrics.exposition(sizes, observer_failures=observe.failures), CONTENT_TYPE
+                # Of a state that cannot be read; the other metrics are wanted then most of all.
+                sizes, used = {}, None
+            body = metrics.exposition(sizes, used_bytes=used, observer_failures=observe.failures)
+            return body, CONTENT_TYPE
 
         await stack.enter_async_context(
             serving(settings.http_host, settings.http_port, readiness=readiness.judge, metrics=scrape)
@@ -74,6 +77,7 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
         )
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
         headroom = Headroom(oplog, outbox, clock=clock, observe=observe)
+        store = Store(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
 
         def source(start_from: datetime | None, observe: Observer) -> MongoSource:
             return MongoSource(
@@ -93,13 +97,14 @@ async def run(settings: Settings, *, stopping: asyncio.Event) -> None:
             outbox,
             memory,
             rows,
+            until_room=store.until_room,
             on_position_lost=settings.on_position_lost,
             clock=clock,
             observe=observe,
         )
 
         async def capture_once(observe: Observer) -> None:
-            stream = source(settings.start_from, observe)
+            stream = BoundedSource(source(settings.start_from, observe), store)
             await capture(stream, plan, outbox, memory, clock=clock, observe=observe)
 
         journal.say(

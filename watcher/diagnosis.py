@@ -18,7 +18,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.endpoints import Endpoint
 from watcher.core.headroom import Reach, is_scarce
 from watcher.core.planning import Plan
-from watcher.errors import OutboxError, SourceError
+from watcher.errors import OutboxBroken, OutboxError, SourceError
 
 MUCH_SKEW = timedelta(seconds=5)
 """Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies."""
@@ -158,7 +158,7 @@ def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
     about = "state"
     try:
         position = stored_position(settings.state_path)
-    except OutboxError as error:
+    except (OutboxError, OutboxBroken) as error:
         return None, _problem(about, error)
     if position is None:
         begin = settings.start_from.isoformat() if settings.start_from else "now"

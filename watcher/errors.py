@@ -8,8 +8,9 @@ WatcherError
 │   ├── SourceRefused     operator: standalone server, wrong password, missing rights
 │   └── PositionLost      operator's choice (`onPositionLost`): the resume token is unusable
 │       └── NotRecognised operator: and nothing that was remembered is there; another database?
-├── OutboxError           supervisor: the state store cannot be written (disk full, corrupt)
+├── OutboxError           supervisor: the state store cannot be written (disk full)
 │   └── OutboxLocked      operator: another `run` holds this state
+├── OutboxBroken          operator: the state was damaged, or taken away while it was used
 └── DemoError             operator: the demo's private MongoDB cannot be started
 """
 
@@ -83,6 +84,10 @@ class OutboxError(WatcherError):
 
 class OutboxLocked(OutboxError):
     """Another process holds this state."""
+
+
+class OutboxBroken(WatcherError):
+    """The state was damaged, or taken away while it was used: no waiting mends it, so `run` stops."""
 
 
 class DemoError(WatcherError):

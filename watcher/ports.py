@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
@@ -89,6 +90,10 @@ class RowSource(Protocol):
         Raises SourceUnavailable or SourceRefused."""
         ...
 
+    async def count(self, collection: str, *, since: datetime) -> int:
+        """About how many rows came since (by their `_id`). Raises SourceUnavailable or SourceRefused."""
+        ...
+
     async def existing(
         self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
     ) -> frozenset[str]:
@@ -163,7 +168,8 @@ class Outbox(Protocol):
         First, holds whose `until` is not after `through` become pending, but for those of rows that a Lift
         among the entries names: what the changes say of a row goes before what time says. Then the entries
         in their order: a Delivery gets the next `seq` (already there, same id: left as it is; `refused`:
-        stored dead; `hold`: stored held); a Lift ends the holds of its row, or of its entity. A held delivery
+        stored dead; `hold`: stored held); a Lift ends the holds of its row, or of its entity, but not of what
+        comes behind it among the entries: on a repeat that is there already. A held delivery
         that becomes pending gets a new `seq` at that moment, so that it stands behind what was appended
         before. A mark takes the place of an earlier one with the same entity and row.
         Returns how many deliveries were new. Raises OutboxError; then nothing of it is stored."""
@@ -196,6 +202,16 @@ class Outbox(Protocol):
         """Of rows of which something is known: what is remembered, and what deliveries there are."""
         ...
 
+    async def backfill(self, name: str) -> Backfill | None:
+        """How far the backfill of this name has come; None for one that was never begun."""
+        ...
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        """Store a page of a backfill, and how far it has come, in one transaction.
+
+        What is already there (same id) is left as it is. Returns how many were new."""
+        ...
+
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         """The endpoint's pending deliveries with `seq > after`, in order: at most `limit`, and no more
         after those whose bodies together reach `max_bytes`."""
@@ -216,7 +232,9 @@ class Outbox(Protocol):
         ...
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        """Write what became of attempts. A delivery that is no longer pending is left as it is."""
+        """Write what became of attempts. A delivery that is no longer pending is left as it is.
+
+        Settled twice is settled once: a store that failed may have done what it is asked for again."""
         ...
 
     async def appended(self, endpoint: str, *, after: int) -> None:
@@ -232,6 +250,14 @@ class Outbox(Protocol):
         the order of `seq`."""
         ...
 
+    async def examine(self) -> None:
+        """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
+        ...
+
+    async def used_bytes(self) -> int:
+        """What is stored takes so much room. What was dropped, and can be written over, does not count."""
+        ...
+
     async def forget_rows(self, *, limit: int) -> int:
         """Drop at most `limit` rows that nobody wants to remember any more; how many went."""
         ...
@@ -239,7 +265,8 @@ class Outbox(Protocol):
     async def forget(
         self, *, delivered_before: datetime, dead_before: datetime, marks_before: datetime, limit: int
     ) -> int:
-        """Drop at most `limit` settled deliveries older than that, and old marks; how many rows went."""
+        """Drop at most `limit` settled deliveries older than that, of each state the oldest first, and old
+        marks; how many deliveries went."""
         ...
 
 

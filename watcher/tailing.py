@@ -87,11 +87,16 @@ async def tail(
             outbox,
             memory,
             rows,
+            until_room=_always,
             on_position_lost="restart",
             clock=clock,
             observe=observe,
         )
         await keep_capturing(capture_once, recoverer, clock=clock, observe=observe)
+
+
+async def _always() -> None:
+    """There is room: nothing is kept."""
 
 
 class ShowingOutbox(MemoryOutbox):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar, assert_never
 
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
 from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
@@ -185,6 +186,10 @@ class ScriptedRows:
         more = len(left) > limit
         return Found(rows=left[:limit], after=left[limit - 1].id if more else None, exact=False)
 
+    async def count(self, collection: str, *, since: datetime) -> int:
+        mine = [row for row in self.rows if row.partition(":")[0] == collection]
+        return sum(_is_touched(self.rows[row], ("_id",), since) for row in mine)
+
     async def existing(
         self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
     ) -> frozenset[str]:
@@ -219,6 +224,7 @@ class MemoryOutbox:
         self._rows: dict[EventId, _Row] = {}
         self._last_seq = 0
         self._position: Position | None = None
+        self._backfills: dict[str, Backfill] = {}
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
@@ -247,7 +253,13 @@ class MemoryOutbox:
         held = [row for row in self._in(("held",)) if _until(row) <= through and _key(row) not in lifted]
         for row in sorted(held, key=lambda row: (_until(row), row.stored.seq)):
             self._let_go(row)
-        new = sum(self._enter(entry) for entry in entries)
+        new = 0
+        for number, entry in enumerate(entries):
+            if isinstance(entry, Lift):
+                ahead = [later.id for later in entries[number:] if isinstance(later, Delivery)]
+                self._lift(entry, ahead)
+            else:
+                new += self._enter(entry)
         self._marks |= {(mark.entity, mark.row): mark for mark in marks}
         for key, memory in learned.items():
             if key.partition(":")[0] in self._scans:
@@ -308,6 +320,16 @@ class MemoryOutbox:
                 )
         return known
 
+    async def backfill(self, name: str) -> Backfill | None:
+        return self._backfills.get(name)
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        self._may_write()
+        new = sum(self._enter(delivery) for delivery in deliveries)
+        self._backfills[backfill.name] = replace(backfill, stored=backfill.stored + new)
+        self._news.set()
+        return new
+
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         rows = [row for row in self._pending(endpoint) if row.seq > after]
         return _bounded(rows[:limit], max_bytes)
@@ -350,6 +372,12 @@ class MemoryOutbox:
         rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
         return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]
 
+    async def examine(self) -> None:
+        pass  # memory is sound
+
+    async def used_bytes(self) -> int:
+        return sum(len(row.stored.delivery.body) for row in self._rows.values())
+
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
 
@@ -359,14 +387,14 @@ class MemoryOutbox:
         self._may_write()
         before = {"delivered": delivered_before, "cancelled": delivered_before, "dead": dead_before}
         old = [
-            row
+            (row.settled_at, row)
             for row in self._in(tuple(before))
             if row.settled_at is not None and row.settled_at < before[row.state]
-        ][:limit]
-        for row in old:
+        ]
+        for _, row in sorted(old, key=lambda each: each[0])[:limit]:
             del self._rows[row.stored.delivery.id]
         self._marks = {key: mark for key, mark in self._marks.items() if mark.at >= marks_before}
-        return len(old)
+        return min(len(old), limit)
 
     def take(self) -> Sequence[Delivery]:
         """What is pending, of every endpoint, in order. Neither that nor what is settled is kept."""
@@ -379,10 +407,7 @@ class MemoryOutbox:
             error, self.refuse = self.refuse, None
             raise error
 
-    def _enter(self, entry: Delivery | Lift) -> int:
-        if isinstance(entry, Lift):
-            self._lift(entry)
-            return 0
+    def _enter(self, entry: Delivery) -> int:
         self._last_seq += 1
         if entry.id in self._rows:
             return 0
@@ -392,9 +417,10 @@ class MemoryOutbox:
         self._put(_Row(stored=stored, state=state, settled_at=settled_at, reason=entry.refused))
         return 1
 
-    def _lift(self, lift: Lift) -> None:
+    def _lift(self, lift: Lift, ahead: Sequence[EventId]) -> None:
         for row in sorted(self._in(("held",)), key=_until):
-            if lift.key != (_key(row) if lift.by == "row" else row.stored.delivery.entity):
+            delivery = row.stored.delivery
+            if lift.key != (_key(row) if lift.by == "row" else delivery.entity) or delivery.id in ahead:
                 continue
             if lift.to == "pending":
                 self._let_go(row)
@@ -466,7 +492,7 @@ def _after(row: _Row, settlement: Settlement) -> _Row:
     ended = settlement.attempted_at + settlement.took
     status = settlement.outcome.status if isinstance(settlement.outcome, Answered) else None
     row = replace(row, status=status, attempted_at=settlement.attempted_at)
-    failed = replace(row.stored, attempts=row.stored.attempts + 1)
+    failed = replace(row.stored, attempts=settlement.stored.attempts + 1)
     match settlement.verdict:
         case Delivered():
             stored = replace(row.stored, due_at=None)

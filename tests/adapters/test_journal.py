@@ -12,7 +12,10 @@ from watcher.adapters.journal import LINES, open_journal
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     Fact,
     OplogMeasured,
     OplogScarce,
@@ -106,6 +109,13 @@ def test_the_oplog_is_measured_in_silence_and_running_out_is_a_warning_with_the_
     assert (line["window_s"], line["headroom_s"], line["left_s"]) == (28_800, 1_800, 60)
 
 
+def test_a_full_store_is_an_error_that_says_what_fills_it(lines):
+    (line,) = lines(CapturePaused(used_bytes=4_012_345_678, limit_bytes=4 * 10**9, waiting=7, dead=2))
+
+    assert (line["event"], line["level"]) == ("capture.paused", "error")
+    assert (line["used_mb"], line["limit_mb"], line["waiting"], line["dead"]) == (4012.3, 4000.0, 7, 2)
+
+
 def test_a_long_scan_says_now_and_then_how_far_it_is(lines):
     pages = [a_page(rows=rows) for rows in range(1_000, 120_000, 1_000)]
 
@@ -121,15 +131,19 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         StreamOpened(resumed=False),
         StreamLost(reason="x", retry_in=SECOND),
         PositionRestarted(since=NOON, until=NOON, reason="x"),
+        Backfilled(collection="messages", rows=1, total=2, stored=1),
         RecoveryBegan(since=NOON, until=NOON, reason="x", resumed=False),
         Recovering(phase="found", collection="messages", rows=500, events=7),
         Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND),
+        CapturePaused(used_bytes=1, limit_bytes=1, waiting=1, dead=0),
+        CaptureResumed(after=SECOND),
         OplogScarce(window=SECOND, headroom=SECOND, left=None),
         OplogUnknown(),
         Unreadable(collection="messages", event=None, reason="x"),
         Thinned(collection="messages", operation="update", left_out=("text",), row_found=True),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
         Swept(deliveries=1),
+        Swept(deliveries=1, early=True),
         a_page(rows=50_000),
         a_page(rows=50_001, done=True),
         ScanFailed(collection="messages", reason="x", retry_in=SECOND),

@@ -30,7 +30,7 @@ from pymongo.topology_description import TOPOLOGY_TYPE, TopologyDescription
 
 from tests.adapters.mongo_servers import PASSWORD, running
 from tests.contracts.change_source_contract import changes_of
-from watcher.adapters.mongo.classify import TooLarge, classify, standalone
+from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify, standalone
 from watcher.adapters.mongo.connect import Place
 from watcher.adapters.mongo.source import MongoSource
 from watcher.adapters.mongo.trim import Noise
@@ -94,7 +94,8 @@ def a_failure(code: int | None, *labels: str, **details: Any) -> OperationFailur
     ("code", "kind", "said"),
     [
         *((code, SourceRefused, said) for code, said in REFUSED.items()),
-        *((code, PositionLost, said) for code, said in LOST.items()),
+        *((code, PositionLost, said) for code, said in LOST.items() if code != 280),
+        (280, TokenUnknown, LOST[280]),
         *((code, TooLarge, said) for code, said in TOO_LARGE.items()),
         *((code, SourceUnavailable, said) for code, said in PASSING.items()),
     ],
@@ -130,7 +131,7 @@ def test_what_the_server_calls_non_resumable_is_a_lost_position() -> None:
     """Of codes to come; of codes that are known, the table knows better."""
     label = "NonResumableChangeStreamError"
 
-    assert type(classify(a_failure(99_999, label), PLACE)) is PositionLost
+    assert type(classify(a_failure(99_999, label), PLACE)) is TokenUnknown
     assert type(classify(a_failure(99_999, "ResumableChangeStreamError"), PLACE)) is SourceUnavailable
     assert type(classify(a_failure(237, label), PLACE)) is SourceUnavailable
     assert type(classify(a_failure(13, label), PLACE)) is SourceRefused
@@ -246,7 +247,6 @@ def failing_mongo() -> Iterator[PrivateMongo]:
     ("failure", "kind"),
     [
         ({"errorCode": 286}, PositionLost),
-        ({"errorCode": 280}, PositionLost),
         ({"errorCode": 43}, SourceUnavailable),
         ({"errorCode": 237}, SourceUnavailable),
         ({"errorCode": 11601}, SourceUnavailable),
@@ -274,6 +274,24 @@ async def test_in_mid_stream_the_server_and_the_driver_say_the_same(
         async with source.open(position) as batches:
             await client.LibreChat.messages.insert_one({})
             assert len(await changes_of(batches, 1)) == 1
+
+
+async def test_a_change_that_is_not_met_is_passed_by_its_time_and_only_then_given_up(
+    failing_mongo: PrivateMongo,
+) -> None:
+    """Filters may keep it out (test_mongo_positions.py): that is tried once."""
+    async with Client(failing_mongo.uri) as client:
+        async with _source(failing_mongo.uri).open(None) as batches:
+            await anext(batches)
+            await _fail(client, "getMore", {"errorCode": 280})
+            await client.LibreChat.messages.insert_one({})
+            assert len(await changes_of(batches, 1)) == 1
+
+        async with _source(failing_mongo.uri).open(None) as batches:
+            await anext(batches)
+            await _fail(client, "getMore", {"errorCode": 280}, times=2)
+            with pytest.raises(PositionLost, match="does not know the stored position"):
+                await _drain(batches)
 
 
 async def test_a_way_of_logging_in_that_the_server_does_not_offer_is_refused(
@@ -314,10 +332,10 @@ async def _drain(batches: AsyncIterator[Any]) -> None:
             pass
 
 
-async def _fail(client: Client, command: str, failure: dict[str, Any]) -> None:
-    """Let the watcher's next such command fail."""
+async def _fail(client: Client, command: str, failure: dict[str, Any], *, times: int = 1) -> None:
+    """Let the watcher's next such commands fail."""
     data = {"failCommands": [command], "appName": "librechat-watcher", **failure}
-    await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": 1}, "data": data})
+    await client.admin.command({"configureFailPoint": "failCommand", "mode": {"times": times}, "data": data})
 
 
 def _topology_settings() -> Any:

@@ -410,6 +410,27 @@ async def test_a_frozen_server_is_noticed_and_left(monkeypatch: pytest.MonkeyPat
         mongo.thaw()
 
 
+async def test_a_frozen_primary_is_left_as_soon_as_there_is_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Well before a heartbeat could time out."""
+    monkeypatch.setattr(connect, "HEARTBEAT_SECONDS", 60)
+    async with PrivateMongo(members=3) as mongo, Client(mongo.uri) as client:
+        source = a_source(mongo.uri, "lc")
+        frozen = await mongo.primary()
+        async with source.open(None) as batches, asyncio.timeout(30):
+            position = (await anext(batches)).checkpoint
+            await client.lc.messages.insert_one({"_id": "a"})
+            await changes_of(batches, 1)
+            mongo.freeze(frozen)
+            with pytest.raises(SourceUnavailable, match="stopped answering"):
+                await changes_of(batches, 1)
+
+        async with source.open(position) as batches:
+            assert ids(await changes_of(batches, 1)) == ["a"]
+        mongo.thaw(frozen)
+
+
 # ------------------------------------------------------------------------------------------- refusals
 
 

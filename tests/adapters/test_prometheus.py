@@ -14,6 +14,8 @@ from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     Fact,
     OplogMeasured,
     OplogUnknown,
@@ -107,6 +109,7 @@ def test_what_goes_wrong_is_counted():
         PositionRestarted(since=NOON, until=NOON, reason="x"),
         Thinned(collection="agents", operation="update", left_out=("x",), row_found=True),
         Swept(deliveries=7),
+        Swept(deliveries=2, early=True),
     )
 
     assert samples["watcher_stream_open[]"] == 0
@@ -115,7 +118,7 @@ def test_what_goes_wrong_is_counted():
     assert samples["watcher_unreadable_total['messages']"] == 1
     assert samples["watcher_changes_thinned_total['agents']"] == 1
     assert samples["watcher_position_restarts_total[]"] == 1
-    assert samples["watcher_deliveries_swept_total[]"] == 7
+    assert samples["watcher_deliveries_swept_total[]"] == 9
 
 
 def test_a_repair_is_seen_while_it_runs_and_afterwards():
@@ -147,6 +150,19 @@ def test_while_it_is_not_known_there_is_no_number_that_could_be_taken_for_it(fac
 
     assert not any("oplog" in name for name in scraped(*facts))
     assert not any("oplog" in name for name in scraped(measured, OplogUnknown()))
+
+
+def test_a_pause_is_shown_while_it_lasts():
+    paused = CapturePaused(used_bytes=1, limit_bytes=1, waiting=1, dead=0)
+
+    assert scraped()["watcher_capture_paused[]"] == 0
+    assert scraped(paused)["watcher_capture_paused[]"] == 1
+    assert scraped(paused, CaptureResumed(after=SECOND))["watcher_capture_paused[]"] == 0
+
+
+def test_the_store_s_size_is_shown_where_it_could_be_read():
+    assert b"\nwatcher_store_bytes 4096.0" in Metrics().exposition({}, used_bytes=4096)
+    assert b"watcher_store_bytes" not in Metrics().exposition({}, used_bytes=None)
 
 
 def test_the_outbox_s_size_is_read_for_each_scrape():

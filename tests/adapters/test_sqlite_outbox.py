@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import signal
@@ -18,7 +19,9 @@ from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.fates import stored_fates
 from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
 from watcher.adapters.sqlite.statements import SQL
-from watcher.errors import OutboxError, OutboxLocked
+from watcher.core.backfill import Backfill
+from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
+from watcher.ports import Counts
 
 WRITER = """
 import asyncio, sys
@@ -135,7 +138,7 @@ async def test_a_file_that_cannot_be_used_is_refused_with_a_cure(tmp_path, prepa
     path = tmp_path / "state.db"
     prepare(path)
 
-    with pytest.raises(OutboxError, match=word) as refused:
+    with pytest.raises((OutboxError, OutboxBroken), match=word) as refused:
         async with SqliteOutbox.open(path):
             pass
 
@@ -210,6 +213,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "before",
         "lifted",
         "row",
+        "ahead",
     )
 
     plan = " / ".join(
@@ -231,3 +235,22 @@ def _newer(path: Path) -> None:
     connect(path, writing=True).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+async def test_what_a_command_beside_stores_is_noticed_and_stands_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    asked = Backfill(name="x", since=NOON, until=NOON, events=())
+    first, filled, last = a_delivery(), a_delivery(), a_delivery()
+    async with SqliteOutbox.open(path) as running:
+        await running.append([first], checkpoint=a_checkpoint(), through=NOON)
+        [row] = await running.pending("crm", after=0, limit=9, max_bytes=10**9)
+        noticed = asyncio.create_task(running.appended("crm", after=row.seq))
+        async with SqliteOutbox.beside(path) as beside:
+            await beside.fill([filled], asked)
+
+        await asyncio.wait_for(noticed, 10)
+        await running.append([last], checkpoint=a_checkpoint(), through=NOON)
+
+        rows = await running.pending("crm", after=0, limit=9, max_bytes=10**9)
+        assert [each.delivery.id for each in rows] == [first.id, filled.id, last.id]
+        assert await running.counts() == {"crm": Counts(pending=3)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -11,6 +12,8 @@ from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     OplogMeasured,
     OplogUnknown,
     StoreFailed,
@@ -146,10 +149,39 @@ def test_the_oplog_s_headroom_is_told_and_makes_nothing_unready():
 
     assert observer.judge().ready
     says = observer.judge().parts["oplog"].says
-    assert says.startswith("the position is 1.0 h inside of 8.0 h; at the present pace it is lost in 0.5 h.")
+    assert says.startswith("the position is 1.0 h inside of 8.0 h; at the present pace it is lost in 30 min.")
     assert "replSetResizeOplog" in says
+
+    observer(replace(little, headroom=-timedelta(minutes=1), left=timedelta(0)))
+
+    assert observer.judge().ready
+    assert "has fallen off the oplog" in observer.judge().parts["oplog"].says
 
     observer(OplogUnknown())
 
     assert observer.judge().ready
     assert "read` on the database local" in observer.judge().parts["oplog"].says
+
+
+def test_a_paused_capture_is_not_ready_and_says_what_to_do_however_long_it_lasts():
+    observer, clock = an_observer(StreamOpened(resumed=False), BATCH)
+
+    observer(CapturePaused(used_bytes=2 * 10**9, limit_bytes=2 * 10**9, waiting=12, dead=3))
+    clock.advance(2 * STALE)
+
+    judged = observer.judge()
+    assert {name for name, part in judged.parts.items() if not part.ready} == {"store"}
+    says = judged.parts["store"].says
+    assert says.startswith("full: 2000 of 2000 MB, with 12 deliveries waiting and 3 dead.")
+    assert "raise watcher.maxStore" in says
+    assert judged.parts["stream"].says == "not read while the store is full"
+
+
+def test_when_it_goes_on_it_is_ready_and_not_blamed_for_the_silence():
+    observer, clock = an_observer(StreamOpened(resumed=False), BATCH)
+    observer(CapturePaused(used_bytes=1, limit_bytes=1, waiting=1, dead=0))
+    clock.advance(2 * STALE)
+
+    observer(CaptureResumed(after=2 * STALE))
+
+    assert observer.judge().ready

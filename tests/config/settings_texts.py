@@ -49,6 +49,7 @@ watcher:
   onPositionLost: recover
   memory: auto
   mappings: [./my-mappings]
+  maxStore: 4GB
   retention: {delivered: 72h, dead: 30d}
   unfinishedHold: 60
 """

@@ -83,6 +83,7 @@ def test_what_default_yaml_shows_is_what_happens(tmp_path: Path) -> None:
     assert settings.start_from is None
     assert settings.on_position_lost == watcher["onPositionLost"] == "recover"
     assert list(settings.mapping_paths) == watcher["mappings"] == []
+    assert (watcher["maxStore"], settings.max_store_bytes) == ("4GB", 4_000_000_000)
     assert watcher["retention"] == {"delivered": "72h", "dead": "30d"}
     assert (settings.retention_delivered, settings.retention_dead) == (
         timedelta(hours=72),

@@ -17,6 +17,7 @@ WHOLE = "must be a whole number, not "
 NUMBER = "must be a number, not "
 NO_SECRET = "the secret is not text"
 NO_SPAN = "not a span of time"
+NO_SIZE = "not a size"
 SIGNING = "must be librechat, standard, both or none"
 NO_LIST = {
     "word": LIST + "text",
@@ -175,6 +176,17 @@ WATCHER: dict[str, dict[str, str]] = {
     "onPositionLost": {**EMPTY, **no_choice("recover, fail or restart")},
     "memory": {**EMPTY, **no_choice("auto or always")},
     "mappings": {**EMPTY, **NO_LIST},
+    "maxStore": {
+        **EMPTY,
+        "10": NO_SIZE,
+        "word": NO_SIZE,
+        "10 G": NO_SIZE,
+        "-1GB": NO_SIZE,
+        "1e3GB": NO_SIZE,
+        "[a]": NO_SIZE,
+        "999kB": "less than 1MB, which one delivery may take",
+        "0GB": "less than 1MB, which one delivery may take",
+    },
     "retention": {**EMPTY, **NO_MAPPING},
     "unfinishedHold": {
         **EMPTY,

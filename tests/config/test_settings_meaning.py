@@ -430,6 +430,23 @@ def test_a_span_is_a_number_of_seconds_or_has_a_unit(tmp_path: Path, text: str, 
     assert {settings.unfinished_hold, settings.retention_delivered, settings.retention_dead} == {expected}
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1MB", 10**6),
+        ("512MB", 512 * 10**6),
+        ("10GB", 10 * 10**9),
+        ("1.5 gb", 1_500_000_000),
+        ("2000kB", 2 * 10**6),
+        ("1TB", 10**12),
+        ("4GiB", 4 * 2**30),
+        ("2048KiB", 2**21),
+    ],
+)
+def test_a_size_has_a_unit(tmp_path: Path, text: str, expected: int) -> None:
+    assert loaded(tmp_path, f"{VALID}  maxStore: {text}\n").max_store_bytes == expected
+
+
 def test_a_hold_may_be_switched_off(tmp_path: Path) -> None:
     assert loaded(tmp_path, f"{VALID}  unfinishedHold: 0\n").unfinished_hold == timedelta(0)
 

@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.core.backfill import Backfill
 from watcher.core.deliveries import Fate, Hold, Lift
-from watcher.core.events import Entity, EventId
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
 from watcher.core.outcomes import Answered, NotSent, Unreachable
@@ -206,6 +207,20 @@ class OutboxContract:
 
         assert await ids(outbox) == [finished.id]
 
+    @pytest.mark.parametrize("by", ["row", "entity"])
+    async def test_a_repeat_of_a_lift_leaves_alone_what_is_held_behind_it(self, outbox, by):
+        first, again = held(), held()
+        await put(outbox, first)
+        key = "messages:1" if by == "row" else first.entity
+        rewritten = [Lift(key=key, by=by, to="cancelled", reason="rewritten"), again]
+
+        for _ in range(2):
+            await put(outbox, *rewritten)
+            assert await outbox.counts() == {"crm": Counts(held=1, cancelled=1)}
+
+        await put(outbox, through=LATER)
+        assert await ids(outbox) == [again.id]
+
     async def test_a_lift_by_entity_sends_all_that_is_held_of_it_in_the_order_in_which_it_was_due(
         self, outbox
     ):
@@ -259,6 +274,17 @@ class OutboxContract:
         await outbox.settle([a_settlement(row, Dead(reason="late"))])
 
         assert await outbox.counts() == {"crm": Counts(delivered=1)}
+
+    async def test_a_settlement_that_is_written_twice_counts_one_attempt(self, outbox):
+        await put(outbox, a_delivery())
+        (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        retry = a_settlement(row, RetryAt(at=LATER, reason="status 500"), Answered(status=500))
+
+        await outbox.settle([retry])
+        await outbox.settle([retry])
+
+        (left,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        assert left.attempts == 1
 
     async def test_many_settle_at_once_each_with_its_verdict(self, outbox):
         await put(outbox, *(a_delivery() for _ in range(300)))
@@ -407,6 +433,37 @@ class OutboxContract:
         assert await outbox.counts() == {"crm": Counts(pending=2, dead=1)}
         assert await forget(LATER, LATER, 9) == 1
         assert len(await ids(outbox)) == 2
+
+    async def test_of_what_is_forgotten_the_oldest_goes_first(self, outbox):
+        deliveries = [a_delivery() for _ in range(4)]
+        await put(outbox, *deliveries)
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        for row, minute in zip(rows, (3, 1, 4, 2), strict=True):
+            await outbox.settle([replace(a_settlement(row), attempted_at=NOON + timedelta(minutes=minute))])
+
+        gone = await outbox.forget(
+            delivered_before=NOON + timedelta(hours=1), dead_before=NOON, marks_before=NOON, limit=2
+        )
+
+        assert gone == 2
+        # What is no longer there is new when it is appended again.
+        assert [await put(outbox, delivery) for delivery in deliveries] == [0, 1, 0, 1]
+
+    async def test_room_is_taken_by_what_is_stored_and_not_by_what_was_dropped(self, outbox):
+        empty = await outbox.used_bytes()
+        await put(outbox, *(a_delivery(body=b"x" * 100_000) for _ in range(20)))
+        full = await outbox.used_bytes()
+        assert full - empty >= 2_000_000
+
+        rows = await outbox.pending("crm", after=0, limit=99, max_bytes=10**9)
+        await outbox.settle([a_settlement(row) for row in rows[:15]])
+        assert abs(await outbox.used_bytes() - full) < 100_000
+
+        await outbox.forget(delivered_before=LATER, dead_before=NOON, marks_before=NOON, limit=99)
+        assert await outbox.used_bytes() <= full - 1_500_000
+
+        await put(outbox, *(a_delivery(body=b"x" * 100_000) for _ in range(15)))
+        assert abs(await outbox.used_bytes() - full) < 100_000
 
     # ------------------------------------------------------------------ fates
 
@@ -567,3 +624,20 @@ class OutboxContract:
             told: Known(memory=memory, told=LATER),
             remembered: Known(memory=memory),
         }
+
+    async def test_a_page_of_a_backfill_is_stored_with_how_far_it_has_come(self, outbox):
+        asked = Backfill(name="since then", since=NOON, until=LATER, events=(EventType("message.created"),))
+        assert await outbox.backfill(asked.name) is None
+        await outbox.append([a_delivery()], checkpoint=a_checkpoint("82AB"), through=NOON)
+        one, other = a_delivery(), a_delivery()
+
+        assert await outbox.fill([one], replace(asked, collection="messages", after="x", rows=5)) == 1
+        new = await outbox.fill(
+            [one, other], replace(asked, collection="messages", rows=9, stored=1, done=True)
+        )
+
+        assert new == 1
+        state = await outbox.backfill(asked.name)
+        assert state == replace(asked, collection="messages", rows=9, stored=2, done=True)
+        assert (await ids(outbox))[1:] == [one.id, other.id]
+        assert (await checkpoint_of(outbox)) == a_checkpoint("82AB")

@@ -149,7 +149,7 @@ def test_a_batch_takes_several_of_one_entity_in_order_and_none_overtakes():
     lane.settle(first.parcel, Delivered(), now=NOON)
     (second,) = launched(lane, clock=1.3)
 
-    assert seqs([first, second]) == [[1, 2, 3], [5, 4]]
+    assert seqs([first, second]) == [[1, 2, 3], [4, 5]]
 
 
 def test_a_batch_stays_below_the_largest_body():
@@ -180,6 +180,20 @@ def test_a_failed_batch_comes_back_as_the_same_batch():
     assert retried.parcel.batch == batch
     assert retried.bound
     assert retried.parcel.members == tuple(again)
+
+
+def test_a_batch_stands_in_commit_order_so_that_it_comes_back_as_the_same_one():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=3)))
+    lane.offer([a_row(1, "conversation:a"), a_row(2, "conversation:b"), a_row(3, "conversation:a")], now=NOON)
+
+    (launch,) = launched(lane)
+    assert seqs([launch]) == [[1, 2, 3]]
+    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    (batch,) = lane.due(NOON)[1]
+    lane.regroup(batch, launch.parcel.members, now=NOON)
+
+    (retried,) = launched(lane, clock=1.3)
+    assert retried.parcel == launch.parcel
 
 
 def test_a_batch_that_lost_a_member_is_no_batch_any_more():
@@ -269,6 +283,7 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
         for launch in launched(lane, clock=seconds):
             busy = {row.delivery.entity for other in flying for row in other.parcel.members}
             assert not busy & {row.delivery.entity for row in launch.parcel.members}
+            assert {store.rows[row.seq].batch for row in launch.parcel.members} <= {None, launch.parcel.batch}
             if launch.parcel.batch is not None:
                 ids = tuple(row.seq for row in launch.parcel.members)
                 assert batches.setdefault(launch.parcel.batch, ids) == ids

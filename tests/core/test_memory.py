@@ -65,6 +65,16 @@ def test_a_row_that_was_gone_when_it_was_looked_up_is_told_from_memory() -> None
     assert done.changes[0].after == {"messageId": "m1", "text": "new"}
 
 
+def test_what_an_update_left_alone_is_told_as_it_was_and_not_as_it_became_before_the_lookup() -> None:
+    change = an_update(
+        {"text": "half"}, after={"messageId": "m1", "text": "half", "feedback": {"rating": "up"}}
+    )
+
+    done = completed([change], {ROW: known(messageId="m1", feedback=None)}, NAMES)
+
+    assert done.changes[0].after == {"messageId": "m1", "text": "half", "feedback": None}
+
+
 def test_an_update_below_a_name_is_learned_from_the_row_as_it_is_now() -> None:
     change = an_update({"feedback.tag": "x"}, after={"feedback": {"rating": "up", "tag": "x"}})
 

@@ -127,6 +127,37 @@ def test_what_is_remembered_is_compared_whatever_the_stamps_say() -> None:
     assert look(replace(row, fields={**row.fields, "text": "old"}), known=knows(before)) == []
 
 
+def test_what_a_scan_saw_in_the_gap_hides_nothing_that_was_written_before() -> None:
+    seen = MEANWHILE + timedelta(minutes=1)
+    came = a_message(born=MEANWHILE, updatedAt=MEANWHILE, text="new")
+    edited = a_message(born=LONG_AGO, updatedAt=MEANWHILE, text="new")
+    untouched = a_message(born=LONG_AGO, updatedAt=LONG_AGO, text="old")
+
+    assert [change.operation for change in look(came, known=knows(came, at=seen))] == ["insert"]
+    assert [change.vague for change in look(edited, known=knows(edited, at=seen))] == [True]
+    assert look(untouched, known=knows(untouched, at=seen)) == []
+    # What was written after the scan differs, and is told once.
+    for moment in (MEANWHILE, seen + timedelta(minutes=1)):
+        row = a_message(born=LONG_AGO, updatedAt=moment, text="new")
+        [change] = look(row, known=knows(untouched, at=seen))
+        assert (change.vague, change.updated) == (False, {"text": "new"})
+
+
+def test_what_a_scan_saw_after_the_gap_is_the_stream_s_to_tell() -> None:
+    row = a_message(born=LONG_AGO, updatedAt=LONG_AGO, text="old")
+    newer = a_message(born=LONG_AGO, updatedAt=UNTIL + timedelta(minutes=1), text="new")
+
+    assert look(row, known=knows(newer, at=UNTIL + timedelta(minutes=2))) == []
+
+
+def test_a_row_that_was_sent_as_it_came_was_not_changed_by_coming() -> None:
+    # Stream time is behind what was read; and a gap may be repaired by halves, and then again.
+    for born in (SINCE + timedelta(milliseconds=500), MEANWHILE):
+        told = Known(told=born)
+        assert look(a_message(born=born, createdAt=born, updatedAt=born), known=told) == []
+        assert look(a_message(born=born, createdAt=born, updatedAt=born + timedelta(seconds=9)), known=told)
+
+
 def test_a_conversation_with_nothing_but_a_turn_tells_nothing_where_it_is_remembered() -> None:
     before = a_conversation(title="Oplogs", messages=["a"], updatedAt=LONG_AGO)
     turn = a_conversation(title="Oplogs", messages=["a", "b"], updatedAt=MEANWHILE)
@@ -231,9 +262,9 @@ def look(row: Row, *, gap: Gap = GAP, known: Known | None = None, exact: bool = 
     return list(found(row, gap, traces, known or Known(), names=names(row.collection), exact=exact))
 
 
-def knows(row: Row) -> Known:
+def knows(row: Row, *, at: datetime = LONG_AGO) -> Known:
     fields = remembered(row.collection, row.fields, names(row.collection))
-    return Known(memory=Remembered(fields=fields, exact_after=LONG_AGO))
+    return Known(memory=Remembered(fields=fields, exact_after=at))
 
 
 def object_id(moment: datetime, name: str = "") -> str:

@@ -71,6 +71,7 @@ class Watcher:
         """The settings of the next start, on the same state unless they name another."""
         settings.setdefault("watcher", {}).setdefault("http", {})["listen"] = f"127.0.0.1:{self.port}"
         settings["watcher"].setdefault("state", f"sqlite:///{str(self.folder / 'state.db').lstrip('/')}")
+        self.state: str = settings["watcher"]["state"]
         self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def launch(self) -> subprocess.Popen[bytes]:
@@ -85,18 +86,24 @@ class Watcher:
 
     async def start(self, *, seconds: float = START_SECONDS) -> None:
         """Start, and return when it is ready."""
-        process = self.launch()
+        self.launch()
+        if not await self.becomes_ready(seconds=seconds):
+            raise AssertionError(f"not ready after {seconds} s:\n{self.log}")
+
+    async def becomes_ready(self, *, seconds: float) -> bool:
+        """Wait for it, so long."""
+        assert self.process
         async with httpx.AsyncClient() as client:
             for _ in range(int(seconds / 0.05)):
-                if process.poll() is not None:
-                    raise AssertionError(f"ended with {process.returncode}:\n{self.log}")
+                if self.process.poll() is not None:
+                    raise AssertionError(f"ended with {self.process.returncode}:\n{self.log}")
                 try:
                     if (await client.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200:
-                        return
+                        return True
                 except httpx.TransportError:
                     pass
                 await asyncio.sleep(0.05)
-        raise AssertionError(f"not ready after {seconds} s:\n{self.log}")
+        return False
 
     async def get(self, path: str) -> httpx.Response:
         async with httpx.AsyncClient() as client:
@@ -123,6 +130,15 @@ class Watcher:
         assert self.process
         self.process.kill()
         self.process.wait()
+
+    def freeze(self) -> None:
+        """SIGSTOP: as if the machine were suspended."""
+        assert self.process
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process
+        self.process.send_signal(signal.SIGCONT)
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""

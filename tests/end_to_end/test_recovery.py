@@ -227,6 +227,12 @@ async def test_a_database_in_which_nothing_is_as_remembered_is_not_taken_for_a_m
     assert "names another database" in watcher.log
     assert not inbox.receipts
 
+    # It was all deleted on purpose: the message's own cure.
+    again = watchers(settings(mongo, inbox.url, onPositionLost="restart", state=watcher.state))
+    await again.start()
+    await inbox.until_accepted(1)
+    assert [gap["repaired"] for gap in gaps(inbox)] == [False]
+
 
 def a_message(number: int, conversation: str | None = None) -> dict[str, Any]:
     now = datetime.now(UTC)

@@ -24,9 +24,10 @@ from watcher.core.facts import (
 from watcher.core.planning import Plan
 from watcher.errors import OutboxError, PositionLost, SourceRefused, SourceUnavailable
 from watcher.pipeline.capture import QUIET_STORE, capture
+from watcher.pipeline.patience import LONGEST
 from watcher.pipeline.recovery import OnPositionLost, Recoverer
 from watcher.pipeline.remembering import Memory
-from watcher.pipeline.supervision import FRUITLESS, keep_capturing
+from watcher.pipeline.supervision import FRUITLESS, SOON, keep_capturing
 from watcher.ports import Batch, Counts
 from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedRows, ScriptedSource
 
@@ -41,6 +42,10 @@ def a_plan() -> Plan:
 def a_batch(number: int, *changes, through=NOON) -> Batch:
     at = changes[-1].at if changes else None
     return Batch(changes=changes, checkpoint=Checkpoint(token=f"82{number:02X}", at=at), through=through)
+
+
+async def no_wait() -> None:
+    """There is room."""
 
 
 class Stage:
@@ -61,6 +66,7 @@ class Stage:
             self.outbox,
             self.memory,
             self.rows,
+            until_room=no_wait,
             on_position_lost=on_position_lost,
             clock=self.clock,
             observe=self.facts,
@@ -121,6 +127,30 @@ async def test_an_outage_is_waited_out_and_reading_goes_on_behind_what_is_stored
 
     assert [at and at.token for at in stage.source.opened_at] == [None, "8201"]
     assert [fact.resumed for fact in stage.facts.of(StreamOpened)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("failure", "longest"),
+    [(SourceUnavailable("no primary"), SOON), (OutboxError("disk full"), LONGEST / 2)],
+)
+async def test_a_long_outage_of_mongodb_is_waited_out_in_short_waits_and_one_of_the_store_in_longer_ones(
+    failure, longest
+):
+    stage = Stage()
+    clock, facts = stage.clock, stage.facts
+
+    async def failing(observe: object) -> None:
+        raise failure
+
+    task = asyncio.create_task(keep_capturing(failing, stage.recoverer("fail"), clock=clock, observe=facts))
+    for number in range(1, 20):
+        await facts.until(StreamLost, number)
+        clock.advance(timedelta(minutes=1))
+    task.cancel()
+
+    waits = [lost.retry_in for lost in facts.of(StreamLost)]
+    assert waits == sorted(waits)
+    assert waits[0] < longest == waits[-1]
 
 
 async def test_a_refusal_before_the_first_opening_ends_the_program():

@@ -16,6 +16,7 @@ from watcher.config.mappings import load_mappings
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.events import Entity
 from watcher.core.facts import Recovered, Recovering, RecoveryBegan
+from watcher.core.memory import Remembered
 from watcher.core.planning import Plan
 from watcher.errors import PositionLost, SourceUnavailable
 from watcher.pipeline.capture import capture
@@ -30,13 +31,22 @@ MEANWHILE = NOON + timedelta(minutes=10)
 ALL = frozenset({"conversations", "messages", "users", "sessions", "agents", "files"})
 
 
+async def no_wait() -> None:
+    """There is room."""
+
+
 class Site:
     """A LibreChat without pre-images, a watcher that has seen some changes, and then a gap."""
 
-    def __init__(self, *changes: Change, imageless: frozenset[str] = ALL) -> None:
+    def __init__(
+        self,
+        *changes: Change,
+        imageless: frozenset[str] = ALL,
+        events: tuple[str, ...] = ("*", "user.deleted", "watcher.gap"),
+    ) -> None:
         self.plan = Plan.of(
             load_mappings(),
-            [an_endpoint(events=("*", "user.deleted", "watcher.gap"))],
+            [an_endpoint(events=events)],
             unfinished_hold=timedelta(seconds=60),
         )
         self.clock, self.facts, self.outbox, self.rows = (
@@ -74,6 +84,7 @@ class Site:
             self.outbox,
             self.memory,
             self.rows,
+            until_room=no_wait,
             on_position_lost="recover",
             clock=self.clock,
             observe=self.facts,
@@ -109,6 +120,18 @@ async def test_a_gap_in_which_nothing_happened_sends_nothing_but_that_there_was_
         "repaired": True,
         "counts": {},
     }
+    position = await site.outbox.position()
+    assert position is not None
+    assert (position.checkpoint.token, position.through, position.recovery) == ("8209", LATER, None)
+
+
+async def test_a_gap_is_told_where_nothing_else_is_subscribed_to() -> None:
+    site = Site(events=("watcher.gap",))
+    await site.watch()
+
+    [(event, data)] = await site.recover()
+
+    assert (event, data["repaired"], data["counts"]) == ("watcher.gap", True, {})
     position = await site.outbox.position()
     assert position is not None
     assert (position.checkpoint.token, position.through, position.recovery) == ("8209", LATER, None)
@@ -203,6 +226,23 @@ async def test_what_was_found_is_remembered_and_not_found_again() -> None:
     assert [event for event, _ in first].count("message.deleted") == 1
     assert len(again) == len(first)  # the gap, too: its bounds and so its id are the same
     assert site.facts.of(Recovered)[1].counts == {}
+
+
+async def test_a_row_that_came_and_was_scanned_during_the_repair_is_not_taken_for_deleted() -> None:
+    site = Site(an_insert("messages", MESSAGE, **a_message()))
+    site.store("messages", MESSAGE, **a_message())
+    await site.watch()
+    young = Entity(f"messages:{object_id(LATER)}")
+    [scan] = [
+        each for each in await site.outbox.memories(site.plan.remembered) if each.collection == "messages"
+    ]
+    seen = Remembered(fields={"messageId": "m2"}, exact_after=LATER + timedelta(seconds=2))
+    await site.outbox.remember({young: seen}, scan)
+
+    told = [event for event, _ in await site.recover()]
+
+    assert "message.deleted" not in told
+    assert young in await site.outbox.recall([young])  # the stream may tell of its end yet
 
 
 async def test_a_repair_that_breaks_off_goes_on_from_its_last_page() -> None:

@@ -13,7 +13,10 @@ import structlog
 
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     Fact,
     OplogMeasured,
     OplogScarce,
@@ -75,6 +78,14 @@ LINES = {
         "The state refused a read or a write; tried again, nothing is lost.",
         "The reason names the cure: most often a full disk.",
     ),
+    "capture.paused": (
+        "error",
+        "The store is full (`watcher.maxStore`): nothing is read until some of what is `waiting` has gone "
+        "out. MongoDB's oplog is the buffer meanwhile. Said at most every 10 minutes.",
+        "Bring the receivers back (`delivery.attempted` says what they answer), or raise `watcher.maxStore` "
+        "and restart. Where most are `dead`, shorten `watcher.retention.dead`.",
+    ),
+    "capture.resumed": ("info", "There is room again; reading goes on from the stored position.", ""),
     "oplog.running_out": (
         "warning",
         "The stored position will soon fall off the oplog: `headroom_s` of its `window_s` are left, and at "
@@ -103,7 +114,13 @@ LINES = {
         "The gap is repaired, and the stream goes on; `counts`: events by type.",
         "",
     ),
+    "backfill.progressed": ("info", "Rows that a backfill looked at, and deliveries it stored, so far.", ""),
     "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
+    "deliveries.swept_early": (
+        "info",
+        "Delivered and cancelled ones were dropped before their retention, to make room for new ones.",
+        "Raise `watcher.maxStore` to keep them for longer.",
+    ),
     "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
     "stopped": ("info", "Everything is closed.", ""),
 }
@@ -181,6 +198,16 @@ class Journal:
                 self._log.warning(
                     "scan.failed", collection=collection, reason=reason, retry_in_ms=_ms(retry_in)
                 )
+            case CapturePaused():
+                self._log.error(
+                    "capture.paused",
+                    used_mb=_megabytes(fact.used_bytes),
+                    limit_mb=_megabytes(fact.limit_bytes),
+                    waiting=fact.waiting,
+                    dead=fact.dead,
+                )
+            case CaptureResumed(after=after):
+                self._log.info("capture.resumed", after_s=_seconds(after))
             case OplogMeasured():
                 pass  # twice a minute, for the metrics
             case OplogScarce(window=window, headroom=headroom, left=left):
@@ -206,6 +233,14 @@ class Journal:
                     counts=dict(fact.counts),
                     took_ms=_ms(fact.took),
                 )
+            case Backfilled():
+                self._log.info(
+                    "backfill.progressed",
+                    collection=fact.collection,
+                    rows=fact.rows,
+                    total=fact.total,
+                    stored=fact.stored,
+                )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
             case Thinned():
@@ -218,8 +253,10 @@ class Journal:
                 )
             case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
                 self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
-            case Swept(deliveries=deliveries):
-                self._log.info("deliveries.swept", deliveries=deliveries)
+            case Swept(deliveries=deliveries, early=early):
+                self._log.info(
+                    "deliveries.swept_early" if early else "deliveries.swept", deliveries=deliveries
+                )
             case _:
                 assert_never(fact)
 
@@ -306,3 +343,7 @@ def _ms(span: timedelta) -> float:
 
 def _seconds(span: timedelta) -> int:
     return round(span.total_seconds())
+
+
+def _megabytes(size: int) -> float:
+    return round(size / 1e6, 1)

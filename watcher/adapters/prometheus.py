@@ -14,7 +14,10 @@ from prometheus_client.registry import Collector
 from watcher import __version__
 from watcher.core.facts import (
     Attempted,
+    Backfilled,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     Fact,
     OplogMeasured,
     OplogScarce,
@@ -51,7 +54,7 @@ class Metrics:
         self._oplog = _OplogReach()
         self._registry.register(self._oplog)
         self.table: list[tuple[str, str, tuple[str, ...], str]] = [
-            self._outbox.described,
+            *self._outbox.described,
             *self._oplog.described,
         ]
         """Each metric's name as scraped, type, labels and meaning, for docs/OPERATING.md."""
@@ -61,6 +64,7 @@ class Metrics:
         build.labels(__version__).set(1)
         self._stream_open = gauge("watcher_stream_open", "1 while the change stream is open.")
         self._stream_lost = counter("watcher_stream_lost", "Times the change stream broke.")
+        self._paused = gauge("watcher_capture_paused", "1 while nothing is read, since the store is full.")
         self._restarts = counter(
             "watcher_position_restarts", "Times capture went on from now, leaving a gap."
         )
@@ -95,7 +99,9 @@ class Metrics:
             "watcher_scan_rows", "Rows that the first scan has remembered so far.", "collection"
         )
         self._scan_failures = counter("watcher_scan_failures", "Pages of a first scan that failed.")
-        self._swept = counter("watcher_deliveries_swept", "Settled deliveries dropped after their retention.")
+        self._swept = counter(
+            "watcher_deliveries_swept", "Settled deliveries dropped: past their retention, or for room."
+        )
 
         self._observer_failures = gauge(
             "watcher_observer_failures", "Facts that a log line or a metric could not be made of."
@@ -116,6 +122,10 @@ class Metrics:
                 self._scanned.labels(collection).set(rows)
             case ScanFailed():
                 self._scan_failures.inc()
+            case CapturePaused():
+                self._paused.set(1)
+            case CaptureResumed():
+                self._paused.set(0)
             case OplogMeasured():
                 self._oplog.measured = fact
             case OplogUnknown():
@@ -133,6 +143,8 @@ class Metrics:
                 self._recoveries.inc()
                 for event, number in counts.items():
                     self._recovered.labels(event).inc(number)
+            case Backfilled():
+                pass  # a command's own, which nobody scrapes
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
             case Thinned(collection=collection):
@@ -144,9 +156,11 @@ class Metrics:
             case _:
                 assert_never(fact)
 
-    def exposition(self, sizes: Mapping[str, Counts], *, observer_failures: int = 0) -> bytes:
-        """What a scrape gets; `sizes` are the outbox's counts by endpoint, read for it."""
-        self._outbox.sizes = sizes
+    def exposition(
+        self, sizes: Mapping[str, Counts], *, used_bytes: int | None = None, observer_failures: int = 0
+    ) -> bytes:
+        """What a scrape gets; `sizes` are the outbox's counts by endpoint, read for it as is `used_bytes`."""
+        self._outbox.sizes, self._outbox.used_bytes = sizes, used_bytes
         self._observer_failures.set(observer_failures)
         return generate_latest(self._registry)
 
@@ -207,18 +221,24 @@ def verdict_word(verdict: Verdict) -> str:
 class _OutboxSize(Collector):
     """Read from the store for each scrape: counters of our own would drift from it."""
 
-    described = ("watcher_outbox_deliveries", "gauge", ("endpoint", "state"), "Deliveries in the store.")
+    described = (
+        ("watcher_outbox_deliveries", "gauge", ("endpoint", "state"), "Deliveries in the store."),
+        ("watcher_store_bytes", "gauge", (), "What the store holds, to be held against `watcher.maxStore`."),
+    )
 
     def __init__(self) -> None:
         self.sizes: Mapping[str, Counts] = {}
+        self.used_bytes: int | None = None
 
     def collect(self) -> Iterable[Metric]:
-        name, _, labels, text = self.described
+        (name, _, labels, text), (bytes_name, _, _, bytes_text) = self.described
         family = GaugeMetricFamily(name, text, labels=labels)
         for endpoint, counts in self.sizes.items():
             for state in ("held", "pending", "delivered", "dead", "cancelled"):
                 family.add_metric([endpoint, state], getattr(counts, state))
         yield family
+        if self.used_bytes is not None:
+            yield GaugeMetricFamily(bytes_name, bytes_text, value=self.used_bytes)
 
 
 class _OplogReach(Collector):

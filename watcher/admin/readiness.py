@@ -8,6 +8,8 @@ from datetime import timedelta
 from watcher.core.facts import (
     Attempted,
     Captured,
+    CapturePaused,
+    CaptureResumed,
     Fact,
     OplogMeasured,
     OplogUnknown,
@@ -59,6 +61,7 @@ class ReadinessObserver:
     _store: str = ""
     _failed_at: float = 0.0
     _lag: timedelta | None = None
+    _paused: str = ""
     _oplog: str = "not known yet"
 
     def __call__(self, fact: Fact) -> None:
@@ -82,6 +85,10 @@ class ReadinessObserver:
                 pass  # nothing was written
             case Attempted():
                 self._store = ""
+            case CapturePaused():
+                self._paused = _full(fact)
+            case CaptureResumed():
+                self._paused, self._heard_at = "", self.clock.monotonic()
             case OplogMeasured():
                 self._oplog = _headroom(fact)
             case OplogUnknown():
@@ -114,6 +121,8 @@ class ReadinessObserver:
             return Part(ready=False, says=self._repair + self._progress)
         if not self._open:
             return Part(ready=False, says=self._lost or "the change stream is not open yet")
+        if self._paused:
+            return Part(ready=True, says="not read while the store is full")
         if self._heard_at is None:
             return Part(ready=False, says="open, and nothing read yet")
         silent = self.clock.monotonic() - self._heard_at
@@ -125,7 +134,8 @@ class ReadinessObserver:
         return Part(ready=True, says="open")
 
     def _stored(self) -> Part:
-        return Part(ready=not self._store, says=self._store or "can be written")
+        trouble = self._store or self._paused
+        return Part(ready=not trouble, says=trouble or "can be written")
 
     def _lagging(self) -> Part:
         if self._heard_at is None:
@@ -135,14 +145,26 @@ class ReadinessObserver:
         )
 
 
+def _full(fact: CapturePaused) -> str:
+    return (
+        f"full: {fact.used_bytes / 1e6:.0f} of {fact.limit_bytes / 1e6:.0f} MB, with"
+        f" {fact.waiting} deliveries waiting and {fact.dead} dead."
+        " Capture is paused, and MongoDB's oplog is the buffer."
+        " Bring the receivers back, or raise watcher.maxStore"
+    )
+
+
 def _headroom(fact: OplogMeasured) -> str:
-    says = f"the position is {_hours(fact.headroom)} inside of {_hours(fact.window)}"
+    if fact.headroom < timedelta(0):
+        return "the position has fallen off the oplog: once the stream breaks, it is lost"
+    says = f"the position is {_long(fact.headroom)} inside of {_long(fact.window)}"
     if fact.left is not None:
-        says += f"; at the present pace it is lost in {_hours(fact.left)}"
+        says += f"; at the present pace it is lost in {_long(fact.left)}"
     if fact.scarce:
         says += ". Make the oplog larger: db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})"
     return says
 
 
-def _hours(span: timedelta) -> str:
-    return f"{span / timedelta(hours=1):.1f} h"
+def _long(span: timedelta) -> str:
+    hours = span / timedelta(hours=1)
+    return f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.0f} min"

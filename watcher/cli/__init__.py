@@ -16,6 +16,7 @@ COMMANDS = {
     "prepare": "watcher.cli.prepare:prepare",
     "listen": "watcher.cli.listen:listen",
     "tail": "watcher.cli.tail:tail",
+    "backfill": "watcher.cli.backfill:backfill",
     "explain": "watcher.cli.explain:explain",
     "events": "watcher.cli.events:events",
     "ping": "watcher.cli.ping:ping",

@@ -81,6 +81,7 @@ def load(
         on_position_lost=watcher["on_position_lost"],
         memory=watcher["memory"],
         mapping_paths=mapping_paths,
+        max_store_bytes=watcher["max_store"],
         retention_delivered=watcher["retention"]["delivered"],
         retention_dead=watcher["retention"]["dead"],
         unfinished_hold=watcher["unfinished_hold"],

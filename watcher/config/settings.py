@@ -36,6 +36,8 @@ class Settings:
     memory: Literal["auto", "always"]
     mapping_paths: tuple[Path, ...]
     """Extra mapping files and folders, in the operator's order. They existed when this was loaded."""
+    max_store_bytes: int
+    """What the state may hold before capture pauses."""
     retention_delivered: timedelta
     retention_dead: timedelta
     unfinished_hold: timedelta

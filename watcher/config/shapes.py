@@ -130,6 +130,7 @@ class WatcherShape(Shape):
     on_position_lost: OnPositionLost = ABSENT
     memory: Literal["auto", "always"] = ABSENT
     mappings: Annotated[list[Text], BeforeValidator(values.parsed_list)] = ABSENT
+    max_store: Annotated[int, PlainValidator(values.size)] = ABSENT
     retention: RetentionShape = ABSENT
     unfinished_hold: Annotated[timedelta, PlainValidator(values.span)] = ABSENT
     log: LogStyle = ABSENT

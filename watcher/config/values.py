@@ -212,6 +212,30 @@ def some_span(value: Any) -> timedelta:
     return found
 
 
+_UNIT_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12} | {
+    "kib": 2**10,
+    "mib": 2**20,
+    "gib": 2**30,
+    "tib": 2**40,
+}
+_SMALLEST = 10**6  # one delivery may take as much
+
+
+def size(value: Any) -> int:
+    """`512MB`, `10GB`, or `4GiB`: bytes."""
+    cure = "write for example 512MB, 10GB or 4GiB"
+    match value:
+        case str() if found := re.fullmatch(
+            r"(\d{1,9}(?:\.\d{1,9})?)\s?([kmgt]i?b)", value, re.ASCII | re.IGNORECASE
+        ):
+            bytes_ = float(found[1]) * _UNIT_BYTES[found[2].lower()]
+        case _:
+            raise wrong("not a size", cure)
+    if bytes_ < _SMALLEST:
+        raise wrong("less than 1MB, which one delivery may take", cure)
+    return round(bytes_)
+
+
 def listen(value: str) -> tuple[str, int]:
     """Host and port to listen at."""
     found = re.fullmatch(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+):(\d{1,5})", value, re.ASCII)

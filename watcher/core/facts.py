@@ -90,6 +90,24 @@ class ScanFailed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CapturePaused:
+    """The store is full of what waits: nothing is read until there is room. Told again while it lasts."""
+
+    used_bytes: int
+    limit_bytes: int
+    waiting: int
+    """Deliveries pending or held."""
+    dead: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaptureResumed:
+    """There is room again, and reading went on from the stored position."""
+
+    after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OplogMeasured:
     """How far the oplog reaches back, and how far inside it the stored position is."""
 
@@ -163,6 +181,19 @@ class Recovered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Backfilled:
+    """A page of rows that were there before was looked at."""
+
+    collection: str
+    rows: int
+    """So far, in all collections."""
+    total: int
+    """About how many there are."""
+    stored: int
+    """New deliveries so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Attempted:
     """One request was made. A batch is one attempt that carries several deliveries."""
 
@@ -189,9 +220,10 @@ class StoreFailed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """Housekeeping dropped settled deliveries past their retention."""
+    """Settled deliveries were dropped: past their retention, or early, to make room for new ones."""
 
     deliveries: int
+    early: bool = False
 
 
 Fact = (
@@ -202,6 +234,8 @@ Fact = (
     | Thinned
     | Scanned
     | ScanFailed
+    | CapturePaused
+    | CaptureResumed
     | OplogMeasured
     | OplogScarce
     | OplogUnknown
@@ -209,6 +243,7 @@ Fact = (
     | RecoveryBegan
     | Recovering
     | Recovered
+    | Backfilled
     | Attempted
     | StoreFailed
     | Swept

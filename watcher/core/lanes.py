@@ -234,6 +234,7 @@ class Lane:
                 break  # the next one does not fit any more
             self._ready.popleft()
         self._forget(members)
+        members.sort(key=lambda row: row.seq)  # as the store gives them back: the same batch keeps its id
         if len(members) == 1:
             return Parcel(members=(members[0],))
         return Parcel(members=tuple(members), batch=batch_id(tuple(row.delivery.id for row in members)))

@@ -122,6 +122,8 @@ def _told(change: Change, memory: Remembered | None) -> Change:
         case "update":
             exact = change.at > memory.exact_after
             after = change.after if change.after is not None else _updated(change, memory.row)
+            if exact:
+                after = {**after, **_left_alone(change, memory.row)}
             return replace(change, before=memory.row if exact else None, after=after)
         case _:
             return change  # a replace compares whole rows, and a part of one is known
@@ -158,6 +160,16 @@ def _print(value: Any) -> str:
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
     digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=4).digest()
     return base64.b64encode(digest)[:6].decode()
+
+
+def _left_alone(change: Change, fields: Document) -> Document:
+    """What the update did not touch is as it was, whatever became of it before the row was looked up."""
+    touched = {top(path) for path in change.written}
+    return {
+        name: value
+        for name, value in fields.items()
+        if name not in touched and not is_veiled(change.collection, name)
+    }
 
 
 def _veiled(collection: str, name: str, value: Any) -> Any:

@@ -181,11 +181,18 @@ def found(
 
     `names`: what is remembered of rows of its collection; empty: nothing. `exact`: the row is as it was at
     the end of the gap; if not, later changes may be in it, of which the stream will tell as well."""
-    if known.memory is not None:
-        return _compared(row, gap, traces, known.memory, names)
+    memory = known.memory if known.memory and known.memory.exact_after <= gap.until else None
+    if memory is not None and memory.exact_after <= gap.since:
+        return _compared(row, gap, traces, memory, names)
     born = _born(row)
     if born is None or born < gap.earliest or known.told is not None:
-        return _stamped(row, gap, traces, known, since=None)
+        stamped = _stamped(row, gap, traces, known, since=None)
+        if memory is None:
+            return stamped
+        # A scan saw it in the gap: what was written by then is stamped, and what was written later differs.
+        compared = _compared(row, gap, traces, memory, names)
+        earlier = [change for change in stamped if change.at <= memory.exact_after]
+        return [*(each for each in earlier if each.id not in {other.id for other in compared}), *compared]
     if not exact and born > gap.until + MARGIN:
         return ()  # it came after the gap
     came = _change(row, "insert", born, "created", recovered=True)
@@ -256,13 +263,14 @@ def _stamped(row: Row, gap: Gap, traces: Traces, known: Known, *, since: datetim
     """What the row's own stamps tell. `since`: the row came in the gap, with all that was written by then."""
     by_moment: dict[datetime, set[str]] = {}
     vague: set[datetime] = set()
+    born = _born(row)
     own = {name for stamp in traces.stamps if stamp.names != "any" for name in stamp.names}
     for stamp in traces.stamps:
         moment = moment_at(row.fields, stamp.path)
         if moment is None or moment < (since or gap.earliest) or _was_told(moment, gap, known):
             continue
         if stamp.names == "any":
-            if since is not None:
+            if since is not None or (born is not None and moment <= born):
                 continue  # it came as it is
             vague.add(moment)
             by_moment.setdefault(moment, set()).update(

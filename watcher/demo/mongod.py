@@ -62,16 +62,20 @@ class PrivateMongo:
         auth: bool = False,
         oplog_mb: int = 64,
         parameters: Mapping[str, str] | None = None,
+        patience_seconds: float = START_SECONDS,
     ) -> None:
+        """`patience_seconds`: how long a start or an election may take."""
         self._binary = find_mongod()
         self._replica_set = replica_set
         self._oplog_mb = oplog_mb
         self._parameters = dict(parameters or {})
+        self._patience_seconds = patience_seconds
         self.password = secrets.token_hex(8) if auth else None
         """Of the user `root`; None without authentication."""
 
         self._folder = Path(tempfile.mkdtemp(prefix="librechat-watcher-mongo-"))
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._frozen: set[int] = set()
         self._end = weakref.finalize(self, _end, self._processes, self._folder)
         self.ports = _free_ports(members)
         self._initiated = False
@@ -111,7 +115,7 @@ class PrivateMongo:
             if not self._runs(member):
                 self._processes[member] = self._launch(member, port)
         try:
-            async with asyncio.timeout(START_SECONDS):
+            async with asyncio.timeout(self._patience_seconds):
                 for member in range(len(self.ports)):
                     await self._listening(member)
                 if not self._initiated:
@@ -121,7 +125,7 @@ class PrivateMongo:
                     await self._create_root()
                 await self._complete()
         except TimeoutError as error:
-            raise self._failed(0, f"is not ready after {START_SECONDS:.0f} seconds") from error
+            raise self._failed(0, f"is not ready after {self._patience_seconds:.0f} seconds") from error
         self._initiated = True
 
     async def stop(self, member: int | None = None) -> None:
@@ -137,24 +141,27 @@ class PrivateMongo:
         for index in self._running() if member is None else [member]:
             self._processes[index].kill()
             self._processes[index].wait()
+            self._frozen.discard(index)
 
     def freeze(self, member: int = 0) -> None:
         """Stop a member's process: its connections stay open and nothing answers."""
         self._processes[member].send_signal(signal.SIGSTOP)
+        self._frozen.add(member)
 
     def thaw(self, member: int = 0) -> None:
         """Let a frozen member go on."""
         self._processes[member].send_signal(signal.SIGCONT)
+        self._frozen.discard(member)
 
     async def primary(self) -> int:
         """Which member takes writes; waits through an election."""
-        async with asyncio.timeout(START_SECONDS):
+        async with asyncio.timeout(self._patience_seconds):
             while True:
-                for member in self._running():
+                for member in self._answering():
                     hello = await self._ask(member, {"hello": 1})
                     if hello.get("isWritablePrimary"):
                         return member
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def step_down(self, seconds: int = 1) -> None:
         """Make the primary give up for that long; returns when there is a primary again."""
@@ -250,12 +257,12 @@ class PrivateMongo:
 
     async def _complete(self) -> None:
         """Wait until each member could take over: one that still copies its data cannot be elected."""
-        for member in self._running():
+        for member in self._answering():
             while True:
                 hello = await self._ask(member, {"hello": 1})
                 if hello.get("isWritablePrimary") or hello.get("secondary"):
                     break
-                await asyncio.sleep(0.02)
+                await asyncio.sleep(0.05)
 
     async def _create_root(self) -> None:
         create = {"createUser": ROOT, "pwd": self.password, "roles": ["root"]}
@@ -282,6 +289,9 @@ class PrivateMongo:
 
     def _running(self) -> list[int]:
         return [member for member in range(len(self.ports)) if self._runs(member)]
+
+    def _answering(self) -> list[int]:
+        return [member for member in self._running() if member not in self._frozen]
 
     def _log(self, member: int) -> Path:
         return self._folder / f"member{member}.log"

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from watcher.core.facts import StoreFailed, Swept
 from watcher.errors import OutboxError
+from watcher.pipeline.patience import insist
 from watcher.ports import Clock, Observer, Outbox
 
 EVERY = timedelta(minutes=1)
@@ -14,13 +15,16 @@ CHUNK = 1_000
 """Rows per transaction: a larger one would make captures and settlements wait behind it."""
 
 MARKS_LAST = timedelta(hours=1)
-"""Marks are asked for within minutes of stream time; the rest is for a capture that lags."""
+"""Of the changes' own time. Marks are asked for within minutes of it."""
 
 
 async def keep_house(
     outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock, observe: Observer
 ) -> None:
-    """Drop what is past its retention, for ever. A store that fails is left alone until the next round."""
+    """Drop what is past its retention, for ever; and see once, after the start, that the store is sound.
+
+    A store that fails is left alone until the next round. Raises OutboxBroken."""
+    examined = False
     while True:
         try:
             swept = await _sweep(outbox, delivered=delivered, dead=dead, clock=clock)
@@ -29,15 +33,21 @@ async def keep_house(
         except OutboxError as error:
             observe(StoreFailed(doing="forget", reason=str(error), retry_in=EVERY))
         await clock.sleep(EVERY)
+        if not examined:  # not sooner: a start has to catch up, and the file may be large
+            await insist(outbox.examine, doing="examine", clock=clock, observe=observe)
+            examined = True
 
 
 async def _sweep(outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock) -> int:
     now, total = clock.now(), 0
+    position = await outbox.position()
+    # After an outage the change that a mark explains may still wait in the oplog, whatever the clock says.
+    read = min(now, position.through) if position else now
     while True:
         gone = await outbox.forget(
             delivered_before=now - delivered,
             dead_before=now - dead,
-            marks_before=now - MARKS_LAST,
+            marks_before=read - MARKS_LAST,
             limit=CHUNK,
         )
         total += gone

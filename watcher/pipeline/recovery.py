@@ -8,7 +8,7 @@ recovery goes on from its last page; what is found twice has the same id."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal, assert_never
@@ -55,16 +55,19 @@ class Recoverer:
         memory: Memory,
         rows: RowSource,
         *,
+        until_room: Callable[[], Awaitable[None]],
         on_position_lost: OnPositionLost,
         clock: Clock,
         observe: Observer,
     ) -> None:
-        """`source`: opened without a checkpoint, it must begin now."""
+        """`source`: opened without a checkpoint, it must begin now. `until_room`: returns when the outbox may
+        take more."""
         self._source = source
         self._plan = plan
         self._outbox = outbox
         self._memory = memory
         self._rows = rows
+        self._until_room = until_room
         self._on_position_lost = on_position_lost
         self._clock = clock
         self._observe = observe
@@ -90,6 +93,9 @@ class Recoverer:
         position = await self._outbox.position()
         if position is None or position.recovery is None:
             return
+        if self._on_position_lost == "restart":  # chosen since: what is not told yet will not be
+            await self._tell_only(position.recovery.gap, position.checkpoint)
+            return
         recovery, began = position.recovery, self._clock.monotonic()
         self._observe(
             RecoveryBegan(
@@ -106,8 +112,12 @@ class Recoverer:
         marks = Marks.of(await self._outbox.marks())
 
         going: Recovery | None = resumed(recovery, order)
+        if going is None:  # nothing is watched: endpoints for `watcher.gap` alone
+            told, through = self._told(recovery, position.checkpoint), recovery.gap.until
+            await self._outbox.append(told, checkpoint=position.checkpoint, through=through)
         while going is not None:
             recovery = going
+            await self._until_room()
             async with self._memory.turn:
                 page = await self._look(recovery, position.checkpoint)
                 planned = self._plan.entries(page.changes, marks, recovering=True)
@@ -147,10 +157,13 @@ class Recoverer:
     async def _restart(self, lost: PositionLost) -> None:
         """Store a new position, now, and tell of the gap before it: the operator's choice."""
         checkpoint, gap = await self._gap(lost)
+        await self._tell_only(gap, checkpoint)
+
+    async def _tell_only(self, gap: Gap, checkpoint: Checkpoint) -> None:
         await self._memory.forget()
         entries = self._plan.gap(gap, checkpoint, repaired=False, counts={})
         await self._outbox.append(entries, checkpoint=checkpoint, through=gap.until)
-        self._observe(PositionRestarted(since=gap.since, until=gap.until, reason=str(lost)))
+        self._observe(PositionRestarted(since=gap.since, until=gap.until, reason=gap.reason))
 
     async def _gap(self, lost: PositionLost) -> tuple[Checkpoint, Gap]:
         """A new position, now, and what lies between the lost one and it."""
@@ -208,7 +221,8 @@ class Recoverer:
         for row in page.rows:
             knows = known.get(row.entity, Known())
             changes += found(row, gap, traces, knows, names=names, exact=page.exact)
-            now = Remembered(fields=remembered(collection, row.fields, names), exact_after=gap.until)
+            # Of the time before the gap, not after it: were the position lost again, all since then is told.
+            now = Remembered(fields=remembered(collection, row.fields, names), exact_after=gap.since)
             if names and (knows.memory is None or knows.memory.fields != now.fields):
                 learned[row.entity] = now
         return _Look(changes=changes, learned=learned, rows=len(page.rows), after=page.after)
@@ -218,7 +232,12 @@ class Recoverer:
         memories, after = await self._outbox.remembered(collection, after=recovery.after, limit=PAGE_ROWS)
         ids = {row: row.partition(":")[2] for row in memories}
         there = await self._rows.existing(collection, list(ids.values()), as_of=position) if ids else ids
-        went = [row for row in memories if ids[row] not in there]
+        # What a scan saw after the gap came after it, if it was not there at its end: the stream tells of it.
+        went = [
+            row
+            for row, memory in memories.items()
+            if ids[row] not in there and memory.exact_after <= recovery.gap.until
+        ]
         return _Look(
             changes=[gone(collection, ids[row], memories[row], recovery.gap) for row in went],
             learned=dict.fromkeys(went),

@@ -18,6 +18,10 @@ from watcher.errors import (
 from watcher.pipeline.patience import waits
 from watcher.ports import Clock, Observer
 
+SOON = timedelta(seconds=1)
+"""A MongoDB without a primary is asked again after this at the latest. Opening waits for one by itself, for
+seconds; a longer wait in between would add to the silence when the new primary is there already."""
+
 STEADY = timedelta(minutes=1)
 """A stream that ran this long was healthy: the next outage is waited out from the shortest wait again."""
 
@@ -75,6 +79,8 @@ async def keep_capturing(
         if clock.monotonic() - began >= STEADY.total_seconds():
             patience = waits(jitter=clock.jitter)
         wait = next(patience)
+        if isinstance(failure, SourceUnavailable):
+            wait = min(wait, SOON)
         if isinstance(failure, OutboxError):
             observe(StoreFailed(doing="append", reason=str(failure), retry_in=wait))
         observe(StreamLost(reason=str(failure), retry_in=wait))

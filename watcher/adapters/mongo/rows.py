@@ -36,6 +36,9 @@ MAJORITY: Mapping[str, Any] = {"level": "majority"}
 LONGEST = timedelta(seconds=30)
 """For one page of an indexed scan. A scan may fail and go on; capture waits for it meanwhile."""
 
+FIRST_OBJECT_ID, LAST_OBJECT_ID = datetime.fromtimestamp(0, UTC), datetime.fromtimestamp(2**32 - 1, UTC)
+"""What an ObjectId can tell: seconds in four bytes."""
+
 NO_SNAPSHOT = frozenset({72, 9, 239, 246})
 """InvalidOptions and FailedToParse (servers before 5.0), SnapshotTooOld, SnapshotUnavailable."""
 
@@ -109,6 +112,13 @@ class MongoRows:
         reply, exact = await self._read_as_of(find, as_of, after=after, limit=limit)
         rows = [Row(collection=collection, id=id_text(row["_id"]), fields=plain(row)) for row in reply.rows]
         return Found(rows=rows, after=reply.after, exact=exact)
+
+    async def count(self, collection: str, *, since: datetime) -> int:
+        query = {"$or": list(_not_before("_id", since))}
+        try:
+            return int((await self._database.command({"count": collection, "query": query}))["n"])
+        except PyMongoError as error:
+            raise self._translated(error) from error
 
     async def existing(
         self, collection: str, ids: Sequence[str], *, as_of: Checkpoint | None
@@ -188,7 +198,8 @@ def _just_before(checkpoint: Checkpoint) -> Timestamp | None:
 
 def _not_before(path: str, moment: datetime) -> Sequence[dict[str, Any]]:
     """Conditions for a date, and for an ObjectId, that is not older: MongoDB compares within one type."""
-    return [{path: {"$gte": moment}}, {path: {"$gte": ObjectId.from_datetime(moment)}}]
+    young = ObjectId.from_datetime(min(max(moment, FIRST_OBJECT_ID), LAST_OBJECT_ID))
+    return [{path: {"$gte": moment}}, {path: {"$gte": young}}]
 
 
 def _ids_written(text: str) -> Sequence[Any]:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
 
@@ -25,6 +25,7 @@ from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
 from watcher.adapters.mongo.images import PreImages
 from watcher.adapters.mongo.ladder import Ladder, left_out
 from watcher.adapters.mongo.lookup import current_rows
+from watcher.adapters.mongo.primary import asking_the_primary
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.core.changes import Change, Checkpoint
@@ -212,12 +213,12 @@ class _Stream:
         reply = await self._ask(
             {"aggregate": 1, "pipeline": stages, "cursor": {"batchSize": 1}}, proving=True
         )
-        with self._translated():
+        async with self._asking():
             await self._kill(reply["id"])
 
     async def _open(self, position: dict[str, Any]) -> None:
         if self._wire_version >= WIRE_6_0:
-            with self._translated():
+            async with self._asking():
                 await self._images.ask()
         noise = {
             name: self._noise_to_memory[name] if name in self._images.missing else names
@@ -243,7 +244,7 @@ class _Stream:
         """Were pre-images turned on or off for a collection while we read it?"""
         if not self._ladder.step.images or not self._images.doubted(events, time.monotonic()):
             return False
-        with self._translated():
+        async with self._asking():
             return await self._images.ask()
 
     async def _read_on(self) -> None:
@@ -279,13 +280,13 @@ class _Stream:
         await self._database.command(kill, session=self._session)
 
     async def _ask(self, command: dict[str, Any], *, proving: bool = False) -> Reply:
-        with self._translated(resuming=proving):
+        async with self._asking(resuming=proving):
             answer = await self._database.command(command, session=self._session, codec_options=CODEC)
         reply: Reply = answer["cursor"]
         return reply
 
     async def _sound(self) -> Sounding | None:
-        with self._translated():
+        async with self._asking():
             hello = await self._client.admin.command("hello", codec_options=CODEC)
         self._wire_version = hello["maxWireVersion"]
         if not hello.get("isWritablePrimary") or "lastWrite" not in hello:
@@ -293,7 +294,7 @@ class _Stream:
         return Sounding(at=hello["localTime"], written=hello["lastWrite"]["opTime"]["ts"])
 
     async def _changes(self, events: Sequence[RawEvent]) -> Sequence[Change]:
-        with self._translated():
+        async with self._asking():
             rows = await current_rows(self._database, events)
         changes: list[Change] = []
         for event in events:
@@ -320,10 +321,12 @@ class _Stream:
                     )
         return changes
 
-    @contextmanager
-    def _translated(self, *, resuming: bool = False) -> Iterator[None]:
+    @asynccontextmanager
+    async def _asking(self, *, resuming: bool = False) -> AsyncIterator[None]:
+        """Ask MongoDB inside: what goes wrong is told in our words, a primary that fell silent is left."""
         try:
-            yield
+            async with asking_the_primary(self._client):
+                yield
         except PyMongoError as error:
             self._cursor = Int64(0)  # gone, or out of reach: nothing to say goodbye to
             topology = self._client.topology_description

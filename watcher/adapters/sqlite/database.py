@@ -11,8 +11,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TypeVar
 
+from watcher.adapters.sqlite.checks import CURE
 from watcher.adapters.sqlite.statements import MIGRATIONS, SCHEMA
-from watcher.errors import OutboxError, OutboxLocked
+from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
 
 APPLICATION_ID = 0x4C435731  # "LCW1": tells our files from other people's SQLite databases
 SCHEMA_VERSION = max(MIGRATIONS)
@@ -39,7 +40,7 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise OutboxLocked(
-                f"{path}: another `librechat-watcher run` works on this state.\n"
+                f"{path}: another `librechat-watcher run` (or `backfill`) works on this state.\n"
                 "  Stop it first, or give this one a state of its own (watcher.state, WATCHER_STATE)."
             ) from error
         yield
@@ -48,7 +49,9 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
-    """Open the file, made with our schema if `writing` and it is not there. Raises OutboxError."""
+    """Open the file, made with our schema if `writing` and it is not there.
+
+    Raises OutboxError or OutboxBroken."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise OutboxError(
             f"SQLite {sqlite3.sqlite_version} is too old.\n  Use a Python with SQLite 3.35 or newer."
@@ -97,12 +100,24 @@ def read_beside(
         return work(connection)
 
 
+def examine(connection: sqlite3.Connection, path: Path) -> None:
+    """Look through the whole file: about a second for a few hundred megabytes. Raises OutboxBroken.
+
+    A row that no index leads to any more would never be sent, and nothing else would tell of it."""
+    with translated(path):
+        ((found,),) = connection.execute("PRAGMA integrity_check(1)").fetchall()
+    if found != "ok":
+        raise OutboxBroken(f"{path}: the state is damaged ({found}).\n  {CURE}")
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """SQLite's and the disk's complaints as an OutboxError with the cure."""
+    """SQLite's and the disk's complaints as an OutboxError or OutboxBroken with the cure."""
     try:
         yield
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+        if _tells_damage(error):
+            raise OutboxBroken(f"{path}: {error}.\n  {CURE}") from error
         raise OutboxError(f"{path}: {error}.\n  {_cure(error)}") from error
 
 
@@ -136,15 +151,16 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
+def _tells_damage(error: Exception) -> bool:
+    name = getattr(error, "sqlite_errorname", "")
+    undecodable = isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error)
+    return undecodable or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+
+
 def _cure(error: Exception) -> str:
     text = str(error)
     if "full" in text or getattr(error, "errno", None) == 28:
-        return "Free some space on this disk; it is tried again meanwhile, and nothing is lost."
-    if "malformed" in text or "not a database" in text:
-        return (
-            "Put a good copy in its place; or move it away: the next start then begins anew"
-            " (watcher.startFrom), without knowing what was sent."
-        )
+        return "Free some space on this disk; nothing is lost meanwhile."
     if "readonly" in text or "unable to open" in text or "ermission" in text:
         return "Give this user the right to read and write the file and its folder."
-    return "It is tried again meanwhile."
+    return "Look at this disk: is it full, may this user write to it, what does the system's log say of it?"

@@ -1,6 +1,7 @@
 """The memory's rows in SQLite: a generation of rows per scan, so that forgetting a million is one statement.
 
-A row is a JSON array: a bit per remembered name (in order of the names) that says which values follow."""
+A row is a checksum and a JSON array: a bit per remembered name (in order of the names) that says which values
+follow."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.times import from_ms, to_ms
 from watcher.core.changes import Document
@@ -17,6 +19,7 @@ from watcher.core.events import Entity
 from watcher.core.memory import Remembered, Scan
 
 DATE = "$date"
+CRC_DIGITS = 8
 
 
 def begin(db: sqlite3.Connection, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
@@ -44,10 +47,7 @@ def recall(db: sqlite3.Connection, rows: Iterable[Entity]) -> Mapping[Entity, Re
             continue
         generation, names = scan
         given = {"generation": generation, "ids": json.dumps(ids)}
-        for identity, exact_after, fields in db.execute(SQL["recall"], given):
-            known[Entity(f"{collection}:{identity}")] = Remembered(
-                fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
-            )
+        known |= _found_rows(collection, names, db.execute(SQL["recall"], given))
     return known
 
 
@@ -60,13 +60,7 @@ def page(
     generation, names = scan
     given = {"generation": generation, "after": after or "", "limit": limit}
     rows = db.execute(SQL["remembered"], given).fetchall()
-    found = {
-        Entity(f"{collection}:{identity}"): Remembered(
-            fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
-        )
-        for identity, exact_after, fields in rows
-    }
-    return found, rows[-1][0] if len(rows) == limit else None
+    return _found_rows(collection, names, rows), rows[-1][0] if len(rows) == limit else None
 
 
 def learn(db: sqlite3.Connection, learned: Mapping[Entity, Remembered | None]) -> None:
@@ -102,6 +96,17 @@ def _scan(db: sqlite3.Connection, collection: str) -> _Found | None:
     return (row[0], tuple(json.loads(row[1]))) if row else None
 
 
+def _found_rows(
+    collection: str, names: Sequence[str], rows: Iterable[tuple[str, int, str]]
+) -> dict[Entity, Remembered]:
+    return {
+        Entity(f"{collection}:{identity}"): Remembered(
+            fields=_unpacked(fields, names), exact_after=from_ms(exact_after)
+        )
+        for identity, exact_after, fields in rows
+    }
+
+
 def _row(scan: _Found, identity: str, memory: Remembered) -> Sequence[Any]:
     generation, names = scan
     return generation, identity, to_ms(memory.exact_after), _packed(memory.fields, names)
@@ -118,10 +123,16 @@ def _by_collection(rows: Iterable[Entity]) -> Mapping[str, list[str]]:
 def _packed(fields: Document, names: Sequence[str]) -> str:
     which = sum(1 << place for place, name in enumerate(names) if name in fields)
     values = [fields[name] for name in names if name in fields]
-    return json.dumps([which, *values], default=_dated, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps([which, *values], default=_dated, ensure_ascii=False, separators=(",", ":"))
+    return f"{crc(text):08x}{text}"
 
 
-def _unpacked(text: str, names: Sequence[str]) -> Document:
+def _unpacked(packed: str, names: Sequence[str]) -> Document:
+    if packed.startswith("["):
+        text = packed  # a row of version 1 has no checksum
+    else:
+        text = packed[CRC_DIGITS:]
+        demand(packed[:CRC_DIGITS] == f"{crc(text):08x}", "what is remembered of a row")
     which, *values = json.loads(text, object_hook=_undated)
     return dict(zip((name for place, name in enumerate(names) if which >> place & 1), values, strict=True))
 

@@ -5,6 +5,14 @@
 -- Which row a delivery tells of; not known of those that are there already.
 ALTER TABLE deliveries ADD COLUMN row TEXT NOT NULL DEFAULT '';
 CREATE INDEX of_row ON deliveries (row);
+-- A checksum of what never changes (checks.py); those that are there already have none.
+ALTER TABLE deliveries ADD COLUMN crc INTEGER;
 -- When watching began, and the repair of a gap that is under way.
 ALTER TABLE position ADD COLUMN began INTEGER;
 ALTER TABLE position ADD COLUMN recovery TEXT;
+ALTER TABLE position ADD COLUMN crc INTEGER;
+-- Backfills, and how far each has come.
+CREATE TABLE backfills (
+    name  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;

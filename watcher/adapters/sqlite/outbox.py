@@ -9,17 +9,20 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from watcher.adapters.sqlite import memory
-from watcher.adapters.sqlite.database import connect, locked, read_beside, translated
+from watcher.adapters.sqlite import backfills, memory
+from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.database import connect, examine, locked, read_beside, translated
 from watcher.adapters.sqlite.fates import fates
-from watcher.adapters.sqlite.position import keep_position, known, position
+from watcher.adapters.sqlite.position import checkpoint, keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
+from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
@@ -33,6 +36,9 @@ from watcher.ports import NOTHING_LEARNED, Counts, Settlement
 T = TypeVar("T")
 Tally = Counter[tuple[str, str]]
 """Deliveries by (endpoint, state): how a transaction changes the counts."""
+
+OTHERS_SECONDS = 1.0
+"""How soon deliveries are noticed that another process stored: a backfill, a replay."""
 
 INSERT_ROWS = 200
 """Rows per INSERT: more gain nothing, and statements grow."""
@@ -53,8 +59,15 @@ class SqliteOutbox:
     @classmethod
     @asynccontextmanager
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        """The outbox at this path, made if need be. Raises OutboxLocked or OutboxError."""
-        with locked(path), closing(connect(path, writing=True)) as writing:
+        """The outbox at this path, made if need be. Raises OutboxLocked, OutboxError or OutboxBroken."""
+        with locked(path):
+            async with cls._opened(path) as outbox:
+                yield outbox
+
+    @classmethod
+    @asynccontextmanager
+    async def _opened(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        with closing(connect(path, writing=True)) as writing:
             with translated(path):
                 (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
             with closing(connect(path, writing=False)) as reading:
@@ -65,6 +78,13 @@ class SqliteOutbox:
                 finally:
                     await writer.close()
                     outbox._reader.shutdown()
+
+    @classmethod
+    @asynccontextmanager
+    async def beside(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
+        """The outbox of a `run` that is at work, to store something more in it. Raises OutboxError."""
+        async with cls._opened(path) as outbox:
+            yield outbox
 
     async def position(self) -> Position | None:
         return await self._read(position)
@@ -90,14 +110,16 @@ class SqliteOutbox:
 
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
+            self._notice_others(db)
             due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
             self._end_holds(db, SQL["held_due"], due, tally)
-            new = 0
+            new, ahead = 0, _held_ids(entries)
             for run in _runs(entries):
                 if isinstance(run, Lift):
-                    self._lift(db, run, tally)
+                    self._lift(db, run, ahead, tally)
                 else:
                     new += self._add(db, run, tally)
+                    ahead = ahead[len(_held_ids(run)) :]
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
             keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
@@ -125,6 +147,22 @@ class SqliteOutbox:
 
     async def known(self, rows: Sequence[Entity]) -> Mapping[Entity, Known]:
         return await self._read(lambda db: known(db, rows))
+
+    async def backfill(self, name: str) -> Backfill | None:
+        return await self._read(lambda db: backfills.kept(db, name))
+
+    async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+            tally: Tally = Counter()
+            self._notice_others(db)
+            new = self._add(db, deliveries, tally)
+            backfills.keep(db, replace(backfill, stored=backfill.stored + new))
+            _count(db, tally)
+            return new, tally
+
+        new, tally = await self._writer.do(work)
+        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
+        return int(new)
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "after": after, "limit": limit}
@@ -166,7 +204,8 @@ class SqliteOutbox:
             try:
                 if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
                     return
-                await news
+                # What a command beside us stores wakes nobody here.
+                await asyncio.wait({news}, timeout=OTHERS_SECONDS)
             finally:
                 self._waiting[endpoint].discard(news)
 
@@ -179,6 +218,19 @@ class SqliteOutbox:
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit))
+
+    async def examine(self) -> None:
+        with closing(connect(self._path, writing=False)) as db:
+            examining = asyncio.ensure_future(asyncio.to_thread(examine, db, self._path))
+            try:
+                await asyncio.shield(examining)
+            except asyncio.CancelledError:
+                db.interrupt()
+                await asyncio.wait({examining})
+                raise
+
+    async def used_bytes(self) -> int:
+        return await self._read(lambda db: int(db.execute(SQL["used_bytes"]).fetchone()[0]))
 
     async def forget_rows(self, *, limit: int) -> int:
         given = {"limit": limit}
@@ -204,6 +256,11 @@ class SqliteOutbox:
 
     # ------------------------------------------------------------------ in the writer's thread
 
+    def _notice_others(self, db: sqlite3.Connection) -> None:
+        """A command beside us may have stored deliveries: ours stand behind them."""
+        (last_seq,) = db.execute(SQL["last_seq"]).fetchone()
+        self._last_seq = max(self._last_seq, last_seq)
+
     def _add(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], tally: Tally) -> int:
         new = 0
         for start in range(0, len(deliveries), INSERT_ROWS):
@@ -217,12 +274,13 @@ class SqliteOutbox:
                 new += 1
         return new
 
-    def _lift(self, db: sqlite3.Connection, lift: Lift, tally: Tally) -> None:
+    def _lift(self, db: sqlite3.Connection, lift: Lift, ahead: Sequence[EventId], tally: Tally) -> None:
         held = SQL["held_of_row" if lift.by == "row" else "held_of_entity"]
+        given = {"key": lift.key, "ahead": json.dumps(ahead)}
         if lift.to == "pending":
-            self._end_holds(db, held, {"key": lift.key}, tally)
+            self._end_holds(db, held, given, tally)
             return
-        for seq, endpoint in db.execute(held, {"key": lift.key}).fetchall():
+        for seq, endpoint in db.execute(held, given).fetchall():
             db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": to_ms(_now())})
             tally[endpoint, "held"] -= 1
             tally[endpoint, "cancelled"] += 1
@@ -254,12 +312,7 @@ def stored_position(path: Path) -> Checkpoint | None:
     """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
 
     Raises OutboxError for a file that is no state of ours."""
-    return read_beside(path, _checkpoint, oldest=1)
-
-
-def _checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
-    row = db.execute(SQL["checkpoint"]).fetchone()
-    return Checkpoint(token=row[0], at=maybe_from_ms(row[1])) if row else None
+    return read_beside(path, checkpoint, oldest=1)
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
@@ -286,8 +339,12 @@ def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | L
     yield run
 
 
+def _held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
+    return [entry.id for entry in entries if isinstance(entry, Delivery) and entry.hold is not None]
+
+
 def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
-    hold = delivery.hold
+    hold, at = delivery.hold, to_ms(delivery.at)
     dead = delivery.refused is not None
     return (
         seq,
@@ -296,12 +353,13 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.event,
         delivery.entity,
         delivery.row,
-        to_ms(delivery.at),
+        at,
         "dead" if dead else "held" if hold else "pending",
         hold.key if hold else None,
         to_ms(hold.until) if hold else None,
         delivery.refused,
         to_ms(_now()) if dead else None,
+        crc(delivery.id, delivery.endpoint, delivery.event, delivery.entity, at, body=delivery.body),
         delivery.body,
     )
 
@@ -312,12 +370,13 @@ def _mark_row(mark: Mark) -> dict[str, Any]:
 
 def _settled(settlement: Settlement) -> Sequence[Any]:
     state, failed, due_at, reason = _verdict(settlement)
-    outcome = settlement.outcome
+    stored, outcome = settlement.stored, settlement.outcome
     ended = settlement.attempted_at + settlement.took
     return (
-        settlement.stored.seq,
+        stored.seq,
         state,
-        failed,
+        # Not one more than there are: a store that failed may have settled it, and is asked again.
+        stored.attempts + failed,
         to_ms(due_at),
         outcome.status if isinstance(outcome, Answered) else None,
         reason,
@@ -342,7 +401,10 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, body = row
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body = row
+    # Rows of version 1 have none.
+    intact = stored_crc in (None, crc(identity, endpoint, event, entity, at, body=body))
+    demand(isinstance(body, bytes) and intact, f"delivery {seq}")
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,

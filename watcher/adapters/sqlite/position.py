@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from watcher.adapters.sqlite import memory
+from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.times import from_ms, maybe_from_ms, to_ms
 from watcher.core.changes import Checkpoint
@@ -15,11 +16,19 @@ from watcher.core.events import Entity
 from watcher.core.recovery import Gap, Known, Position, Recovery
 
 
+def checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
+    """What a state of any version has of it."""
+    row = db.execute(SQL["checkpoint"]).fetchone()
+    return Checkpoint(token=row[0], at=maybe_from_ms(row[1])) if row else None
+
+
 def position(db: sqlite3.Connection) -> Position | None:
     row = db.execute(SQL["position"]).fetchone()
     if row is None:
         return None
-    token, at, through, began, recovery = row
+    token, at, through, began, recovery, stored_crc = row
+    # One of version 1 has none.
+    demand(stored_crc in (None, crc(token, at, through, recovery)), "the position")
     return Position(
         checkpoint=Checkpoint(token=token, at=maybe_from_ms(at)),
         through=from_ms(through),
@@ -29,14 +38,17 @@ def position(db: sqlite3.Connection) -> Position | None:
 
 
 def keep_position(db: sqlite3.Connection, position: Position) -> None:
-    recovery = position.recovery
+    """Store it. A checkpoint without a time keeps that of the one before."""
+    at = position.checkpoint.at
+    if at is None and (before := checkpoint(db)) is not None:
+        at = before.at
     given = {
         "token": position.checkpoint.token,
-        "at": to_ms(position.checkpoint.at),
+        "at": to_ms(at),
         "through": to_ms(position.through),
-        "recovery": json.dumps(_written(recovery)) if recovery else None,
+        "recovery": json.dumps(_written(position.recovery)) if position.recovery else None,
     }
-    db.execute(SQL["keep_position"], given)
+    db.execute(SQL["keep_position"], {**given, "crc": crc(*given.values())})
 
 
 def known(db: sqlite3.Connection, rows: Sequence[Entity]) -> Mapping[Entity, Known]:

@@ -5,14 +5,14 @@
 SELECT token, at FROM position;
 
 -- name: position
-SELECT token, at, through, began, recovery FROM position;
+SELECT token, at, through, began, recovery, crc FROM position;
 
 -- name: keep_position
-INSERT INTO position (one, token, at, through, began, recovery)
-VALUES (1, :token, :at, :through, :through, :recovery)
+INSERT INTO position (one, token, at, through, began, recovery, crc)
+VALUES (1, :token, :at, :through, :through, :recovery, :crc)
 ON CONFLICT (one) DO UPDATE
-SET token = excluded.token, at = coalesce(excluded.at, position.at), through = excluded.through,
-    recovery = excluded.recovery;
+SET token = excluded.token, at = excluded.at, through = excluded.through, recovery = excluded.recovery,
+    crc = excluded.crc;
 
 -- name: marks
 SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
@@ -30,10 +30,13 @@ WHERE state = 'held' AND held_until <= :through AND hold_key NOT IN (SELECT valu
 ORDER BY held_until, seq;
 
 -- name: held_of_row
-SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND hold_key = :key ORDER BY seq;
+SELECT seq, endpoint FROM deliveries
+WHERE state = 'held' AND hold_key = :key AND id NOT IN (SELECT value FROM json_each(:ahead)) ORDER BY seq;
 
 -- name: held_of_entity
-SELECT seq, endpoint FROM deliveries WHERE state = 'held' AND entity = :key ORDER BY held_until, seq;
+SELECT seq, endpoint FROM deliveries
+WHERE state = 'held' AND entity = :key AND id NOT IN (SELECT value FROM json_each(:ahead))
+ORDER BY held_until, seq;
 
 -- name: let_go
 UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
@@ -42,15 +45,15 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending
@@ -66,11 +69,11 @@ WHERE state = 'pending' AND seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: settle
 UPDATE deliveries
-SET state = new.state, attempts = attempts + new.failed, due_at = new.due_at, status = new.status,
+SET state = new.state, attempts = new.attempts, due_at = new.due_at, status = new.status,
     reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at
 FROM (
     SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS state,
-           json_extract(value, '$[2]') AS failed, json_extract(value, '$[3]') AS due_at,
+           json_extract(value, '$[2]') AS attempts, json_extract(value, '$[3]') AS due_at,
            json_extract(value, '$[4]') AS status, json_extract(value, '$[5]') AS reason,
            json_extract(value, '$[6]') AS attempted_at, json_extract(value, '$[7]') AS took_ms,
            json_extract(value, '$[8]') AS settled_at
@@ -85,6 +88,10 @@ SELECT endpoint, state, number FROM counts;
 -- name: count
 INSERT INTO counts (endpoint, state, number) VALUES (:endpoint, :state, :by)
 ON CONFLICT (endpoint, state) DO UPDATE SET number = number + excluded.number;
+
+-- name: used_bytes
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size();
 
 -- name: forget
 DELETE FROM deliveries
@@ -120,6 +127,13 @@ WHERE row IN (SELECT value FROM json_each(:rows)) GROUP BY row;
 -- name: remembered
 SELECT id, exact_after, fields FROM memory
 WHERE generation = :generation AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: backfill
+SELECT state FROM backfills WHERE name = :name;
+
+-- name: keep_backfill
+INSERT INTO backfills (name, state) VALUES (:name, :state)
+ON CONFLICT (name) DO UPDATE SET state = excluded.state;
 
 -- name: learn
 INSERT INTO memory (generation, id, exact_after, fields) VALUES (?, ?, ?, ?)

@@ -22,7 +22,8 @@ CREATE TABLE deliveries (
     took_ms      INTEGER,
     settled_at   INTEGER,
     body         BLOB NOT NULL,
-    row          TEXT NOT NULL DEFAULT ''
+    row          TEXT NOT NULL DEFAULT '',
+    crc          INTEGER
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
@@ -67,6 +68,12 @@ CREATE TABLE scans (
     done       INTEGER NOT NULL DEFAULT 0
 );
 
+-- Backfills, how far each has come, as JSON.
+CREATE TABLE backfills (
+    name  TEXT PRIMARY KEY,
+    state TEXT NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE memory (
     generation  INTEGER NOT NULL,
     id          TEXT NOT NULL,
@@ -82,5 +89,6 @@ CREATE TABLE position (
     at       INTEGER,
     through  INTEGER NOT NULL,
     began    INTEGER,
-    recovery TEXT
+    recovery TEXT,
+    crc      INTEGER
 );

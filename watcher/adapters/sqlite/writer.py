@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from watcher.adapters.sqlite.database import translated
+from watcher.adapters.sqlite.files import Files
 
 GROUP_JOBS = 500
 """Jobs in one transaction at most: a group must not keep its first member waiting."""
@@ -33,13 +34,16 @@ class Writer:
     def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
         self._path = path
+        self._files = Files(path)
         self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
     async def do(self, work: Work) -> Any:
-        """Have the work done and committed. Raises OutboxError; then nothing of it is stored."""
+        """Have the work done and committed.
+
+        Raises OutboxError or OutboxBroken; then nothing of it is stored."""
         job = _Job(work, self._loop.create_future())
         self._jobs.put(job)
         return await job.done
@@ -78,6 +82,7 @@ class Writer:
     def _transaction(self, jobs: Sequence[_Job]) -> list[Any]:
         connection = self._connection
         with translated(self._path):
+            self._files.demand_all()
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 results = [job.work(connection) for job in jobs]
