@@ -20,8 +20,10 @@ SEED = os.environ.get("CHAOS_SEED", "1")
 
 PROGRESS_SECONDS = 30.0
 
-LONG_PER_SECOND = float(os.environ.get("CHAOS_PER_SECOND", "150"))
-"""Changes that people make, in the long run. What a machine cannot do takes longer."""
+MINUTES = float(os.environ.get("CHAOS_MINUTES", "10"))
+PER_SECOND = float(os.environ.get("CHAOS_PER_SECOND", "150"))
+"""Of the long run: how long at least, and how many changes people make. On a machine that cannot do as many
+it goes on until there were enough."""
 
 IN_FLIGHT = SLOTS * len(TEMPERS)
 """Requests at once, at most: what a kill may have sent again."""
@@ -32,7 +34,11 @@ IN_FLIGHT = SLOTS * len(TEMPERS)
     [
         (10, 60, 0, 1),
         pytest.param(
-            600, LONG_PER_SECOND, 100_000, 100, marks=[pytest.mark.long, pytest.mark.timeout(3_600)]
+            60 * MINUTES,
+            PER_SECOND,
+            10_000 * MINUTES,
+            10 * MINUTES,
+            marks=[pytest.mark.long, pytest.mark.timeout(3_600)],
         ),
     ],
     ids=["short", "long"],
