@@ -84,6 +84,12 @@ class SteppedLoop(asyncio.BaseEventLoop):
                 self._ready.append(timer)
         raise AssertionError("it never ends")
 
+    def pass_time(self, seconds: float) -> None:
+        """So much later: what timers were set for is ready."""
+        self._time += seconds
+        while self._scheduled and self._scheduled[0].when() <= self._time:
+            self._ready.append(heapq.heappop(self._scheduled))
+
     # ------------------------------------------------------------------ used by the program
 
     def job(self, thread: str, work: Callable[[], object]) -> None:

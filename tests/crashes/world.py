@@ -173,7 +173,9 @@ class Life:
         """LibreChat's next moment comes; after the last one there is only time."""
         before = self.world.now
         self.world.passes(1)
-        self.clock.advance(self.world.now - before)
+        span = self.world.now - before
+        self.clock.advance(span)
+        self.loop.pass_time(span.total_seconds())
         self.stream.moves(written=self.world.written, now=self.world.now)
         self._rows.seen_at = self.clock.now()
 

@@ -13,7 +13,7 @@ import click
 
 from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from
 from watcher.cli.tail import moment
-from watcher.errors import ConfigError, OutboxError, SourceError
+from watcher.errors import ConfigError, OutboxBroken, OutboxError, SourceError
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
@@ -74,7 +74,7 @@ def backfill(
     except NothingToFill as error:
         click.echo(str(error), err=True)
         sys.exit(BAD_CONFIG)
-    except (SourceError, OutboxError) as error:
+    except (SourceError, OutboxError, OutboxBroken) as error:
         progress.end()
         click.echo(f"{error}\n{GOES_ON}", err=True)
         sys.exit(FAILED)

@@ -13,7 +13,7 @@ import click
 from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from
 from watcher.cli.terminal import printable
 from watcher.core.encoding import encode
-from watcher.errors import ConfigError, InputError, OutboxError, Problem
+from watcher.errors import ConfigError, InputError, OutboxBroken, OutboxError, Problem
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
@@ -55,7 +55,7 @@ def explain(config: Path | None, file: str | None, document: tuple[str, str] | N
         refuse(error)
     except InputError as error:
         _refuse(error)
-    except OutboxError as error:
+    except (OutboxError, OutboxBroken) as error:
         click.echo(str(error), err=True)
         sys.exit(FAILED)
 
