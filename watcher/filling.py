@@ -111,10 +111,13 @@ async def fill(
 async def _delivered(
     outbox: Outbox, endpoints: Sequence[str], clock: SystemClock, waiting: Callable[[int], None]
 ) -> None:
-    # What waits for an endpoint that is configured no more is sent by nobody.
-    while pending := sum(
-        counts.pending for endpoint, counts in (await outbox.counts()).items() if endpoint in endpoints
-    ):
+    # What waits for an endpoint that is paused, or configured no more, is sent by nobody.
+    while True:
+        standings = await outbox.standings()
+        at_work = [name for name in endpoints if name not in standings or standings[name].state != "paused"]
+        counts = await outbox.counts()
+        pending = sum(counts[name].pending for name in at_work if name in counts)
         waiting(pending)
+        if not pending:
+            return
         await clock.sleep(LOOK)
-    waiting(0)

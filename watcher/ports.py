@@ -12,6 +12,7 @@ from typing import Protocol
 
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Change, Checkpoint
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
@@ -239,6 +240,14 @@ class Outbox(Protocol):
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         """Return as soon as the endpoint has a delivery with `seq > after` (at once if it has)."""
+        ...
+
+    async def standings(self) -> Mapping[str, Standing]:
+        """Of endpoints that are not simply sent what there is: how they stand."""
+        ...
+
+    async def stand(self, endpoint: str, standing: Standing | None) -> None:
+        """Store how an endpoint stands; None: it is sent what there is."""
         ...
 
     async def counts(self) -> dict[str, Counts]:

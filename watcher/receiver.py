@@ -16,10 +16,9 @@ import orjson
 from aiohttp import web
 
 from watcher.core.endpoints import Secret
-from watcher.core.signing import SIGNATURE_HEADER, verifies
+from watcher.core.verifying import judge
 
 LARGEST_BODY = 8 * 1024 * 1024  # eight times the largest event; a batch may need more than one
-PREFIX = "sha256="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +96,7 @@ class Receiver:
 
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.read()
-        signature_ok, why = judge(body, request.headers, self._secrets)
+        signature_ok, why = judge(body, request.headers, self._secrets, now=datetime.now(UTC))
         status = self._answer(signature_ok)
 
         self._on_receipt(_receipt(request.headers, body, signature_ok, why, status))
@@ -113,47 +112,6 @@ class Receiver:
 
     async def _greet(self, _: web.Request) -> web.Response:
         return web.Response(text="librechat-watcher's local receiver: POST webhooks to this address.\n")
-
-
-def judge(body: bytes, headers: Mapping[str, str], secrets: Sequence[Secret]) -> tuple[bool, str | None]:
-    """Is the body signed with one of the secrets? And if not, why not, as far as it can be told."""
-    if not secrets:
-        return False, "not verified: no secret was given"
-    header = headers.get(SIGNATURE_HEADER)
-    if header is None:
-        return False, f"no {SIGNATURE_HEADER} header"
-    # compare_digest takes ASCII only.
-    if not header.isascii():
-        return False, "the signature is not hexadecimal"
-    if verifies(body, header, secrets[:1]):
-        return True, None
-    if verifies(body, header, secrets):
-        return True, "signed with an older secret"
-    return False, _explain(body, header, secrets)
-
-
-def _explain(body: bytes, header: str, secrets: Sequence[Secret]) -> str:
-    """Tries the usual mistakes one after the other."""
-    if not header.startswith(PREFIX):
-        if verifies(body, PREFIX + header, secrets):
-            return f"the signature is right, but must start with '{PREFIX}'"
-        return f"the signature does not start with '{PREFIX}'"
-    digest = header.removeprefix(PREFIX)
-    if verifies(body, PREFIX + digest.strip().lower(), secrets):
-        return "the signature is right, but must be bare lower-case hexadecimal"
-    if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):
-        return "the signature is not 64 hexadecimal digits"
-
-    if verifies(body.rstrip(b"\r\n"), header, secrets) or verifies(body + b"\n", header, secrets):
-        return "the signature matches but for a newline at the body's end: something between altered it"
-    document = _json(body)
-    if document is not None and verifies(orjson.dumps(document), header, secrets):
-        return "the signature matches the body as compact JSON: something between re-formatted it"
-    if verifies(body, header, [Secret(key=secret.key.strip()) for secret in secrets]):
-        return "the signature matches the secret without the white space around it"
-    if verifies(body, header, [Secret(key=secret.key + b"\n") for secret in secrets]):
-        return "the signature matches the secret with a newline after it: the sender's copy has one"
-    return "another secret, or the body was altered on the way"
 
 
 def _receipt(

@@ -14,6 +14,7 @@ from typing import TypeVar, assert_never
 
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
@@ -228,6 +229,7 @@ class MemoryOutbox:
         self._marks: dict[tuple[Entity, Entity | None], Mark] = {}
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
+        self._standings: dict[str, Standing] = {}
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -361,6 +363,15 @@ class MemoryOutbox:
         while not any(row.seq > after for row in self._pending(endpoint)):
             self._news.clear()
             await self._news.wait()
+
+    async def standings(self) -> Mapping[str, Standing]:
+        return dict(self._standings)
+
+    async def stand(self, endpoint: str, standing: Standing | None) -> None:
+        self._may_write()
+        self._standings.pop(endpoint, None)
+        if standing is not None:
+            self._standings[endpoint] = standing
 
     async def counts(self) -> dict[str, Counts]:
         numbers: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))

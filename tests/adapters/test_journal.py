@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import NOON
 from watcher.adapters.journal import LINES, open_journal
+from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
@@ -26,6 +27,9 @@ from watcher.core.facts import (
     RecoveryBegan,
     ScanFailed,
     Scanned,
+    SettingsRefused,
+    SettingsReloaded,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -124,6 +128,15 @@ def test_a_long_scan_says_now_and_then_how_far_it_is(lines):
     assert told == [("scan.progressed", 50_000), ("scan.progressed", 100_000), ("scan.finished", 120_000)]
 
 
+OPEN = Standing(state="open", reason="status 503", since=NOON)
+SLOWED = Standing(state="slowed", reason="status 429", since=NOON, until=NOON)
+PAUSED = Standing(state="paused", reason="status 410", since=NOON)
+
+
+def test_that_a_slow_down_is_over_is_not_worth_a_line(lines):
+    assert lines(StandingChanged(endpoint="crm", before=SLOWED, after=None)) == []
+
+
 def test_every_fact_has_its_line_and_every_line_is_described(lines):
     facts = [
         attempted(),
@@ -141,6 +154,12 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         OplogUnknown(),
         Unreadable(collection="messages", event=None, reason="x"),
         Thinned(collection="messages", operation="update", left_out=("text",), row_found=True),
+        *(
+            StandingChanged(endpoint="crm", before=before, after=after)
+            for before, after in [(None, OPEN), (OPEN, None), (None, SLOWED), (None, PAUSED), (PAUSED, None)]
+        ),
+        SettingsReloaded(endpoints=("crm",), needs_restart=()),
+        SettingsRefused(problems=("x",)),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
         Swept(deliveries=1),
         Swept(deliveries=1, early=True),

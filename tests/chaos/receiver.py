@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from random import Random
 from typing import Literal, Self
 
 from multidict import CIMultiDict
 
 from watcher.core.endpoints import Secret
-from watcher.receiver import judge
+from watcher.core.verifying import judge
 
 Mood = Literal["well", "failing", "silent", "late", "breaking", "short"]
 """`well`: 200. `failing`: 503. `silent`: never answers. `late`: 200, when nobody waits any more. `breaking`:
@@ -99,7 +100,7 @@ class Receiver:
             headers[name] = value
         body = await reader.readexactly(int(headers["Content-Length"]))
         mood = self.mood or self._own_mood()
-        signed, _ = judge(body, headers, self._secrets)
+        signed, _ = judge(body, headers, self._secrets, now=datetime.now(UTC))
         self._on_arrival(
             Arrival(
                 endpoint=self._endpoint,

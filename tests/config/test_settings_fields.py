@@ -109,12 +109,7 @@ RECEIVER: dict[str, dict[str, str]] = {
     "timeout": {**EMPTY, **NO_WHOLE, "0": "must be at least 1", "600001": "must be at most 600000"},
     "rateLimit": {**EMPTY, **NO_MAPPING},
     "filters": {**EMPTY, **NO_LIST},
-    "signing": {
-        **EMPTY,
-        **no_choice("librechat, standard, both or none"),
-        "standard": NOT_YET,
-        "both": NOT_YET,
-    },
+    "signing": {**EMPTY, **no_choice("librechat, standard, both or none")},
     "format": {**EMPTY, **no_choice("librechat or cloudevents"), "cloudevents": NOT_YET},
     "ordering": {**EMPTY, **no_choice("entity or none")},
     "allowHttp": {**EMPTY, **NO_TRUTH},

@@ -227,6 +227,29 @@ webhooks:
     ]
 
 
+@pytest.mark.parametrize("signing", ["standard", "both"])
+def test_a_secret_that_is_none_of_the_standard_s_is_told_where_it_would_sign_so(
+    tmp_path: Path, signing: str
+) -> None:
+    text = f"""\
+webhooks:
+  url: https://top.example
+  secret: [whsec_MDEyMzQ1Njc4OWFiY2RlZg==, "whsec_not base64", plain]
+  endpoints:
+    - {{name: a, url: https://a.example, signing: {signing}}}
+{WATCHER}"""
+
+    problems = refused(tmp_path, text)
+
+    assert told(problems) == [
+        (
+            "webhooks.yaml:5: webhooks.endpoints[0].secret",
+            "is no secret of Standard Webhooks: no base64 follows whsec_",
+        )
+    ]
+    assert "not base64" not in str(problems)
+
+
 def test_signing_none_needs_no_secret_and_uses_none(tmp_path: Path) -> None:
     text = """\
 webhooks:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
 from watcher.core.backfill import Backfill
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Fate, Hold, Lift
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
@@ -641,3 +642,18 @@ class OutboxContract:
         assert state == replace(asked, collection="messages", rows=9, stored=2, done=True)
         assert (await ids(outbox))[1:] == [one.id, other.id]
         assert (await checkpoint_of(outbox)) == a_checkpoint("82AB")
+
+    # ------------------------------------------------------------------ standings
+
+    async def test_how_an_endpoint_stands_is_stored_changed_and_forgotten(self, outbox):
+        paused = Standing(state="paused", reason="status 410", since=NOON)
+        slowed = Standing(state="slowed", reason="status 429", since=NOON, until=LATER)
+
+        await outbox.stand("crm", paused)
+        await outbox.stand("audit", slowed)
+        assert await outbox.standings() == {"crm": paused, "audit": slowed}
+
+        await outbox.stand("audit", replace(slowed, until=LATER + timedelta(hours=1)))
+        await outbox.stand("crm", None)
+        await outbox.stand("crm", None)
+        assert await outbox.standings() == {"audit": replace(slowed, until=LATER + timedelta(hours=1))}

@@ -40,7 +40,7 @@ def a_row(number: int, *, attempts: int = 0) -> Stored:
 def test_a_single_delivery_goes_with_its_stored_bytes_and_the_documented_headers():
     row = a_row(1, attempts=2)
 
-    request = compose(Parcel(members=(row,)), CRM)
+    request = compose(Parcel(members=(row,)), CRM, now=NOON)
 
     headers = dict(request.headers)
     assert request.body == row.delivery.body
@@ -56,10 +56,10 @@ def test_a_single_delivery_goes_with_its_stored_bytes_and_the_documented_headers
 
 
 def test_the_first_secret_signs_and_an_older_one_still_verifies():
-    request = compose(Parcel(members=(a_row(1),)), CRM)
+    request = compose(Parcel(members=(a_row(1),)), CRM, now=NOON)
 
     rotated = replace(CRM, secrets=KEYS[1:])
-    older = compose(Parcel(members=(a_row(1),)), rotated)
+    older = compose(Parcel(members=(a_row(1),)), rotated, now=NOON)
 
     signature = dict(request.headers)["X-Webhook-Signature"]
     assert not verifies(request.body, signature, KEYS[1:])
@@ -67,7 +67,7 @@ def test_the_first_secret_signs_and_an_older_one_still_verifies():
 
 
 def test_without_a_secret_nothing_is_signed():
-    request = compose(Parcel(members=(a_row(1),)), replace(CRM, secrets=()))
+    request = compose(Parcel(members=(a_row(1),)), replace(CRM, secrets=()), now=NOON)
 
     assert "X-Webhook-Signature" not in dict(request.headers)
 
@@ -76,7 +76,7 @@ def test_a_batch_carries_the_bodies_whole_under_an_id_of_its_own():
     rows = (a_row(1), a_row(3), a_row(2))
     batch = batch_id(tuple(row.delivery.id for row in rows))
 
-    request = compose(Parcel(members=rows, batch=batch), CRM)
+    request = compose(Parcel(members=rows, batch=batch), CRM, now=NOON)
 
     body = json.loads(request.body)
     assert list(body) == ["event", "timestamp", "data", "userId", "webhookId"]
@@ -88,7 +88,7 @@ def test_a_batch_carries_the_bodies_whole_under_an_id_of_its_own():
 
 
 def test_nothing_secret_is_printed():
-    request = compose(Parcel(members=(a_row(1),)), CRM)
+    request = compose(Parcel(members=(a_row(1),)), CRM, now=NOON)
 
     printed = f"{request!r} {CRM!r}"
 

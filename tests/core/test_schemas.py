@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from tests.bodies import bundled_document, misfits
-from tests.builders import a_delivery, an_endpoint
+from tests.builders import NOON, a_delivery, an_endpoint
 from watcher.config.mappings import bundled_mappings, load_mappings
 from watcher.core.catalogue import CatalogueEntry, Sample, catalogue
 from watcher.core.deliveries import Stored
@@ -75,6 +75,7 @@ def test_the_document_describes_the_headers_that_are_sent():
         compose(
             Parcel(members=(Stored(seq=1, delivery=a_delivery(), attempts=0, due_at=None, batch=None),)),
             an_endpoint(),
+            now=NOON,
         ).headers
     )
 

@@ -27,18 +27,24 @@ failures = st.one_of(
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
 def test_any_2xx_is_delivered(status):
-    assert decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON) == Delivered()
+    assert (
+        decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
+        == Delivered()
+    )
 
 
 @pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 307, 400, 401, 404, 410, 429, 500, 503, 599])
 def test_everything_else_fails_a_redirect_too(status):
-    verdict = decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON)
+    verdict = decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
 
     assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=f"status {status}")
 
 
 def test_attempts_come_after_5_15_and_60_seconds_and_then_it_is_dead():
-    verdicts = [decide(Answered(status=500), attempts=n, endpoint=CRM, now=NOON) for n in range(4)]
+    verdicts = [
+        decide(Answered(status=500), attempts=n, endpoint=CRM, now=NOON, jitter=0, standing=None)
+        for n in range(4)
+    ]
 
     assert verdicts == [
         RetryAt(at=NOON + timedelta(seconds=5), reason="status 500"),
@@ -51,7 +57,7 @@ def test_attempts_come_after_5_15_and_60_seconds_and_then_it_is_dead():
 def test_a_receiver_may_ask_for_a_longer_wait():
     outcome = Answered(status=503, retry_after=timedelta(hours=1))
 
-    verdict = decide(outcome, attempts=0, endpoint=CRM, now=NOON)
+    verdict = decide(outcome, attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
 
     assert verdict == RetryAt(at=NOON + timedelta(hours=1), reason="status 503")
 
@@ -59,18 +65,18 @@ def test_a_receiver_may_ask_for_a_longer_wait():
 def test_a_receiver_may_not_ask_for_a_shorter_wait():
     outcome = Answered(status=429, retry_after=timedelta(0))
 
-    verdict = decide(outcome, attempts=1, endpoint=CRM, now=NOON)
+    verdict = decide(outcome, attempts=1, endpoint=CRM, now=NOON, jitter=0, standing=None)
 
     assert verdict == RetryAt(at=NOON + timedelta(seconds=15), reason="status 429")
 
 
 def test_our_own_shutdown_costs_no_attempt():
-    assert decide(NotSent(), attempts=3, endpoint=CRM, now=NOON) == Release()
+    assert decide(NotSent(), attempts=3, endpoint=CRM, now=NOON, jitter=0, standing=None) == Release()
 
 
 @given(outcome=failures, attempts=st.integers(0, 10))
 def test_every_failure_ends_in_a_later_retry_within_a_day_or_in_death(outcome, attempts):
-    verdict = decide(outcome, attempts=attempts, endpoint=CRM, now=NOON)
+    verdict = decide(outcome, attempts=attempts, endpoint=CRM, now=NOON, jitter=0, standing=None)
 
     match verdict:
         case RetryAt(at=at):

@@ -90,7 +90,7 @@ def what_came_to_nothing_stays_held(patch: Patch) -> None:
 
 
 def settled_before_it_is_sent(patch: Patch) -> None:
-    async def spoiled(self, launch):
+    async def spoiled(self, launch, started):
         now = self._clock.now()
         await self._outbox.settle(
             [
@@ -104,7 +104,7 @@ def settled_before_it_is_sent(patch: Patch) -> None:
                 for row in launch.parcel.members
             ]
         )
-        return await send(self, launch)
+        return await send(self, launch, started)
 
     patch.setattr(Dispatcher, "_send", spoiled)
 
@@ -156,8 +156,8 @@ def batches_are_not_bound(patch: Patch) -> None:
 
 
 def other_bytes_each_time(patch: Patch) -> None:
-    def spoiled(parcel, endpoint):
-        request = compose(parcel, endpoint)
+    def spoiled(parcel, endpoint, *, now):
+        request = compose(parcel, endpoint, now=now)
         return replace(request, body=request.body + b" " * parcel.attempts)
 
     patch.setattr(dispatch, "compose", spoiled)
@@ -172,9 +172,9 @@ def one_id_for_every_endpoint(patch: Patch) -> None:
 def endpoints_take_turns(patch: Patch) -> None:
     turns: dict[asyncio.AbstractEventLoop, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def spoiled(self, launch):
+    async def spoiled(self, launch, started):
         async with turns[asyncio.get_running_loop()]:
-            return await send(self, launch)
+            return await send(self, launch, started)
 
     patch.setattr(Dispatcher, "_send", spoiled)
 

@@ -72,6 +72,7 @@ class Watcher:
         settings.setdefault("watcher", {}).setdefault("http", {})["listen"] = f"127.0.0.1:{self.port}"
         settings["watcher"].setdefault("state", f"sqlite:///{str(self.folder / 'state.db').lstrip('/')}")
         self.state: str = settings["watcher"]["state"]
+        self.settings = settings
         self.config.write_text(yaml.safe_dump(settings, sort_keys=False))
 
     def launch(self) -> subprocess.Popen[bytes]:

@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery
-from watcher.core.endpoints import Endpoint, RateLimit
+from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
-from watcher.core.facts import Attempted, StoreFailed
+from watcher.core.facts import Attempted, StandingChanged, StoreFailed
 from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.errors import OutboxError
 from watcher.pipeline.dispatch import Dispatcher
@@ -244,3 +246,139 @@ async def test_a_fresh_delivery_never_dies_with_an_older_ones_last_attempt():
             await settle_down()
 
     assert (await stage.outbox.counts())["crm"].dead == 1
+
+
+# ---------------------------------------------------------------- how an endpoint stands
+
+
+def deliveries(count: int) -> list[Delivery]:
+    return [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(count)]
+
+
+async def test_while_a_receiver_is_down_nothing_dies_and_one_request_at_a_time_finds_it_back():
+    stage = Stage(an_endpoint(retry_delays=(timedelta(seconds=1),), max_in_flight=20))
+    stage.sender.answer = lambda _: Answered(status=500)
+
+    async with stage.running():
+        await stage.append(*deliveries(50))
+        (opened,) = await stage.facts.until(StandingChanged)
+        await settle_down()
+        sent = len(stage.sender.requests)
+        for _ in range(120):
+            stage.clock.advance(timedelta(seconds=1))
+            await settle_down()
+        probes = len(stage.sender.requests) - sent
+        assert await stage.outbox.counts() == {"crm": Counts(pending=50)}
+
+        stage.sender.answer = lambda _: Answered(status=200)
+        while (await stage.outbox.counts())["crm"].delivered < 50:
+            stage.clock.advance(timedelta(seconds=1))
+            await settle_down()
+
+    assert opened.after is not None
+    assert opened.after.state == "open"
+    assert sent <= 20
+    assert 8 <= probes <= 30
+    assert stage.facts.of(StandingChanged)[-1].after is None
+    assert await stage.outbox.standings() == {}
+
+
+async def test_one_delivery_that_a_receiver_cannot_take_dies_and_opens_nothing():
+    stage = Stage(an_endpoint())
+    poison, *others = deliveries(40)
+    stage.sender.answer = lambda request: Answered(status=500 if request.body == poison.body else 200)
+
+    async with stage.running():
+        await stage.append(poison, *others)
+        await stage.facts.until(Attempted, 40)
+        for number, wait in enumerate((5, 15, 60), start=41):
+            stage.clock.advance(timedelta(seconds=wait))
+            await stage.facts.until(Attempted, number)
+
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=39, dead=1)}
+    assert stage.facts.of(StandingChanged) == []
+
+
+async def test_a_receiver_that_is_gone_is_left_alone_over_restarts_until_an_operator_resumes_it():
+    stage = Stage(an_endpoint())
+    stage.sender.answer = lambda _: Answered(status=410)
+    async with stage.running():
+        await stage.append(a_delivery())
+        await stage.facts.until(StandingChanged)
+    stage.sender.answer = lambda _: Answered(status=200)
+
+    again = Stage(an_endpoint())
+    again.outbox = stage.outbox
+    again.dispatcher = Dispatcher(
+        an_endpoint(), outbox=stage.outbox, sender=again.sender, clock=again.clock, observe=again.facts
+    )
+    async with again.running():
+        await again.append(*deliveries(3))
+        for _ in range(10):
+            again.clock.advance(timedelta(hours=1))
+            await settle_down()
+        assert again.sender.requests == []
+        assert await again.outbox.counts() == {"crm": Counts(pending=4)}
+
+        await again.outbox.stand("crm", None)
+        again.clock.advance(timedelta(seconds=1))
+        await again.facts.until(Attempted, 4)
+
+    assert await again.outbox.counts() == {"crm": Counts(delivered=4)}
+    assert [fact.after for fact in again.facts.of(StandingChanged)][-1] is None
+
+
+async def test_an_operator_can_pause_it_at_any_time():
+    stage = Stage(an_endpoint())
+    async with stage.running():
+        await stage.append(a_delivery())
+        await stage.facts.until(Attempted)
+
+        await stage.outbox.stand("crm", Standing(state="paused", reason="by an operator", since=NOON))
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.facts.until(StandingChanged)
+        await stage.append(a_delivery())
+        stage.clock.advance(timedelta(hours=1))
+        await settle_down()
+
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1, pending=1)}
+
+
+async def test_retry_after_holds_back_everything_for_the_endpoint_just_so_long():
+    stage = Stage(an_endpoint(max_in_flight=1))
+    stage.sender.answer = lambda _: Answered(status=429, retry_after=timedelta(seconds=30))
+
+    async with stage.running():
+        await stage.append(*deliveries(3))
+        await stage.facts.until(Attempted)
+        stage.sender.answer = lambda _: Answered(status=200)
+        stage.clock.advance(timedelta(seconds=29))
+        await settle_down()
+        assert len(stage.sender.requests) == 1
+
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.facts.until(Attempted, 4)
+
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=3)}
+
+
+async def test_other_settings_hold_for_the_next_attempt_and_what_is_in_flight_goes_on():
+    stage = Stage(an_endpoint(secrets=(Secret(key=b"old"),)))
+    stage.sender.open.clear()
+    async with stage.running():
+        await stage.append(*deliveries(1))
+        await stage.sender.given.wait()
+
+        stage.dispatcher.become(
+            an_endpoint(secrets=(Secret(key=b"new"),), rate=RateLimit(max_per_second=1), max_in_flight=1)
+        )
+        stage.sender.open.set()
+        await stage.facts.until(Attempted)
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.append(*(a_delivery(entity=Entity(f"user:{number}")) for number in range(3)))
+        await stage.facts.until(Attempted, 2)
+        await settle_down()
+
+    old, new = stage.sender.requests
+    assert verifies(old.body, dict(old.headers)["X-Webhook-Signature"], [Secret(key=b"old")])
+    assert verifies(new.body, dict(new.headers)["X-Webhook-Signature"], [Secret(key=b"new")])

@@ -27,6 +27,9 @@ from watcher.core.facts import (
     RecoveryBegan,
     ScanFailed,
     Scanned,
+    SettingsRefused,
+    SettingsReloaded,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -61,6 +64,35 @@ LINES = {
         "info; warning: to be tried again; error: dead",
         "One request: endpoint, id, outcome (a status, or why there was none), verdict.",
         "Dead ones: see what the outcome says of the receiver.",
+    ),
+    "circuit.opened": (
+        "error",
+        "An endpoint failed again and again: what is for it waits, nothing turns dead, and one request at a "
+        "time finds out when it is back.",
+        "See what `reason` says of the receiver.",
+    ),
+    "circuit.closed": ("info", "It answers again, and what has waited goes out.", ""),
+    "endpoint.slowed": (
+        "warning",
+        "It asked to be left alone (429, 503, `Retry-After`): nothing goes before `until`, then fewer "
+        "requests at once.",
+        "If it happens often, set `rateLimit.maxPerSecond`.",
+    ),
+    "endpoint.paused": (
+        "error",
+        "Nothing goes to it any more: it answered 410 (Gone), or an operator wanted it.",
+        "`librechat-watcher endpoints resume NAME`, when it may go on; or take it out of the settings.",
+    ),
+    "endpoint.resumed": ("info", "It is sent what there is again.", ""),
+    "settings.reloaded": (
+        "info; warning: some need a restart",
+        "The settings or a mounted secret changed, and are in force.",
+        "Keys in `needs_restart` take effect at the next start.",
+    ),
+    "settings.refused": (
+        "error",
+        "The changed settings are wrong: the old ones stay in force.",
+        "Each of `problems` names its place and its cure.",
     ),
     "scan.progressed": (
         "info",
@@ -251,6 +283,13 @@ class Journal:
                     left_out=list(fact.left_out),
                     row_found=fact.row_found,
                 )
+            case StandingChanged():
+                self._standing(fact)
+            case SettingsReloaded(endpoints=endpoints, needs_restart=keys):
+                log = self._log.warning if keys else self._log.info
+                log("settings.reloaded", endpoints=list(endpoints), needs_restart=list(keys))
+            case SettingsRefused(problems=problems):
+                self._log.error("settings.refused", problems=list(problems))
             case StoreFailed(doing=doing, reason=reason, retry_in=retry_in):
                 self._log.error("store.failed", doing=doing, reason=reason, retry_in_ms=_ms(retry_in))
             case Swept(deliveries=deliveries, early=early):
@@ -259,6 +298,26 @@ class Journal:
                 )
             case _:
                 assert_never(fact)
+
+    def _standing(self, fact: StandingChanged) -> None:
+        before, after, endpoint = fact.before, fact.after, fact.endpoint
+        if after is None:
+            match before.state if before is not None else None:
+                case "open":
+                    self._log.info("circuit.closed", endpoint=endpoint)
+                case "paused":
+                    self._log.info("endpoint.resumed", endpoint=endpoint)
+                case "slowed" | None:
+                    pass  # the first request that went well says so
+            return
+        match after.state:
+            case "open":
+                self._log.error("circuit.opened", endpoint=endpoint, reason=after.reason)
+            case "paused":
+                self._log.error("endpoint.paused", endpoint=endpoint, reason=after.reason)
+            case "slowed":
+                until = after.until.isoformat(timespec="milliseconds") if after.until else None
+                self._log.warning("endpoint.slowed", endpoint=endpoint, reason=after.reason, until=until)
 
     def _recovering(self, fact: Recovering) -> None:
         place = (fact.phase, fact.collection, fact.rows // SCAN_LINE)

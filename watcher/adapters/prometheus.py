@@ -28,6 +28,9 @@ from watcher.core.facts import (
     RecoveryBegan,
     ScanFailed,
     Scanned,
+    SettingsRefused,
+    SettingsReloaded,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -92,6 +95,15 @@ class Metrics:
             "From the commit in MongoDB to the receiver's 2xx.",
             "endpoint",
         )
+        self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
+        self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
+        self._slowed = counter(
+            "watcher_endpoint_slowed", "Times an endpoint asked to be left alone for a while.", "endpoint"
+        )
+        self._reloads = counter("watcher_settings_reloads", "Times changed settings came into force.")
+        self._refused = gauge(
+            "watcher_settings_refused", "1 while the settings' files are wrong, and older ones in force."
+        )
         self._store_failures = counter(
             "watcher_store_failures", "Writes or reads that the state refused.", "doing"
         )
@@ -149,6 +161,17 @@ class Metrics:
                 self._unreadable.labels(collection).inc()
             case Thinned(collection=collection):
                 self._thinned.labels(collection).inc()
+            case StandingChanged(endpoint=endpoint, after=after):
+                state = after.state if after is not None else None
+                self._open.labels(endpoint).set(state == "open")
+                self._endpoint_paused.labels(endpoint).set(state == "paused")
+                if state == "slowed":
+                    self._slowed.labels(endpoint).inc()
+            case SettingsReloaded():
+                self._reloads.inc()
+                self._refused.set(0)
+            case SettingsRefused():
+                self._refused.set(1)
             case StoreFailed(doing=doing):
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
+from watcher.core.circuits import Standing
 from watcher.core.facts import (
     Attempted,
     Captured,
@@ -15,6 +16,9 @@ from watcher.core.facts import (
     OplogUnknown,
     Recovering,
     RecoveryBegan,
+    SettingsRefused,
+    SettingsReloaded,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -63,6 +67,8 @@ class ReadinessObserver:
     _lag: timedelta | None = None
     _paused: str = ""
     _oplog: str = "not known yet"
+    _standings: dict[str, Standing] = field(default_factory=dict)
+    _settings: str = ""
 
     def __call__(self, fact: Fact) -> None:
         match fact:
@@ -89,6 +95,14 @@ class ReadinessObserver:
                 self._paused = _full(fact)
             case CaptureResumed():
                 self._paused, self._heard_at = "", self.clock.monotonic()
+            case StandingChanged(endpoint=endpoint, after=after):
+                self._standings.pop(endpoint, None)
+                if after is not None:
+                    self._standings[endpoint] = after
+            case SettingsReloaded(needs_restart=keys):
+                self._settings = f"changed, and in force after a restart: {', '.join(keys)}" if keys else ""
+            case SettingsRefused(problems=problems):
+                self._settings = f"wrong in their files, older ones are in force. {problems[0]}"
             case OplogMeasured():
                 self._oplog = _headroom(fact)
             case OplogUnknown():
@@ -104,6 +118,8 @@ class ReadinessObserver:
                 "lag": self._lagging(),
                 # Never unready by it: whoever takes it for a reason to restart us makes it worse.
                 "oplog": Part(ready=True, says=self._oplog),
+                "endpoints": Part(ready=True, says=self._receivers()),
+                "settings": Part(ready=True, says=self._settings or "in force"),
             }
         )
 
@@ -137,6 +153,10 @@ class ReadinessObserver:
         trouble = self._store or self._paused
         return Part(ready=not trouble, says=trouble or "can be written")
 
+    def _receivers(self) -> str:
+        told = [f"{name} {_stands(each)}" for name, each in sorted(self._standings.items())]
+        return "; ".join(told) or "none is down, slowed or paused"
+
     def _lagging(self) -> Part:
         if self._heard_at is None:
             return Part(ready=False, says="not known yet")
@@ -152,6 +172,17 @@ def _full(fact: CapturePaused) -> str:
         " Capture is paused, and MongoDB's oplog is the buffer."
         " Bring the receivers back, or raise watcher.maxStore"
     )
+
+
+def _stands(standing: Standing) -> str:
+    since = standing.since.isoformat(timespec="seconds")
+    match standing.state:
+        case "open":
+            return f"fails since {since} ({standing.reason}): what is for it waits"
+        case "paused":
+            return f"is paused since {since} ({standing.reason}): `librechat-watcher endpoints resume`"
+        case "slowed":
+            return f"asked to be left alone ({standing.reason})"
 
 
 def _headroom(fact: OplogMeasured) -> str:

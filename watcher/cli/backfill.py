@@ -84,7 +84,9 @@ def backfill(
         sys.exit(FAILED)
     progress.end()
     where = (
-        "all delivered, or dead" if delivered else "`librechat-watcher run`, which is at work, delivers them"
+        "all delivered, dead, or for an endpoint that is paused"
+        if delivered
+        else "`librechat-watcher run`, which is at work, delivers them"
     )
     click.echo(f"{done.rows} documents looked at, {done.stored} new deliveries; {where}.")
 

@@ -55,7 +55,9 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
     change = ChangeId(f"82{int(now.timestamp()):08X}{secrets.token_hex(12).upper()}")
     delivery = sample(entry, endpoint=target.name, change=change, at=now)
     request = compose(
-        Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),)), target
+        Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),)),
+        target,
+        now=now,
     )
     outcome, took = asyncio.run(_send(request))
     _show(target, delivery.id, outcome, took)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from watcher.cli.settings import config_option, refuse, settings_from
+from watcher.cli.settings import config_option, loaded, refuse
 from watcher.errors import ConfigError, PositionLost, WatcherError
 
 if TYPE_CHECKING:
@@ -30,12 +31,12 @@ POSITION_LOST = 3
 def run(config: Path | None, state: str | None, http: str | None, log: str | None) -> None:
     """Run the sidecar: watch, map, store, deliver, serve health and metrics.
 
+    Settings and mounted secrets are read again when they change, and on SIGHUP.
     SIGTERM or Ctrl-C lets attempts in flight end and exits 0. Exit 1: MongoDB or the state refuses (the
     message says the cure); 2: bad settings; 3: the position is lost and `onPositionLost` says to stop."""
-    settings = settings_from(config, state=state, http=http, log=log)
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
-            runner.run(_until_told_to_stop(settings))
+            runner.run(_until_told_to_stop(lambda: loaded(config, state=state, http=http, log=log)))
     except* ConfigError as errors:
         refuse(_first(errors))
     except* PositionLost as errors:
@@ -44,13 +45,13 @@ def run(config: Path | None, state: str | None, http: str | None, log: str | Non
         _fail(_first(errors), FAILED)
 
 
-async def _until_told_to_stop(settings: Settings) -> None:
+async def _until_told_to_stop(load: Callable[[], Settings]) -> None:
     from watcher import app
 
-    stopping = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stopping.set)
-    await app.run(settings, stopping=stopping)
+    stopping, asked = asyncio.Event(), asyncio.Event()
+    for name, event in ((signal.SIGTERM, stopping), (signal.SIGINT, stopping), (signal.SIGHUP, asked)):
+        asyncio.get_running_loop().add_signal_handler(name, event.set)
+    await app.run(load, stopping=stopping, asked=asked)
 
 
 def _loop() -> asyncio.AbstractEventLoop:

@@ -28,18 +28,25 @@ def settings_from(
     config: Path | None, *, need_endpoints: bool = True, need_mongo: bool = True, **flags: str | None
 ) -> Settings:
     """Load the settings; or print every problem and exit with 2."""
-    from watcher.config.loading import load
-
     try:
-        return load(
-            file=config,
-            env=os.environ,
-            flags={name: value for name, value in flags.items() if value is not None},
-            need_endpoints=need_endpoints,
-            need_mongo=need_mongo,
-        )
+        return loaded(config, need_endpoints=need_endpoints, need_mongo=need_mongo, **flags)
     except ConfigError as error:
         refuse(error)
+
+
+def loaded(
+    config: Path | None, *, need_endpoints: bool = True, need_mongo: bool = True, **flags: str | None
+) -> Settings:
+    """Load the settings. Raises ConfigError."""
+    from watcher.config.loading import load
+
+    return load(
+        file=config,
+        env=os.environ,
+        flags={name: value for name, value in flags.items() if value is not None},
+        need_endpoints=need_endpoints,
+        need_mongo=need_mongo,
+    )
 
 
 def refuse(error: ConfigError) -> NoReturn:

@@ -18,6 +18,7 @@ from watcher.config.values import is_loopback
 from watcher.config.yaml_positions import Path
 from watcher.core.conditions import BadCondition, compile_condition
 from watcher.core.endpoints import Endpoint, Filter, RateLimit
+from watcher.core.signing import standard_key
 
 TOP = ("webhooks",)
 TOP_NAME = "default"
@@ -68,6 +69,7 @@ def endpoint(receiver: Receiver) -> Endpoint:
         name=keys["name"],
         url=keys["url"],
         secrets=() if keys["signing"] == "none" else keys["secret"],
+        signing=keys["signing"],
         events=tuple(keys["events"]),
         filters=tuple(keys["filters"]),
         headers=tuple(keys["headers"].items()),
@@ -150,6 +152,15 @@ def _check(receiver: Receiver, report: Report) -> None:
         report.add(
             (*path, "secret"), "is missing: receivers could not tell our events from forged ones", cure
         )
+    elif (
+        keys["signing"] in ("standard", "both") and "secret" in keys and sound("secret") and sound("signing")
+    ):
+        for secret in keys["secret"]:
+            try:
+                standard_key(secret)
+            except ValueError as bad:
+                cure = "copy the secret anew: its key is base64; one without whsec_ is taken as it is"
+                report.add((*path, "secret"), f"is no secret of Standard Webhooks: {bad}", cure)
 
 
 def _check_names(found: Sequence[Receiver], report: Report) -> None:

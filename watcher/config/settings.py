@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from watcher.core.endpoints import Endpoint, Secret
 
@@ -45,3 +45,22 @@ class Settings:
     """None: `console` on a terminal, else `json`."""
     files: tuple[Path, ...]
     """What was read to get here, the settings' file first, then mounted secrets: what a reload watches."""
+
+    def needing_restart(self, other: Self) -> tuple[str, ...]:
+        """The keys that are other ones there, and that a running program cannot take up."""
+        return tuple(
+            key
+            for key, names in NEED_RESTART.items()
+            if any(getattr(self, n) != getattr(other, n) for n in names)
+        )
+
+
+NEED_RESTART = {
+    "watcher.mongoUri": ("mongo_uri", "database"),
+    "watcher.state": ("state_path",),
+    "watcher.http": ("http_host", "http_port", "admin_token"),
+    "watcher.log": ("log",),
+    "watcher.maxStore": ("max_store_bytes",),
+    "watcher.retention": ("retention_delivered", "retention_dead"),
+}
+"""What is opened once, and then lives as long as the program."""

@@ -19,7 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from watcher.config import values
 from watcher.config.settings import LogStyle, OnPositionLost
-from watcher.core.endpoints import Secret
+from watcher.core.endpoints import Secret, Signing
 
 ABSENT: Any = None
 """A key that was left out. Written as null it is refused, so the two cannot be confused."""
@@ -85,9 +85,7 @@ class ReceiverShape(Shape):
     timeout: Milliseconds = ABSENT
     rate_limit: RateLimitShape = ABSENT
     filters: list[FilterShape] = ABSENT
-    signing: Annotated[
-        Literal["librechat", "standard", "both", "none"], AfterValidator(values.only("librechat", "none"))
-    ] = ABSENT
+    signing: Signing = ABSENT
     format: Annotated[Literal["librechat", "cloudevents"], AfterValidator(values.only("librechat"))] = ABSENT
     ordering: Literal["entity", "none"] = ABSENT
     allow_http: Truth = ABSENT

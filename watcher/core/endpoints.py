@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from watcher.core.changes import Document
 from watcher.core.events import Event, EventType, subscribes
 
 Predicate = Callable[[Document], bool]
 """A compiled condition (`core/conditions.py`)."""
+
+
+Signing = Literal["librechat", "standard", "both", "none"]
+"""`X-Webhook-Signature`, Standard Webhooks' headers, both of them, or nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,7 @@ class Endpoint:
     url: str = field(repr=False)
     """May carry a token in its path or query: printed only by `display_url`."""
     secrets: tuple[Secret, ...]
-    """The first signs; empty means `signing: none`."""
+    """The first signs; the others are of before or after a rotation. Empty: `signing: none`."""
     events: tuple[str, ...]
     """Subscriptions: `message.created`, `message.*`, `*`."""
     filters: tuple[Filter, ...] = ()
@@ -61,6 +65,7 @@ class Endpoint:
     """Waits after the 1st, 2nd, … failed attempt; after the last failure the delivery is dead."""
     timeout: timedelta = timedelta(seconds=5)
     rate: RateLimit = RateLimit()
+    signing: Signing = "librechat"
     ordered: bool = True
     """False (`ordering: none`): events about the same thing go in parallel."""
     max_in_flight: int = 64

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watcher.core.changes import Operation
+from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.outcomes import Outcome
 from watcher.core.verdicts import Verdict
@@ -210,6 +211,32 @@ class Attempted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StandingChanged:
+    """An endpoint's circuit opened or closed; or it was paused, resumed, or slowed down."""
+
+    endpoint: str
+    before: Standing | None
+    after: Standing | None
+    """None: it is sent what there is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsReloaded:
+    """The settings were read again, and are in force."""
+
+    endpoints: tuple[str, ...]
+    needs_restart: tuple[str, ...]
+    """Keys that changed, and take effect at the next start only."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SettingsRefused:
+    """The settings were read again, and are wrong: the old ones stay in force."""
+
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailed:
     """The outbox refused a write; it is tried again after `retry_in`."""
 
@@ -245,6 +272,9 @@ Fact = (
     | Recovered
     | Backfilled
     | Attempted
+    | StandingChanged
+    | SettingsReloaded
+    | SettingsRefused
     | StoreFailed
     | Swept
 )

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from watcher.core.circuits import Circuit
 from watcher.core.deliveries import Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint
@@ -75,6 +76,7 @@ class Lane:
         self.cursor = 0
         """Every delivery up to this `seq` has been offered."""
         self.in_flight = 0
+        self.circuit = Circuit(endpoint.max_in_flight)
         self._pace = RateWindow(endpoint.rate.max_per_second)
         self._lines: dict[Entity, _Line] = {}
         self._ready: deque[Entity] = deque()
@@ -143,9 +145,9 @@ class Lane:
     # ------------------------------------------------------------------ to the receiver
 
     def take(self, *, clock: float) -> Launch | None:
-        """The next parcel to send now, or None: nothing is ready, no slot is free, or the pace says wait."""
+        """The next parcel to send now, or None: nothing is ready, or circuit or pace say wait."""
         allowance = self._pace.allowance(clock)
-        if self.in_flight >= self.endpoint.max_in_flight or allowance < 1:
+        if self.in_flight >= self.circuit.slots(clock) or allowance < 1:
             return None
         if self._again:
             parcel = self._again.popleft()
@@ -180,13 +182,30 @@ class Lane:
         waits = []
         if self._wakes and self.room():
             waits.append((self._wakes[0][0] - now).total_seconds())
-        if (self._ready or self._again) and self.in_flight < self.endpoint.max_in_flight:
-            free = self._pace.next_free()
-            if free is not None:
-                waits.append(free - clock)
+        if (self._ready or self._again) and (launch := self._next_launch(clock)) is not None:
+            waits.append(launch - clock)
         return max(0.0, min(waits)) if waits else None
 
+    def become(self, endpoint: Endpoint, *, clock: float) -> None:
+        """Go on by other settings. What is in flight, and what the pace has counted, stay as they are."""
+        self.endpoint = endpoint
+        self.circuit.resize(endpoint.max_in_flight)
+        self._pace.become(endpoint.rate.max_per_second, clock)
+
     # ------------------------------------------------------------------ helpers
+
+    def _next_launch(self, clock: float) -> float | None:
+        """From when on time alone lets a request go; None: something else has to happen first."""
+        at = self.circuit.next_free()
+        if at is None:
+            return None
+        at = max(at, clock)
+        if self.in_flight >= self.circuit.slots(at):
+            return None
+        if self._pace.allowance(clock) >= 1:
+            return at
+        free = self._pace.next_free()
+        return max(at, free) if free is not None else None
 
     def _meet(self, row: Stored, now: datetime) -> None:
         entity = row.delivery.entity

@@ -22,13 +22,19 @@ class RateWindow:
     Times are monotonic seconds."""
 
     def __init__(self, max_per_second: float | None) -> None:
-        self._unlimited = max_per_second is None
-        rate = max_per_second or 1.0
-        self._limit = max(1, math.floor(rate))
-        self._window = max(1.0, 1.0 / rate)
         self._frees: list[tuple[float, Ticket]] = []
         self._counted: dict[Ticket, float] = {}
         self._last = 0
+        self._set(max_per_second)
+
+    def become(self, max_per_second: float | None, now: float) -> None:
+        """Another limit from now on. What went before counts, too."""
+        was_unlimited = self._unlimited
+        self._set(max_per_second)
+        if was_unlimited and not self._unlimited:
+            # Nobody counted: there may have been as many as there may be now.
+            for _ in range(self._limit):
+                self._count(self.take(), until=now + self._window)
 
     def allowance(self, now: float) -> float:
         """How many requests may go at once, now (`math.inf` without a limit)."""
@@ -61,6 +67,12 @@ class RateWindow:
         while self._frees and self._counted.get(self._frees[0][1]) != self._frees[0][0]:
             heapq.heappop(self._frees)
         return self._frees[0][0] if self._frees else None
+
+    def _set(self, max_per_second: float | None) -> None:
+        self._unlimited = max_per_second is None
+        rate = max_per_second or 1.0
+        self._limit = max(1, math.floor(rate))
+        self._window = max(1.0, 1.0 / rate)
 
     def _count(self, ticket: Ticket, *, until: float) -> None:
         self._counted[ticket] = until

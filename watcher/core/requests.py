@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from watcher.core.deliveries import Stored
 from watcher.core.encoding import batch_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import EventId, EventType
-from watcher.core.signing import SIGNATURE_HEADER, signature
+from watcher.core.signing import signature_headers
 
 USER_AGENT = "LibreChat-Webhooks/1.0"
 BATCH = EventType("batch")
@@ -22,6 +22,11 @@ class Parcel:
 
     members: tuple[Stored, ...]
     batch: EventId | None = None
+
+    @property
+    def identity(self) -> EventId:
+        """What receivers drop repeats by."""
+        return self.batch or self.members[0].delivery.id
 
     @property
     def attempts(self) -> int:
@@ -40,28 +45,28 @@ class Request:
     timeout: timedelta
 
 
-def compose(parcel: Parcel, endpoint: Endpoint) -> Request:
-    """The request for the parcel's next attempt: the same bytes each time, another attempt number."""
+def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request:
+    """The request for the parcel's attempt now: the same bytes each time, another number and signature."""
     first = parcel.members[0].delivery
     if parcel.batch is None:
-        identity, event, body = first.id, first.event, first.body
+        event, body = first.event, first.body
     else:
         # A batch's time is its youngest member's, not `now`: the same batch must keep the same bytes.
         newest = max(member.delivery.at for member in parcel.members)
         bodies = [member.delivery.body for member in parcel.members]
-        identity, event, body = parcel.batch, BATCH, batch_body(bodies, at=newest, batch=parcel.batch)
+        event, body = BATCH, batch_body(bodies, at=newest, batch=parcel.batch)
 
     return Request(
         endpoint=endpoint.name,
         url=endpoint.url,
-        headers=tuple(_headers(endpoint, identity, event, body, attempt=parcel.attempts + 1)),
+        headers=tuple(_headers(endpoint, parcel.identity, event, body, attempt=parcel.attempts + 1, now=now)),
         body=body,
         timeout=endpoint.timeout,
     )
 
 
 def _headers(
-    endpoint: Endpoint, identity: EventId, event: EventType, body: bytes, *, attempt: int
+    endpoint: Endpoint, identity: EventId, event: EventType, body: bytes, *, attempt: int, now: datetime
 ) -> Sequence[tuple[str, str]]:
     headers = [
         ("Content-Type", "application/json"),
@@ -71,5 +76,7 @@ def _headers(
         ("User-Agent", USER_AGENT),
     ]
     if endpoint.secrets:
-        headers.append((SIGNATURE_HEADER, signature(body, endpoint.secrets[0])))
+        headers += signature_headers(
+            body, endpoint.secrets, endpoint.signing, identity=identity, seconds=int(now.timestamp())
+        )
     return [*headers, *endpoint.headers]

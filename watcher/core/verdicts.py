@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from watcher.core.circuits import LAST_PROBE_SECONDS, LONGEST_WAIT, Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
 
@@ -37,32 +38,59 @@ class Dead:
 
 Verdict = Delivered | RetryAt | Release | Dead
 
+SPREAD = 0.1
+"""A wait is up to a tenth longer than planned: what failed together need not come back together."""
 
-def decide(outcome: Outcome, *, attempts: int, endpoint: Endpoint, now: datetime) -> Verdict:
+
+def decide(
+    outcome: Outcome,
+    *,
+    attempts: int,
+    endpoint: Endpoint,
+    now: datetime,
+    jitter: float,
+    standing: Standing | None,
+) -> Verdict:
     """What becomes of a delivery whose attempt number `attempts + 1` met this outcome.
 
-    A redirect is a failure like any other (CONTRACT §5): redirects are not followed."""
+    A redirect is a failure like any other: redirects are not followed. `jitter`: in [0, 1). `standing`: the
+    endpoint's, after this outcome; while its circuit is open, or it is paused, nothing dies."""
     match outcome:
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()
         case Answered(status=status, retry_after=retry_after):
-            return _retry(f"status {status}", attempts, endpoint, now, at_least=retry_after)
+            reason, at_least = f"status {status}", retry_after
         case Unreachable(reason=reason):
-            return _retry(reason, attempts, endpoint, now, at_least=None)
+            at_least = None
         case NotSent():
             return Release()
         case _:
             assert_never(outcome)
 
+    if standing is not None and standing.state != "slowed":
+        return _wait_with_the_others(reason, attempts, endpoint, now)
+    return _retry(reason, attempts, endpoint, now, at_least=at_least, jitter=jitter)
+
 
 def _retry(
-    reason: str, attempts: int, endpoint: Endpoint, now: datetime, *, at_least: timedelta | None
+    reason: str,
+    attempts: int,
+    endpoint: Endpoint,
+    now: datetime,
+    *,
+    at_least: timedelta | None,
+    jitter: float,
 ) -> Verdict:
     if attempts >= len(endpoint.retry_delays):
         return Dead(reason=reason)
-    wait = endpoint.retry_delays[attempts]
+    wait = endpoint.retry_delays[attempts] * (1 + SPREAD * jitter)
     if at_least is not None:
-        # A receiver may ask for longer than planned, never for shorter; and no longer than a day,
-        # so that a wrong header cannot park an event for ever.
-        wait = max(wait, min(at_least, timedelta(days=1)))
+        # A receiver may ask for longer than planned, never for shorter.
+        wait = max(wait, min(at_least, LONGEST_WAIT))
     return RetryAt(at=now + wait, reason=reason)
+
+
+def _wait_with_the_others(reason: str, attempts: int, endpoint: Endpoint, now: datetime) -> Verdict:
+    """The endpoint is down: its circuit says when the next one goes, whichever that is."""
+    planned = endpoint.retry_delays[attempts] if attempts < len(endpoint.retry_delays) else timedelta(0)
+    return RetryAt(at=now + min(planned, timedelta(seconds=LAST_PROBE_SECONDS)), reason=reason)

@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
+from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
-from watcher.core.facts import Attempted
+from watcher.core.facts import Attempted, StandingChanged
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable
 from watcher.core.requests import BATCH, Parcel, compose
@@ -19,6 +20,12 @@ from watcher.pipeline.patience import insist
 from watcher.ports import Clock, Observer, Outbox, Sender, Settlement
 
 T = TypeVar("T")
+
+OBEYED_WITHIN = timedelta(seconds=1)
+"""How soon it is noticed that an operator paused or resumed the endpoint."""
+
+SAME_WAIT = timedelta(seconds=1)
+"""An end of a slow-down that moves by less is not stored again: refusals come by the dozen."""
 
 
 class Dispatcher:
@@ -35,6 +42,14 @@ class Dispatcher:
         self._lane = Lane(endpoint)
         self._changed = asyncio.Event()
         self._offered = asyncio.Event()
+        self._standing_turn = asyncio.Lock()
+        self._stored_standing: Standing | None = None
+
+    def become(self, endpoint: Endpoint) -> None:
+        """Go on by other settings of the same endpoint: attempts from now on are made by them."""
+        self._endpoint = endpoint
+        self._lane.become(endpoint, clock=self._clock.monotonic())
+        self._changed.set()
 
     async def run(self, stopping: asyncio.Event, *, grace: timedelta) -> None:
         """Deliver until `stopping` is set; then let attempts in flight end, for `grace` at most.
@@ -42,18 +57,22 @@ class Dispatcher:
         Attempts cut after that cost their deliveries nothing: they are pending, as before."""
         attempts: set[asyncio.Task[None]] = set()
         async with asyncio.TaskGroup() as tasks:
-            feeding = tasks.create_task(self._feed(tasks, attempts))
-            listening = tasks.create_task(self._listen())
+            working = [
+                tasks.create_task(self._feed(tasks, attempts)),
+                tasks.create_task(self._listen()),
+                tasks.create_task(self._obey()),
+            ]
             await stopping.wait()
 
-            feeding.cancel()
-            listening.cancel()
+            for task in working:
+                task.cancel()
             if attempts:
                 await asyncio.wait(attempts, timeout=grace.total_seconds())
             for attempt in attempts:
                 attempt.cancel()
 
     async def _feed(self, tasks: asyncio.TaskGroup, attempts: set[asyncio.Task[None]]) -> None:
+        await self._look_at_standing()
         while True:
             await self._read_what_is_due()
             await self._read_what_is_new()
@@ -129,11 +148,19 @@ class Dispatcher:
             await self._insist("bind", lambda: self._outbox.bind(parcel.members, batch))
 
         started, began = self._clock.now(), self._clock.monotonic()
-        outcome = await self._send(launch)
-        ended = self._clock.now()
-        took = timedelta(seconds=self._clock.monotonic() - began)
-        self._lane.answered(launch, clock=self._clock.monotonic())
-        verdict = decide(outcome, attempts=parcel.attempts, endpoint=self._endpoint, now=ended)
+        outcome = await self._send(launch, started)
+        ended, clock = self._clock.now(), self._clock.monotonic()
+        took, jitter = timedelta(seconds=clock - began), self._clock.jitter()
+        self._lane.answered(launch, clock=clock)
+        self._lane.circuit.heard(outcome, parcel.identity, began=began, clock=clock, now=ended, jitter=jitter)
+        verdict = decide(
+            outcome,
+            attempts=parcel.attempts,
+            endpoint=self._endpoint,
+            now=ended,
+            jitter=jitter,
+            standing=self._lane.circuit.standing,
+        )
 
         if not isinstance(verdict, Release):
             settlements = [
@@ -145,14 +172,15 @@ class Dispatcher:
         self._lane.settle(parcel, verdict, now=self._clock.now())
         self._changed.set()
         self._tell(parcel, outcome, verdict, took)
+        await self._keep_standing()
 
-    async def _send(self, launch: Launch) -> Outcome:
+    async def _send(self, launch: Launch, started: datetime) -> Outcome:
         def written() -> None:
             self._lane.written(launch, clock=self._clock.monotonic())
             self._changed.set()
 
         try:
-            request = compose(launch.parcel, self._endpoint)
+            request = compose(launch.parcel, self._endpoint, now=started)
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.
@@ -161,12 +189,43 @@ class Dispatcher:
             # A fault of ours in one request must not stop the others; as a failure it stays visible.
             return Unreachable(reason=f"internal: {type(error).__name__}")
 
+    async def _keep_standing(self) -> None:
+        """Store how the endpoint stands, and tell, if that has changed."""
+        async with self._standing_turn:
+            before, after = self._stored_standing, self._lane.circuit.standing
+            if _alike(before, after):
+                return
+            await self._insist("stand", lambda: self._outbox.stand(self._endpoint.name, after))
+            self._stored_standing = after
+        self._tell_standing(before, after)
+
+    async def _obey(self) -> None:
+        """Notice what an operator decided, who wrote it into the store."""
+        while True:
+            await self._clock.sleep(OBEYED_WITHIN)
+            await self._look_at_standing()
+
+    async def _look_at_standing(self) -> None:
+        async with self._standing_turn:
+            standings = await self._insist("read", self._outbox.standings)
+            before, after = self._stored_standing, standings.get(self._endpoint.name)
+            if _state(before) == _state(after):
+                return
+            self._stored_standing = after
+            self._lane.circuit.stand(after, now=self._clock.now(), clock=self._clock.monotonic())
+            self._changed.set()
+        self._tell_standing(before, after)
+
+    def _tell_standing(self, before: Standing | None, after: Standing | None) -> None:
+        if _state(before) != _state(after):
+            self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
+
     def _tell(self, parcel: Parcel, outcome: Outcome, verdict: Verdict, took: timedelta) -> None:
         newest = parcel.members[-1].delivery
         self._observe(
             Attempted(
                 endpoint=self._endpoint.name,
-                id=parcel.batch or newest.id,
+                id=parcel.identity,
                 event=BATCH if parcel.batch else newest.event,
                 carried=len(parcel.members),
                 attempt=parcel.attempts + 1,
@@ -179,3 +238,14 @@ class Dispatcher:
 
     async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
         return await insist(act, doing=doing, clock=self._clock, observe=self._observe)
+
+
+def _state(standing: Standing | None) -> str | None:
+    return standing.state if standing is not None else None
+
+
+def _alike(before: Standing | None, after: Standing | None) -> bool:
+    if before is None or after is None:
+        return before is after
+    moved = (after.until or after.since) - (before.until or before.since)
+    return before.state == after.state and abs(moved) < SAME_WAIT

@@ -16,3 +16,13 @@ CREATE TABLE backfills (
     name  TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- version: 3
+-- Endpoints that are not simply sent what there is.
+CREATE TABLE standings (
+    endpoint TEXT PRIMARY KEY,
+    state    TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    since    INTEGER NOT NULL,
+    until    INTEGER
+) WITHOUT ROWID;

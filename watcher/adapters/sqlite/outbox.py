@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar, assert_never
 
-from watcher.adapters.sqlite import backfills, memory
+from watcher.adapters.sqlite import backfills, memory, standings
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.database import connect, examine, locked, read_beside, translated
 from watcher.adapters.sqlite.fates import fates
@@ -24,6 +24,7 @@ from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, t
 from watcher.adapters.sqlite.writer import Writer
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
@@ -209,12 +210,14 @@ class SqliteOutbox:
             finally:
                 self._waiting[endpoint].discard(news)
 
+    async def standings(self) -> Mapping[str, Standing]:
+        return await self._read(standings.kept)
+
+    async def stand(self, endpoint: str, standing: Standing | None) -> None:
+        await self._writer.do(lambda db: standings.keep(db, endpoint, standing))
+
     async def counts(self) -> dict[str, Counts]:
-        rows = await self._read(lambda db: db.execute(SQL["counts"]).fetchall())
-        numbers: dict[str, dict[str, int]] = defaultdict(dict)
-        for endpoint, state, number in rows:
-            numbers[endpoint][state] = number
-        return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+        return await self._read(standings.counts)
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit))

@@ -160,3 +160,15 @@ DELETE FROM memory WHERE (generation, id) IN (
     FROM found CROSS JOIN memory ON memory.generation = found.generation
     WHERE found.generation NOT IN (SELECT generation FROM scans) LIMIT :limit
 );
+
+-- name: standings
+SELECT endpoint, state, reason, since, until FROM standings;
+
+-- name: keep_standing
+INSERT INTO standings (endpoint, state, reason, since, until)
+VALUES (:endpoint, :state, :reason, :since, :until)
+ON CONFLICT (endpoint) DO UPDATE
+SET state = excluded.state, reason = excluded.reason, since = excluded.since, until = excluded.until;
+
+-- name: forget_standing
+DELETE FROM standings WHERE endpoint = :endpoint;

@@ -74,6 +74,15 @@ CREATE TABLE backfills (
     state TEXT NOT NULL
 ) WITHOUT ROWID;
 
+-- Endpoints that are not simply sent what there is: circuit open, paused, slowed until.
+CREATE TABLE standings (
+    endpoint TEXT PRIMARY KEY,
+    state    TEXT NOT NULL,
+    reason   TEXT NOT NULL,
+    since    INTEGER NOT NULL,
+    until    INTEGER
+) WITHOUT ROWID;
+
 CREATE TABLE memory (
     generation  INTEGER NOT NULL,
     id          TEXT NOT NULL,

@@ -43,10 +43,15 @@ class Writer:
     async def do(self, work: Work) -> Any:
         """Have the work done and committed.
 
-        Raises OutboxError or OutboxBroken; then nothing of it is stored."""
+        Raises OutboxError or OutboxBroken; then nothing of it is stored. Cancelled, it ends only when that is
+        settled: who reads after it must not read what an earlier write is about to change."""
         job = _Job(work, self._loop.create_future())
         self._jobs.put(job)
-        return await job.done
+        try:
+            return await asyncio.shield(job.done)
+        except asyncio.CancelledError:
+            await asyncio.wait({job.done})
+            raise
 
     async def close(self) -> None:
         """Finish what was given, then end the thread."""

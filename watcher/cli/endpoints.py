@@ -1,0 +1,129 @@
+"""`endpoints`: how each receiver stands; pausing one, and letting it go on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from watcher.cli.settings import BAD_CONFIG, config_option, settings_from
+from watcher.cli.terminal import printable
+from watcher.errors import OutboxBroken, OutboxError
+
+if TYPE_CHECKING:
+    from watcher.config.settings import Settings
+    from watcher.core.circuits import Standing
+    from watcher.ports import Counts
+
+FAILED = 1
+
+
+@click.group()
+def endpoints() -> None:
+    """The receivers: how they stand, pausing one, and letting it go on.
+
+    All of it works while `run` is at work, which notices within a second, and without it."""
+
+
+@endpoints.command("list")
+@config_option
+def list_(config: Path | None) -> None:
+    """Show each endpoint, how it stands, and how many deliveries it has in which state."""
+    settings = settings_from(config, need_mongo=False)
+    standings, counts = _stored(settings)
+    names = [endpoint.name for endpoint in settings.endpoints]
+    gone = sorted({*standings, *counts} - set(names))
+    width = max([len(name) for name in (*names, *gone)], default=0)
+    for name in (*names, *gone):
+        stands = _stands(standings.get(name)) if name in names else "not in the settings any more"
+        click.echo(f"{name:<{width}}  {stands}")
+        if name in counts:
+            each = counts[name]
+            click.echo(
+                f"{'':<{width}}  {each.pending} pending, {each.held} held, {each.delivered} delivered,"
+                f" {each.dead} dead, {each.cancelled} cancelled"
+            )
+
+
+@endpoints.command()
+@config_option
+@click.argument("name")
+@click.option("--reason", default="by an operator", show_default=True, help="Shown wherever it is asked why.")
+def pause(config: Path | None, name: str, reason: str) -> None:
+    """Send nothing to NAME until it is resumed. What is for it waits in the state; requests under way end."""
+    from watcher.core.circuits import Standing
+
+    settings = _settings(config, name)
+    _store(settings, name, Standing(state="paused", reason=printable(reason), since=datetime.now(UTC)))
+    click.echo(f"{name} is paused.")
+
+
+@endpoints.command()
+@config_option
+@click.argument("name")
+def resume(config: Path | None, name: str) -> None:
+    """Send NAME what there is again: after a pause, a 410, or at once when its circuit is open."""
+    settings = _settings(config, name)
+    before = _stored(settings)[0].get(name)
+    if before is None:
+        click.echo(f"{name} was neither paused nor down.")
+        return
+    _store(settings, name, None)
+    click.echo(f"{name} goes on.")
+
+
+def _settings(config: Path | None, name: str) -> Settings:
+    settings = settings_from(config, need_mongo=False)
+    known = [endpoint.name for endpoint in settings.endpoints]
+    if name not in known:
+        click.echo(f"no endpoint {printable(name)!r}.\n  Known: {', '.join(known) or 'none'}.", err=True)
+        sys.exit(BAD_CONFIG)
+    return settings
+
+
+def _stored(settings: Settings) -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
+    from watcher.adapters.sqlite.standings import stored_standings
+
+    try:
+        return stored_standings(settings.state_path)
+    except (OutboxError, OutboxBroken) as error:
+        _fail(str(error))
+
+
+def _store(settings: Settings, name: str, standing: Standing | None) -> None:
+    from watcher.adapters.sqlite.outbox import SqliteOutbox
+
+    async def store() -> None:
+        async with SqliteOutbox.beside(settings.state_path) as outbox:
+            await outbox.stand(name, standing)
+
+    if not settings.state_path.exists():
+        _fail(f"{settings.state_path}: there is no state yet.\n  Start `librechat-watcher run` once.")
+    try:
+        asyncio.run(store())
+    except (OutboxError, OutboxBroken) as error:
+        _fail(str(error))
+
+
+def _stands(standing: Standing | None) -> str:
+    if standing is None:
+        return "sent what there is"
+    since = standing.since.isoformat(timespec="seconds")
+    match standing.state:
+        case "open":
+            return f"circuit open since {since}: {standing.reason}"
+        case "paused":
+            return f"paused since {since}: {standing.reason}"
+        case "slowed":
+            until = standing.until.isoformat(timespec="seconds") if standing.until else "soon"
+            return f"slowed until {until}: {standing.reason}"
+
+
+def _fail(text: str) -> NoReturn:
+    click.echo(text, err=True)
+    sys.exit(FAILED)

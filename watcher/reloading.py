@@ -1,0 +1,110 @@
+"""Reloading: settings that change while the program runs, noticed, read anew, and never half in force.
+
+Files are looked at, not subscribed to: mounted secrets are swapped through symbolic links, and network mounts
+tell nobody. The law: what is wrong leaves the old settings in force, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from watcher.core.facts import SettingsRefused
+from watcher.errors import ConfigError
+from watcher.ports import Clock, Observer
+
+T = TypeVar("T")
+
+LOOK_EVERY = timedelta(seconds=1)
+
+AGAIN_EVERY = 15
+"""Looks after which settings that were wrong are read again, though no file that is known has changed: what
+was missing may be there now."""
+
+Seen = tuple[tuple[str, int, int, int] | None, ...]
+"""Of each file where it really is, its inode, size and time of change; None where there is none."""
+
+
+class Reloader(Generic[T]):
+    """Waits for other settings."""
+
+    def __init__(
+        self,
+        read: Callable[[], T],
+        files_of: Callable[[T], Iterable[Path]],
+        *,
+        asked: asyncio.Event,
+        clock: Clock,
+        observe: Observer,
+    ) -> None:
+        """`read`: raises ConfigError. `files_of`: what it was read from; folders mean what is in them.
+        `asked`: set when somebody wants it to be read again, changed or not (SIGHUP)."""
+        self._read = read
+        self._files_of = files_of
+        self._asked = asked
+        self._clock = clock
+        self._observe = observe
+
+    async def next(self, current: T) -> T:
+        """Return as soon as there are other settings, and they are right."""
+        files = tuple(self._files_of(current))
+        known = looked = await asyncio.to_thread(_look, files)
+        told: Sequence[str] = ()
+        looks = 0
+        while True:
+            await self._wait()
+            asked, before, looked = self._asked.is_set(), looked, await asyncio.to_thread(_look, files)
+            looks += 1
+            # Twice the same: whoever writes them has done.
+            settled = looked != known and looked == before
+            if not (asked or settled or (told and looks % AGAIN_EVERY == 0)):
+                continue
+
+            self._asked.clear()
+            known = looked
+            try:
+                return await asyncio.to_thread(self._read)
+            except ConfigError as error:
+                problems = tuple(str(problem) for problem in error.problems)
+                if asked or settled or problems != told:
+                    self._observe(SettingsRefused(problems=problems))
+                told = problems
+
+    async def _wait(self) -> None:
+        """For a while, or until somebody asks."""
+        async with asyncio.TaskGroup() as tasks:
+            waiting = [
+                tasks.create_task(self._clock.sleep(LOOK_EVERY)),
+                tasks.create_task(_until(self._asked)),
+            ]
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in waiting:
+                task.cancel()
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
+
+
+def _look(paths: Sequence[Path]) -> Seen:
+    seen: list[tuple[str, int, int, int] | None] = []
+    for path in paths:
+        entries = [path]
+        with suppress(OSError):
+            if path.is_dir():
+                entries += sorted(path.rglob("*"))
+        seen += [_seen(entry) for entry in entries]
+    return tuple(seen)
+
+
+def _seen(path: Path) -> tuple[str, int, int, int] | None:
+    try:
+        real = os.path.realpath(path)
+        state = Path(real).stat()
+    except OSError:
+        return None
+    return real, state.st_ino, state.st_size, state.st_mtime_ns
