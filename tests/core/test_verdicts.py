@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from watcher.core.circuits import LAST_PROBE_SECONDS, Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.outcomes import Answered, NotSent, Unreachable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, decide
@@ -52,6 +53,32 @@ def test_attempts_come_after_5_15_and_60_seconds_and_then_it_is_dead():
         RetryAt(at=NOON + timedelta(seconds=60), reason="status 500"),
         Dead(reason="status 500"),
     ]
+
+
+@pytest.mark.parametrize(("attempts", "longest"), [(0, 5.25), (1, 15.5), (2, 60.5)])
+def test_what_failed_together_comes_back_a_little_apart(attempts, longest):
+    def wait(jitter: float) -> float:
+        verdict = decide(
+            Answered(status=500), attempts=attempts, endpoint=CRM, now=NOON, jitter=jitter, standing=None
+        )
+        assert isinstance(verdict, RetryAt)
+        return (verdict.at - NOON).total_seconds()
+
+    assert wait(0.5) == (wait(0) + longest) / 2
+    assert wait(1) == longest
+
+
+@pytest.mark.parametrize("attempts", range(6))
+@pytest.mark.parametrize("state", ["open", "paused"])
+def test_nothing_dies_while_the_endpoint_is_down_or_paused(attempts, state):
+    standing = Standing(state=state, reason="", since=NOON)
+
+    verdict = decide(
+        Answered(status=500), attempts=attempts, endpoint=CRM, now=NOON, jitter=0, standing=standing
+    )
+
+    assert isinstance(verdict, RetryAt)
+    assert verdict.at <= NOON + timedelta(seconds=LAST_PROBE_SECONDS)
 
 
 def test_a_receiver_may_ask_for_a_longer_wait():

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import pairwise
 
@@ -15,6 +15,11 @@ from tests.crashes.receivers import Attempt, Body, carried
 from watcher.core.endpoints import Endpoint
 
 NEVER = 10**9
+
+MANY, SOME, LONG = 10, 3, timedelta(minutes=1)
+"""An endpoint is down when so many different requests failed in a row; or so many over so long."""
+
+PROBED_WITHIN = timedelta(seconds=15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +77,40 @@ class Evidence:
             found[row.endpoint, self.meaning(body)].append(row)
         return found
 
+    @cached_property
+    def perhaps_down(self) -> Mapping[str, frozenset[int]]:
+        """By endpoint: the moments at which a failure was heard, and it may have counted as down then."""
+        return {
+            endpoint.name: frozenset(self._down(endpoint.name, of_one_life=False))
+            for endpoint in self.endpoints
+        }
+
+    @cached_property
+    def surely_down(self) -> Mapping[str, frozenset[int]]:
+        """Those at which it must have counted as down: what failed in that very life was enough."""
+        return {
+            endpoint.name: frozenset(self._down(endpoint.name, of_one_life=True))
+            for endpoint in self.endpoints
+        }
+
+    def _down(self, endpoint: str, *, of_one_life: bool) -> Iterator[int]:
+        failed: dict[str, datetime] = {}
+        life, down = 0, False
+        heard = [each for each in self.attempts if each.endpoint == endpoint and each.heard is not None]
+        for attempt in sorted(heard, key=lambda each: each.heard or 0):
+            if of_one_life and attempt.life != life:
+                failed, down = {}, False
+            life = attempt.life
+            if attempt.accepted and attempt.answer != "lost":
+                failed, down = {}, False
+                continue
+            failed.setdefault(attempt.request, attempt.at)
+            assert attempt.heard is not None
+            lasted = (attempt.heard_at or attempt.at) - min(failed.values())
+            down = down or len(failed) >= MANY or (len(failed) >= SOME and lasted >= LONG)
+            if down:
+                yield attempt.heard
+
     def before(self, place: Place) -> Row | None:
         """What the store said of a delivery when the life began that sent it here."""
         identity = place.attempt.carried[place.index]["webhookId"]
@@ -116,6 +155,7 @@ def broken(evidence: Evidence, *, read: int | None = None) -> list[str]:
         *_untrue_states(evidence),
         *_needless_repeats(evidence),
         *_hasty_retries(evidence),
+        *_crowding(evidence),
     ]
 
 
@@ -131,13 +171,22 @@ def _gaps(evidence: Evidence, read: int | None) -> Iterator[str]:
                 yield f"came to nothing, and is {states} at {endpoint.name}: {_told(owed)}"
         elif not accepted and not rows:
             yield f"lost at {endpoint.name}: {_told(owed)}"
-        elif read is None and not states <= {"delivered", "dead"}:
+        elif read is None and not states <= _ends(endpoint, evidence):
             yield f"is still {states} at {endpoint.name}: {_told(owed)}"
         elif states == {"cancelled"}:
             yield f"was cancelled at {endpoint.name}: {_told(owed)}"
         for row in rows:
             if row.state in ("dead", "cancelled") and not row.reason:
                 yield f"{row.state} without a reason at {endpoint.name}: {_told(owed)}"
+
+
+def _ends(endpoint: Endpoint, evidence: Evidence) -> set[str]:
+    """What all has to come to in the end. For one that is down it waits, and nothing dies."""
+    heard = [
+        each.heard for each in evidence.attempts if each.endpoint == endpoint.name and each.heard is not None
+    ]
+    down = bool(heard) and max(heard) in evidence.perhaps_down[endpoint.name]
+    return {"delivered", "dead", "pending"} if down else {"delivered", "dead"}
 
 
 def _inventions(evidence: Evidence) -> Iterator[str]:
@@ -221,6 +270,12 @@ def _untrue_states(evidence: Evidence) -> Iterator[str]:
             tried = sum(place.attempt.heard is not None for place in places)
             if row.state == "dead" and tried <= len(endpoint.retry_delays):
                 yield f"is dead after {tried} attempts at {endpoint.name}: {_told(owed)}"
+            if row.state == "dead" and _last_heard(places) in evidence.surely_down[endpoint.name]:
+                yield f"died while {endpoint.name} was down: {_told(owed)}"
+
+
+def _last_heard(places: Sequence[Place]) -> int | None:
+    return max((place.attempt.heard for place in places if place.attempt.heard is not None), default=None)
 
 
 def _needless_repeats(evidence: Evidence) -> Iterator[str]:
@@ -238,17 +293,43 @@ def _needless_repeats(evidence: Evidence) -> Iterator[str]:
 
 
 def _hasty_retries(evidence: Evidence) -> Iterator[str]:
-    """Each failure is followed by its wait; over a restart, too, unless nobody knew of it any more."""
+    """Each failure is followed by its wait; over a restart, too, unless nobody knew of it any more. While an
+    endpoint is down, whoever is next tries it, and goes on beyond the last of the waits."""
     for endpoint, number, owed in evidence.wanted():
         last: Attempt | None = None
         for place in evidence.places[endpoint.name, number]:
             attempt, row = place.attempt, evidence.before(place)
             noted = row.attempts if row is not None else 0
             if last is not None and last.heard_at and (last.life == attempt.life or last.number <= noted):
-                early = last.heard_at + endpoint.retry_delays[last.number - 1] - attempt.at
+                wait = dict(enumerate(endpoint.retry_delays, start=1)).get(last.number)
+                if last.heard in evidence.perhaps_down[endpoint.name]:
+                    wait = min(wait or timedelta(0), PROBED_WITHIN)
+                if wait is None:
+                    yield f"was sent to {endpoint.name} after its last attempt: {_told(owed)}"
+                    continue
+                early = last.heard_at + wait - attempt.at
                 if early > timedelta(0):
                     yield f"was sent to {endpoint.name} {early.total_seconds()} s too early: {_told(owed)}"
             last = attempt
+
+
+def _crowding(evidence: Evidence) -> Iterator[str]:
+    """One that is down gets one request at a time."""
+    for endpoint in evidence.endpoints:
+        mine = sorted(
+            (each for each in evidence.attempts if each.endpoint == endpoint.name),
+            key=lambda each: each.began,
+        )
+        for attempt in mine:
+            before = [each for each in mine if each.life == attempt.life and each.began < attempt.began]
+            ends = [each.heard for each in before if each.heard is not None and each.heard < attempt.began]
+            heard = max(ends, default=0)
+            if heard in evidence.surely_down[endpoint.name]:
+                under_way = [
+                    each for each in before if each.began > heard and (each.heard or NEVER) > attempt.began
+                ]
+                if under_way:
+                    yield f"{endpoint.name} was down, and was sent {attempt.request} beside another"
 
 
 def _told(owed: Owed) -> str:

@@ -139,13 +139,29 @@ def _a_busy_conversation(ledger: Ledger) -> None:
     ledger.archive(conversation)
 
 
+def _many_conversations(ledger: Ledger) -> None:
+    conversations = [ledger.open("u") for _ in range(12)]
+    ledger.watched()
+    for conversation in conversations:
+        ledger.say(conversation)
+    ledger.pause(2)
+    for conversation in conversations[:3]:
+        ledger.say(conversation)
+
+
 def _rules(*kinds: Answer) -> Answers:
     """The receivers answer in turn, but for `audit`, which takes everything at once."""
     return lambda endpoint, number, _: "ok" if endpoint == "audit" else kinds[number % len(kinds)]
 
 
-def _never(endpoint: str, number: int, again: int) -> Answer:
-    return "ok" if endpoint == "audit" else "silent"
+def _half(endpoint: str, number: int, again: int) -> Answer:
+    """Every other event can never be taken."""
+    return "ok" if endpoint == "audit" or (again == 0 and number % 2 == 0) else "silent"
+
+
+def _not_for_long(endpoint: str, number: int, again: int) -> Answer:
+    """It is down for its first requests."""
+    return "ok" if endpoint == "audit" or number >= 17 else "refused"
 
 
 def _scenario(
@@ -198,6 +214,7 @@ SCENARIOS = [
         endpoints=(CRM, AUDIT),
     ),
     _scenario("batches", _a_busy_conversation, _rules("lost", "error", "ok"), endpoints=(BATCHING,)),
-    _scenario("deaths", _a_busy_conversation, _never, endpoints=(IMPATIENT, AUDIT)),
+    _scenario("deaths", _a_busy_conversation, _half, endpoints=(IMPATIENT, AUDIT)),
+    _scenario("down", _many_conversations, _not_for_long, endpoints=(IMPATIENT, AUDIT)),
     _scenario("without order", _a_busy_conversation, _rules("ok", "lost", "error"), endpoints=(UNORDERED,)),
 ]

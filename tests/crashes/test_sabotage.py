@@ -16,11 +16,12 @@ from tests.crashes.crashing import a_world, broken_promises, copies, crashes, ju
 from tests.crashes.scenarios import SCENARIOS, Scenario
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.statements import SQL
+from watcher.core.circuits import Circuit
 from watcher.core.events import EventId
 from watcher.core.lanes import Lane
 from watcher.core.outcomes import Answered
 from watcher.core.requests import compose
-from watcher.core.verdicts import Dead, Delivered, RetryAt
+from watcher.core.verdicts import Dead, Delivered, RetryAt, decide
 from watcher.pipeline import dispatch
 from watcher.pipeline.dispatch import Dispatcher
 from watcher.ports import Settlement
@@ -144,6 +145,14 @@ def dead_at_once(patch: Patch) -> None:
     patch.setattr(dispatch, "decide", spoiled)
 
 
+def what_is_for_one_that_is_down_dies(patch: Patch) -> None:
+    patch.setattr(dispatch, "decide", lambda outcome, **given: decide(outcome, **{**given, "standing": None}))
+
+
+def one_that_is_down_is_sent_everything(patch: Patch) -> None:
+    patch.setattr(Circuit, "slots", lambda self, clock: 64)
+
+
 def a_wait_is_forgotten_by_a_restart(patch: Patch) -> None:
     patch.setitem(SQL, "settle", SQL["settle"].replace("due_at = new.due_at", "due_at = NULL"))
 
@@ -203,6 +212,8 @@ def what_is_pending_is_forgotten(patch: Patch) -> None:
         (everything_at_once, "every kind of answer", "while this was not over"),
         (the_newest_first, "every kind of answer", "while this was not over"),
         (dead_at_once, "every kind of answer", "is dead after 1 attempts"),
+        (what_is_for_one_that_is_down_dies, "down", "died while crm was down"),
+        (one_that_is_down_is_sent_everything, "down", "beside another"),
         (a_wait_is_forgotten_by_a_restart, "every kind of answer", "s too early"),
         (batches_are_not_bound, "batches", "changed its batch at crm"),
         (other_bytes_each_time, "every kind of answer", "had other bytes"),

@@ -111,7 +111,7 @@ class Watcher:
             return await client.get(f"http://127.0.0.1:{self.port}{path}")
 
     async def metric(self, name: str) -> float | None:
-        """A metric without labels; None where it is not shown."""
+        """A metric, named with its labels if it has some; None where it is not shown."""
         lines = (await self.get("/metrics")).text.splitlines()
         return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), None)
 
@@ -131,6 +131,10 @@ class Watcher:
         assert self.process
         self.process.kill()
         self.process.wait()
+
+    async def kill9_and_start(self) -> None:
+        self.kill9()
+        await self.start()
 
     def freeze(self) -> None:
         """SIGSTOP: as if the machine were suspended."""

@@ -38,8 +38,9 @@ class Dead:
 
 Verdict = Delivered | RetryAt | Release | Dead
 
-SPREAD = 0.1
-"""A wait is up to a tenth longer than planned: what failed together need not come back together."""
+SPREAD, LONGEST_SPREAD = 0.05, timedelta(seconds=0.5)
+"""A wait is longer than planned by up to this share, and no more than that: what failed together need not come
+back in one instant, and the documented waits stay what they are."""
 
 
 def decide(
@@ -83,7 +84,8 @@ def _retry(
 ) -> Verdict:
     if attempts >= len(endpoint.retry_delays):
         return Dead(reason=reason)
-    wait = endpoint.retry_delays[attempts] * (1 + SPREAD * jitter)
+    planned = endpoint.retry_delays[attempts]
+    wait = planned + min(planned * SPREAD, LONGEST_SPREAD) * jitter
     if at_least is not None:
         # A receiver may ask for longer than planned, never for shorter.
         wait = max(wait, min(at_least, LONGEST_WAIT))
