@@ -202,33 +202,55 @@ def test_a_wrong_header_cannot_stop_an_endpoint_for_ever():
     assert story.waits() == LONGEST_WAIT.total_seconds()
 
 
-def test_refusals_of_requests_that_went_out_together_slow_it_once():
+def test_refusals_of_requests_that_went_out_together_halve_what_goes_at_once_and_stop_nothing():
     story = Story()
 
     story.hears(OK, *[BUSY] * 5)
 
-    assert story.waits() == 1
-    assert story.slots == SLOTS // 2
+    assert (story.state, story.slots, story.waits()) == ("closed", SLOTS // 2, 0)
 
 
-def test_refusals_that_go_on_slow_it_more_and_what_goes_well_takes_it_back():
+def test_refusals_that_go_on_stop_everything_for_ever_longer():
     story = Story()
 
     waits = []
+    for _ in range(8):
+        story.clock += 0.001
+        story.hears(BUSY, request="webhook_1")
+        waits.append(round(story.waits(), 3))
+
+    assert waits == [0, 0, 1, 2, 4, 8, 16, 30]
+    assert story.slots == 1
+
+
+def test_a_receiver_that_refuses_now_and_then_is_hardly_slowed():
+    story = Story()
+
+    waits = []
+    for number in range(1_000):
+        story.clock += 0.001
+        story.hears(BUSY if number % 5 == 0 else OK)
+        waits.append(story.waits())
+
+    assert set(waits) == {0}
+    assert 1 < story.slots < 8
+
+
+def test_what_goes_well_takes_all_of_it_back():
+    story = Story()
     for _ in range(4):
         story.clock += 0.001
-        story.hears(OK, BUSY)
-        waits.append(round(story.waits(), 3))
-    assert waits == [1, 1, 1, 1]  # half of it was forgiven before each
+        story.hears(BUSY, request="webhook_1")
+        story.waits()
+    assert (story.state, story.slots) == ("slowed", 4)
 
-    story.hears(BUSY)
-    assert story.waits() == 2
-    slowed = story.slots
+    story.clock += 0.001
     for _ in range(3_000):
         story.hears(OK)
+    assert (story.state, story.slots) == ("closed", SLOTS)
 
-    assert story.state == "closed"
-    assert slowed < story.slots == SLOTS
+    story.hears(BUSY)
+    assert story.waits() == 0
 
 
 def test_our_own_shutdown_tells_nothing_of_the_receiver():

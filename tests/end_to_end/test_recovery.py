@@ -91,7 +91,13 @@ async def test_creations_updates_and_deletions_of_a_gap_are_told_once(
     edited = datas(inbox, "message.updated")[0]
     assert edited["changed"] == ["text"]
     assert all(data["reason"] == "user" for data in datas(inbox, "message.deleted"))
-    print(f"\n{len(old)} rows, {3 * size} changes in the gap: streaming again after {streaming_after:.1f} s")
+    told_at, open_at = (logged_at(watcher, event) for event in ("recovery.finished", "stream.opened"))
+    after_the_scan = (open_at - told_at).total_seconds()
+    print(
+        f"\n{len(old)} rows, {3 * size} changes in the gap: streaming again after {streaming_after:.1f} s,"
+        f" {after_the_scan:.2f} s after the last row was looked at"
+    )
+    assert 0 <= after_the_scan < 5
 
 
 async def test_without_a_memory_stamps_tell_and_what_was_deleted_is_not_known(
@@ -277,6 +283,12 @@ async def scanned(watcher: Watcher, *collections: str, seconds: float = 20) -> N
             if done >= set(collections):
                 return
             await asyncio.sleep(0.05)
+
+
+def logged_at(watcher: Watcher, event: str) -> datetime:
+    """When it was logged last."""
+    lines = [json.loads(line) for line in watcher.log.splitlines() if f'"event": "{event}"' in line]
+    return datetime.fromisoformat(lines[-1]["timestamp"])
 
 
 async def begun(watcher: Watcher, *, times: int) -> None:
