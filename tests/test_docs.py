@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import subprocess
+import time
+from base64 import b64encode
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from standardwebhooks.webhooks import WebhookVerificationError
 
 from docs.generate import DOCS, events_page, operating_page
 from tests.librechat import table
@@ -17,7 +22,7 @@ from watcher.config.sources import OVERRIDES
 from watcher.core.deliveries import State
 from watcher.core.encoding import encode
 from watcher.core.endpoints import Secret
-from watcher.core.signing import signature
+from watcher.core.signing import signature, signature_headers
 
 ROOT = DOCS.parent
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("*.md"), *ROOT.glob("deploy/*.md")])
@@ -117,6 +122,69 @@ def test_the_node_snippet_verifies_the_parsed_body_and_refuses():
     )
 
     assert done.stdout.decode().strip() == "[true,false,false,false]"
+
+
+def only_in_receivers(name: str) -> str:
+    [code] = re.findall(rf"```\w+ {name}\n(.*?)```", DOCS.joinpath("RECEIVERS.md").read_text(), re.DOTALL)
+    return str(code)
+
+
+FOUR = [
+    (BODY, SIGNATURE, "s3cret"),
+    (BODY, SIGNATURE, "other"),
+    (BODY + b" ", SIGNATURE, "s3cret"),
+    (BODY, "", "s3cret"),
+]
+"""Right; another secret; another body; no signature."""
+
+
+@pytest.mark.skipif(shutil.which("php") is None, reason="no php on PATH")
+def test_the_php_snippet_verifies_and_refuses(tmp_path: Path):
+    calls = "\n".join(
+        f"echo verify_webhook(base64_decode('{b64encode(body).decode()}'), '{signature}', '{secret}') ? 1 : 0;"
+        for body, signature, secret in FOUR
+    )
+    script = tmp_path / "receiver.php"
+    script.write_text(only_in_receivers("verify-php") + calls)
+
+    done = subprocess.run(["php", str(script)], capture_output=True, text=True, check=True, timeout=20)
+
+    assert done.stdout == "1000"
+
+
+@pytest.mark.skipif(shutil.which("go") is None, reason="no go on PATH")
+def test_the_go_snippet_verifies_and_refuses(tmp_path: Path):
+    calls = "\n".join(
+        f'println(verifyWebhook([]byte({json.dumps(body.decode())}), "{signature}", "{secret}"))'
+        for body, signature, secret in FOUR
+    )
+    script = tmp_path / "main.go"
+    script.write_text(only_in_receivers("verify-go") + f"func main() {{\n{calls}\n}}")
+
+    done = subprocess.run(
+        ["go", "run", str(script)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=100,
+        env={**os.environ, "GOCACHE": str(tmp_path / "cache"), "GO111MODULE": "off"},
+    )
+
+    assert done.stderr.split() == ["true", "false", "false", "false"]
+
+
+def test_the_standard_s_python_snippet_reads_and_refuses():
+    scope: dict[str, Any] = {}
+    exec(only_in_receivers("standard-python"), scope)
+    whsec = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+    now = int(time.time())
+    signed = signature_headers(
+        BODY, [Secret(key=whsec.encode())], "standard", identity="webhook_1", seconds=now
+    )
+
+    assert scope["read_event"](BODY, dict(signed), whsec) == json.loads(BODY)
+    with pytest.raises(WebhookVerificationError):
+        scope["read_event"](BODY + b" ", dict(signed), whsec)
 
 
 def test_no_page_and_no_source_names_this_machine_or_a_registry():
