@@ -155,7 +155,7 @@ def test_the_php_snippet_verifies_and_refuses(tmp_path: Path):
 @pytest.mark.skipif(shutil.which("go") is None, reason="no go on PATH")
 def test_the_go_snippet_verifies_and_refuses(tmp_path: Path):
     calls = "\n".join(
-        f'println(verifyWebhook([]byte({json.dumps(body.decode())}), "{signature}", "{secret}"))'
+        f'println(verifyWebhook([]byte{{{", ".join(map(str, body))}}}, "{signature}", "{secret}"))'
         for body, signature, secret in FOUR
     )
     script = tmp_path / "main.go"
