@@ -10,6 +10,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.isolation import isolation
 from bench.line import bare_posts, drain, steady
 from bench.scan import filled, first_scan
 from bench.tables import compare, show
@@ -55,10 +56,23 @@ async def scan(options: argparse.Namespace) -> None:
     show(f"first scan of {options.rows:,} messages without pre-images", runs)
 
 
+async def endpoints(options: argparse.Namespace) -> None:
+    """What one endpoint feels of how others behave."""
+    async with PrivateMongo(oplog_mb=OPLOG_MB) as mongo:
+        runs = [
+            await isolation(
+                mongo.uri, per_second=options.per_second, seconds=options.seconds, python=options.python
+            )
+            for _ in range(options.runs or 1)
+        ]
+    compare(f"one endpoint at {options.per_second}/s for {options.seconds:.0f} s", runs)
+
+
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "line": line,
     "wire": wire,
     "scan": scan,
+    "endpoints": endpoints,
 }
 
 

@@ -126,9 +126,12 @@ class Watcher(Process):
 
 
 @contextmanager
-def a_receiver() -> Iterator[Receiver]:
+def a_receiver(mood: str = "answers") -> Iterator[Receiver]:
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.receiver"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "bench.receiver", mood],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as handle:
         assert handle.stdout
         port = json.loads(handle.stdout.readline())["port"]
@@ -147,11 +150,12 @@ def a_watcher(
     python: Path,
     start_from: datetime | None = None,
     events: Sequence[str] = ("message.created",),
+    endpoints: Sequence[Mapping[str, Any]] = (),
 ) -> Iterator[Watcher]:
     """A watcher with its state in the folder; with the same folder, the next one goes on where it stood."""
     port = _free_port()
     settings = {
-        "webhooks": {"url": url, "secret": "bench", "events": list(events)},
+        "webhooks": {"url": url, "secret": "bench", "events": list(events), "endpoints": list(endpoints)},
         "watcher": {
             "mongoUri": uri,
             "state": f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",

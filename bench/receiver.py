@@ -1,6 +1,7 @@
 """A receiver as lean as can be, in a process of its own: counts, and notes how old each event is on arrival.
 
-Talks with the bench over stdin and stdout: `reset`, `report` → one JSON line."""
+With the argument `hangs` it never answers, with `fails` it answers 500. Talks with the bench over stdin and
+stdout: `reset`, `report` → one JSON line."""
 
 from __future__ import annotations
 
@@ -13,7 +14,11 @@ from datetime import datetime
 
 TIMESTAMP = re.compile(rb'"timestamp":"([^"]+)"')
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
-ANSWER = b"HTTP/1.1 204 No Content\r\n\r\n"
+ANSWERS = {
+    "answers": b"HTTP/1.1 204 No Content\r\n\r\n",
+    "fails": b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+    "hangs": b"",
+}
 
 
 class Tally:
@@ -51,8 +56,9 @@ class Tally:
 class Connection(asyncio.Protocol):
     """One connection: finds where each request ends, answers it, counts it."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, answer: bytes) -> None:
         self.tally = tally
+        self.answer = answer
         self.buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -68,13 +74,13 @@ class Connection(asyncio.Protocol):
                 return
             self.tally.count(self.buffer[end + 4 : total])
             self.buffer = self.buffer[total:]
-            self.transport.write(ANSWER)
+            self.transport.write(self.answer)
 
 
-async def main() -> None:
-    tally = Tally()
+async def main(mood: str) -> None:
+    tally, answer = Tally(), ANSWERS[mood]
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(tally), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(tally, answer), "127.0.0.1", 0)
     print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if line.strip() == "reset":
@@ -83,4 +89,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:] or ["answers"]))

@@ -141,7 +141,7 @@ FOUR = [
 @pytest.mark.skipif(shutil.which("php") is None, reason="no php on PATH")
 def test_the_php_snippet_verifies_and_refuses(tmp_path: Path):
     calls = "\n".join(
-        f"echo verify_webhook(base64_decode('{b64encode(body).decode()}'), '{signature}', '{secret}') ? 1 : 0;"
+        f"echo (int) verify_webhook(base64_decode('{b64encode(body).decode()}'), '{signature}', '{secret}');"
         for body, signature, secret in FOUR
     )
     script = tmp_path / "receiver.php"

@@ -6,7 +6,7 @@
     any ──410, or an operator──▶ paused ──an operator──▶ closed
 
 429, 503 and `Retry-After` slow one that is closed: nothing goes for a while, then fewer at once, then more
-with each 2xx. The law: a receiver that is down gets one request at a time, which finds out when it is back."""
+with each 2xx. The law: a receiver that is down gets one request at a time, which tells when it is back."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ SLOW_DOWN = frozenset({429, 503})
 
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 1.0, 30.0
 PATIENCE = 2
-"""After so many of them in a row without a `Retry-After`, the next one stops everything for the first pause, the
-one after it for twice as long, and so on. Before, fewer requests at once must do: a proxy in front of several
-receivers answers 503 for one of them, too."""
+"""After so many of them in a row without a `Retry-After`, the next one stops everything for the first pause,
+the one after it for twice as long, and so on. Before, fewer requests at once must do: a proxy in front of
+several receivers answers 503 for one of them, too."""
 
 LONGEST_WAIT = timedelta(days=1)
 """What `Retry-After` may ask for: a wrong header cannot stop an endpoint for ever."""

@@ -39,8 +39,8 @@ class Dead:
 Verdict = Delivered | RetryAt | Release | Dead
 
 SPREAD, LONGEST_SPREAD = 0.05, timedelta(seconds=0.5)
-"""A wait is longer than planned by up to this share, and no more than that: what failed together need not come
-back in one instant, and the documented waits stay what they are."""
+"""A wait is longer than planned by up to this share, and no more than that: what failed together need not
+come back in one instant, and the documented waits stay what they are."""
 
 
 def decide(
