@@ -5,19 +5,21 @@ Defaults, then the top level, then the endpoint's own keys: the nearest wins, ma
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from watcher.config.privacy import HIDING, check_key, check_names, hides, privacy
 from watcher.config.report import Report, dotted
 from watcher.config.shapes import FilterShape, WebhooksShape
 from watcher.config.values import is_loopback
 from watcher.config.yaml_positions import Path
 from watcher.core.conditions import BadCondition, compile_condition
 from watcher.core.endpoints import Endpoint, Filter, RateLimit
+from watcher.core.schemas import Known
 
 TOP = ("webhooks",)
 TOP_NAME = "default"
@@ -60,6 +62,18 @@ def receivers(
     return found
 
 
+def check_fields(found: Sequence[Receiver], known: Callable[[], Known], report: Report) -> None:
+    """Tell which names of fields no event has. `known` is asked only if somebody names one."""
+    hiding = [receiver for receiver in found if hides(receiver.keys)]
+    if hiding:
+        lists = {
+            (*(receiver.path if key in receiver.own else TOP), key): receiver.keys.get(key, [])
+            for receiver in hiding
+            for key in HIDING
+        }
+        check_names(lists.items(), known(), report)
+
+
 def endpoint(receiver: Receiver) -> Endpoint:
     """The finished value. Only when nothing was reported."""
     keys = receiver.keys
@@ -75,6 +89,7 @@ def endpoint(receiver: Receiver) -> Endpoint:
         timeout=timedelta(milliseconds=keys["timeout"]),
         rate=RateLimit(**keys["rate_limit"]),
         ordered=keys["ordering"] == "entity",
+        privacy=privacy(keys),
     )
 
 
@@ -150,6 +165,10 @@ def _check(receiver: Receiver, report: Report) -> None:
         report.add(
             (*path, "secret"), "is missing: receivers could not tell our events from forged ones", cure
         )
+
+
+    if sound("hash") and sound("hash_key") and sound("secret") and sound("signing"):
+        check_key(path, keys, report)
 
 
 def _check_names(found: Sequence[Receiver], report: Report) -> None:

@@ -138,6 +138,26 @@ def secrets(value: Any) -> tuple[Secret, ...]:
     return tuple(Secret(key=text.encode()) for text in texts)
 
 
+def hash_key(value: Any) -> Secret:
+    """What values are hashed with."""
+    if not isinstance(value, str):
+        raise wrong("the key is not text", "put it in quotes")
+    if not value.strip():
+        raise wrong("the key is empty", "give it a value, or remove the key: then it is made of the secret")
+    return Secret(key=value.encode())
+
+
+def field(name: str) -> str:
+    """The name of a field of `data`, or a path to it. Whether there is one depends on the mapping files."""
+    present(name)
+    path = name.removeprefix("data.")
+    if path != name:
+        raise wrong("names a path from the body's top", f"paths begin inside `data`: write `{path}`")
+    if "" in name.split("."):
+        raise wrong("not a name, nor names with dots between them", "write `text`, or `feedback.text`")
+    return name
+
+
 def event_pattern(pattern: str, info: ValidationInfo) -> str:
     """An event's name, `message.*` or `*`; whatever matches nothing is a slip.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from watcher.core.changes import Document
 from watcher.core.events import Event, EventType, subscribes
+from watcher.core.privacy import Privacy
 
 Predicate = Callable[[Document], bool]
 """A compiled condition (`core/conditions.py`)."""
@@ -63,6 +64,8 @@ class Endpoint:
     rate: RateLimit = RateLimit()
     ordered: bool = True
     """False (`ordering: none`): events about the same thing go in parallel."""
+    privacy: Privacy | None = None
+    """What it is not told; None: it is told everything."""
     max_in_flight: int = 64
     """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
 

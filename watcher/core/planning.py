@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, assert_never
 
+from watcher.core.bodies import Bodies
 from watcher.core.catalogue import GAP
 from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, Event, EventType, event_id
 from watcher.core.facts import Unreadable
@@ -182,9 +182,9 @@ class Plan:
                 "counts": dict(sorted(counts.items())),
             },
         )
-        opened = open_body(event)
+        bodies = Bodies(event)
         return [
-            _delivery(event, endpoint, opened, event.entity)
+            _delivery(event, endpoint, bodies, event.entity)
             for endpoint in self._endpoints
             if endpoint.wants(event)
         ]
@@ -324,18 +324,19 @@ def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoin
 
 
 def _deliveries(event: Event, aimed: _Aimed, row: Entity, hold: Hold | None) -> Sequence[Delivery]:
-    """The event for every endpoint that wants it, encoded once."""
-    wanting = [endpoint for endpoint, filtered in aimed.endpoints if not filtered or endpoint.wants(event)]
-    if not wanting:
-        return ()
-    opened = open_body(event)
-    return [_delivery(event, endpoint, opened, row, hold=hold) for endpoint in wanting]
+    """The event for every endpoint that wants it."""
+    bodies = Bodies(event)
+    return [
+        _delivery(event, endpoint, bodies, row, hold=hold)
+        for endpoint, filtered in aimed.endpoints
+        if not filtered or endpoint.wants(event)
+    ]
 
 
 def _delivery(
     event: Event,
     endpoint: Endpoint,
-    opened: OpenedBody,
+    bodies: Bodies,
     row: Entity,
     *,
     hold: Hold | None = None,
@@ -350,7 +351,7 @@ def _delivery(
         entity=event.entity if endpoint.ordered else Entity(webhook_id),
         row=row,
         at=event.at,
-        body=close_body(opened, webhook_id),
+        body=bodies.of(endpoint, webhook_id),
         hold=hold,
         refused=refused,
     )
@@ -365,7 +366,7 @@ def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> N
         return
     row = row_entity(change)
     event = Event(type=rule.event, change=change.id, at=change.at, entity=row, user_id=None, data={})
-    opened = open_body(event)
+    bodies = Bodies(event)
     draft.entries += [
-        _delivery(event, endpoint, opened, row, refused=reason) for endpoint, _ in aimed.endpoints
+        _delivery(event, endpoint, bodies, row, refused=reason) for endpoint, _ in aimed.endpoints
     ]
