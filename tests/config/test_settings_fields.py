@@ -81,6 +81,15 @@ URLS = {
     "https://a%20b.example/": "the URL's host or port is not valid",
     "http://a.example/": "http:// shows the events to everybody in between",
     "http://127.example/": "http:// shows the events to everybody in between",
+    '"https://{{ data.host }}/"': "the URL has a template in its host",
+    '"https://a{{ data.host }}.example/"': "the URL has a template in its host",
+    '"https://a.example:{{ data.port }}/"': "the URL has a template in its host",
+    '"{{ data.url }}"': "the URL does not begin with https:// (or http://)",
+    '"https://a.example{{ data.path }}"': "the URL has a template in its host",
+    '"https://me:pass@a.example/{{ event }}"': "the URL has a user or password in it",
+    '"https://a.example/{{ event }} x"': "the URL has a space, a backslash or a control character in it",
+    '"https://a.example/{{ event }}#x"': "the URL has a fragment (`#…`), which is never sent",
+    '"https://a.example/{{ even }}"': "nothing is called what stands there",
 }
 
 # For the top level and for each endpoint: key, then each wrong value and what is told of it.
@@ -115,7 +124,7 @@ RECEIVER: dict[str, dict[str, str]] = {
         "standard": NOT_YET,
         "both": NOT_YET,
     },
-    "format": {**EMPTY, **no_choice("librechat or cloudevents"), "cloudevents": NOT_YET},
+    "format": {**EMPTY, **no_choice("librechat or cloudevents")},
     "ordering": {**EMPTY, **no_choice("entity or none")},
     "allowHttp": {**EMPTY, **NO_TRUTH},
     "omit": {**EMPTY, **NO_LIST},
@@ -129,8 +138,13 @@ RECEIVER: dict[str, dict[str, str]] = {
         "{a: b}": "the key is not text",
     },
     "textLength": {**EMPTY, **NO_TRUTH},
-    "transform": {**EMPTY, **NO_MAPPING, "{text: hello}": NOT_YET},
-    "preset": {**EMPTY, **no_choice("slack, discord or teams"), "slack": NOT_YET},
+    "transform": {
+        **EMPTY,
+        **dict.fromkeys(("7", "yes", "1.5"), "must be a mapping, a list or text"),
+        **dict.fromkeys(('""', "{}", "[]"), "is empty"),
+        '"{{ title }}"': "nothing is called `title`",
+    },
+    "preset": {**EMPTY, **no_choice("slack, discord or teams")},
     "tls": {**EMPTY, **NO_MAPPING, "{ca: a.pem}": NOT_YET},
     "denyPrivate": {**EMPTY, **NO_TRUTH, "true": NOT_YET},
 }

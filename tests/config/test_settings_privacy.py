@@ -86,7 +86,7 @@ def test_one_missing_secret_is_one_problem(tmp_path: Path) -> None:
         ("txt", "`text`"),
         ("userID", "`userId`"),
         ("feedback.txt", "`feedback.text`"),
-        ("files.name", "`files.filename`"),
+        ("files.filenam", "`files.filename`"),
         ("nothing.of.the.kind", ""),
     ],
 )

@@ -44,7 +44,7 @@ def sealed(data: dict[str, Any], **hiding: Any) -> Any:
 
 def body(event: Event, **hiding: Any) -> Any:
     endpoint = an_endpoint(privacy=Privacy(**{"key": KEY, **hiding}))
-    return json.loads(Bodies(event).of(endpoint, EventId("webhook_1")))
+    return json.loads(Bodies(event).of(endpoint, EventId("webhook_1")).content)
 
 
 def h(text: str, key: bytes = KEY) -> str:
@@ -75,14 +75,14 @@ def h(text: str, key: bytes = KEY) -> str:
         ({"hash": ("a",)}, {"a": datetime(2026, 1, 1, tzinfo=UTC)}, {"a": h("2026-01-01T00:00:00.000Z")}),
         ({"hash": ("a",)}, {"a": 2**60}, {"a": h(str(2**60))}),
         ({"hash": ("a.b",)}, {"a": {"b": "x"}, "b": "x"}, {"a": {"b": h("x")}, "b": "x"}),
-        ({"hash": ("a", "b"), "omit": ("a", "c.b")}, {"a": 1, "c": {"b": "x"}, "b": "x"}, {"c": {}, "b": h("x")}),
+        ({"hash": ("a", "b"), "omit": ("a", "c.b")}, {"a": 1, "c": {"b": 2}, "b": 1}, {"c": {}, "b": h("1")}),
         ({"hash": ("a.b",), "omit": ("b",)}, {"a": {"b": 1}}, {"a": {}}),
         ({"text_length": True}, {"a": 1, "text": "a😀ü", "b": 2}, {"a": 1, "textLength": 3, "b": 2}),
         ({"text_length": True}, {"feedback": {"text": ""}}, {"feedback": {"textLength": 0}}),
         ({"text_length": True}, {"text": None, "a": {"text": 5}}, {"text": None, "a": {"text": 5}}),
         ({"text_length": True, "omit": ("text",)}, {"text": "hi"}, {}),
         ({"text_length": True, "hash": ("text",)}, {"text": "hi"}, {"textLength": 2}),
-        ({"text_length": True, "omit": ("a.text",)}, {"text": "hi", "a": {"text": ""}}, {"textLength": 2, "a": {}}),
+        ({"text_length": True, "omit": ("a.text",)}, {"a": {"text": ""}, "text": 1}, {"a": {}, "text": 1}),
     ],
 )  # fmt: skip
 def test_what_is_hidden_and_how(hiding: dict[str, Any], data: dict[str, Any], shown: dict[str, Any]) -> None:
@@ -96,7 +96,9 @@ def test_the_person_in_the_envelope_is_hidden_as_in_the_data() -> None:
     event = an_event()
 
     assert body(event, omit=("userId",))["userId"] is None
-    assert body(event, hash=("userId",))["userId"] == body(event, hash=("userId",))["data"]["userId"] == h("u1")
+    assert (
+        body(event, hash=("userId",))["userId"] == body(event, hash=("userId",))["data"]["userId"] == h("u1")
+    )
     assert body(replace(event, user_id=None), hash=("userId",))["userId"] is None
     assert body(event, hash=("a.userId",))["userId"] == "u1", "a path is one in the data"
     assert list(body(event, omit=("userId", "text"))) == ["event", "timestamp", "data", "userId", "webhookId"]
@@ -174,7 +176,9 @@ DATA = st.dictionaries(NAMES, VALUES, max_size=5)
 
 
 @given(data=DATA, names=st.sets(NAMES))
-def test_no_value_under_an_omitted_name_is_anywhere_in_the_body(data: dict[str, Any], names: set[str]) -> None:
+def test_no_value_under_an_omitted_name_is_anywhere_in_the_body(
+    data: dict[str, Any], names: set[str]
+) -> None:
     event = an_event(user_id="V-1V", data=data)
 
     told = body(event, omit=tuple(names))

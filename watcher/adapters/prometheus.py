@@ -26,6 +26,7 @@ from watcher.core.facts import (
     Recovered,
     Recovering,
     RecoveryBegan,
+    Refused,
     ScanFailed,
     Scanned,
     StoreFailed,
@@ -35,7 +36,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 from watcher.ports import Counts
 
@@ -82,6 +83,9 @@ class Metrics:
         self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
         self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
         self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
+        self._refused = counter(
+            "watcher_refused", "Deliveries whose body could not be made, stored dead.", "endpoint"
+        )
         self._thinned = counter(
             "watcher_changes_thinned", "Changes beyond 16 MB, read without their largest parts.", "collection"
         )
@@ -147,6 +151,8 @@ class Metrics:
                 pass  # a command's own, which nobody scrapes
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
+            case Refused(endpoint=endpoint):
+                self._refused.labels(endpoint).inc()
             case Thinned(collection=collection):
                 self._thinned.labels(collection).inc()
             case StoreFailed(doing=doing):
@@ -200,6 +206,8 @@ def outcome_word(outcome: Outcome) -> str:
             return reason.partition(":")[0]
         case NotSent():
             return "not_sent"
+        case Unsendable():
+            return "unsendable"
         case _:
             assert_never(outcome)
 

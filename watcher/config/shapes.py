@@ -89,7 +89,7 @@ class ReceiverShape(Shape):
     signing: Annotated[
         Literal["librechat", "standard", "both", "none"], AfterValidator(values.only("librechat", "none"))
     ] = ABSENT
-    format: Annotated[Literal["librechat", "cloudevents"], AfterValidator(values.only("librechat"))] = ABSENT
+    format: Literal["librechat", "cloudevents"] = ABSENT
     ordering: Literal["entity", "none"] = ABSENT
     allow_http: Truth = ABSENT
 
@@ -97,8 +97,8 @@ class ReceiverShape(Shape):
     hash: Fields = ABSENT
     hash_key: Annotated[Secret, PlainValidator(values.hash_key)] = ABSENT
     text_length: Truth = ABSENT
-    transform: Annotated[dict[str, Any], NotYet] = ABSENT
-    preset: Annotated[Literal["slack", "discord", "teams"], NotYet] = ABSENT
+    transform: Annotated[Any, PlainValidator(values.transform)] = ABSENT
+    preset: Literal["slack", "discord", "teams"] = ABSENT
     tls: Annotated[TlsShape, NotYet] = ABSENT
     deny_private: Annotated[Truth, NotYet] = ABSENT
 

@@ -6,7 +6,7 @@ damaged, stops the stream: what goes wrong with one becomes a fact, and a refuse
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, assert_never
@@ -17,7 +17,7 @@ from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, Event, EventType, event_id
-from watcher.core.facts import Unreadable
+from watcher.core.facts import Refused, Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import MOMENT, Mark, Marks, Taking
 from watcher.core.memory import plain_names
@@ -43,7 +43,7 @@ class Planned:
     marks: tuple[Mark, ...]
     events: Counter[EventType]
     """Events that happened and were subscribed to by somebody, whether or not a filter let them pass."""
-    facts: tuple[Unreadable, ...]
+    facts: tuple[Unreadable | Refused, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Draft:
 
     marks: Taking
     entries: list[Delivery | Lift] = field(default_factory=list)
-    facts: list[Unreadable] = field(default_factory=list)
+    facts: list[Unreadable | Refused] = field(default_factory=list)
     events: Counter[EventType] = field(default_factory=Counter)
 
 
@@ -249,6 +249,7 @@ class Plan:
         if rule.event is not None and aimed.endpoints:
             event = event_of(change, seen, rule, view)
             deliveries = _deliveries(event, aimed, row, self.hold(change, seen, rule))
+            draft.facts += refusals(deliveries)
             draft.events[rule.event] += 1
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
@@ -264,6 +265,18 @@ class Plan:
         if rule.of == "newcomer" and seen.newcomer is not None:
             draft.marks.spend(seen.newcomer)
         return True
+
+
+def owed(event: Event, endpoint: Endpoint) -> Delivery:
+    """The event as this endpoint gets it, whether or not it asks for it."""
+    return _delivery(event, endpoint, Bodies(event), event.entity)
+
+
+def refusals(deliveries: Iterable[Delivery]) -> Iterator[Refused]:
+    """What is to be told of deliveries whose body could not be made."""
+    for each in deliveries:
+        if each.refused is not None:
+            yield Refused(endpoint=each.endpoint, id=each.id, event=each.event, reason=each.refused)
 
 
 def anybody(mappings: Iterable[CollectionMapping]) -> Endpoint:
@@ -343,6 +356,8 @@ def _delivery(
     refused: str | None = None,
 ) -> Delivery:
     webhook_id = event_id(event.change, event.type, endpoint.name)
+    body = bodies.of(endpoint, webhook_id) if refused is None else bodies.bare(webhook_id)
+    refused = refused or body.refused
     return Delivery(
         id=webhook_id,
         endpoint=endpoint.name,
@@ -351,8 +366,9 @@ def _delivery(
         entity=event.entity if endpoint.ordered else Entity(webhook_id),
         row=row,
         at=event.at,
-        body=bodies.of(endpoint, webhook_id),
-        hold=hold,
+        body=body.content,
+        context=body.context,
+        hold=hold if refused is None else None,
         refused=refused,
     )
 

@@ -1,14 +1,14 @@
 """Privacy: what an endpoint is not told. Fields left out, hashed, or told by their length only.
 
-The laws: what is hidden is hidden everywhere in the body, at any depth; and a value has one hash at an endpoint,
-under whatever name and in whatever event, so that who may not know it can still join by it. Filters judge an
-event as it was before."""
+The laws: what is hidden is hidden everywhere in the body, at any depth; and a value has one hash at an
+endpoint, under whatever name and in whatever event, so that who may not know it can still join by it. Filters
+judge an event as it was before."""
 
 from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -43,7 +43,9 @@ class Privacy:
 
     def seal(self, event: Event) -> Event:
         """The event as the endpoint may know it."""
-        return replace(event, data=self._sealed(event.data, MAX_DEPTH, self._paths), user_id=self._user(event))
+        return replace(
+            event, data=self._sealed(event.data, MAX_DEPTH, self._paths), user_id=self._user(event)
+        )
 
     def identity(self, event: Event) -> str | None:
         """The id of what the event is about, as the endpoint may know it.
@@ -58,6 +60,21 @@ class Privacy:
         if "omit" in hidings:
             return None
         return hashed(identity, self.key) if hidings else identity
+
+    def shown(self, paths: Iterable[str]) -> frozenset[str]:
+        """Of the paths that fields of `data` may have, those under which it still finds something."""
+        return frozenset(shown for path in paths if (shown := self._shown(path.split("."))) is not None)
+
+    def _shown(self, names: list[str]) -> str | None:
+        paths: _Paths | None = self._paths
+        for place, name in enumerate(names):
+            hiding = self._hiding(name, paths)
+            if hiding == "omit" or (hiding == "hash" and place < len(names) - 1):
+                return None
+            paths = paths.below.get(name) if paths else None
+        if self.text_length and names[-1] == TEXT:
+            return ".".join((*names[:-1], TEXT_LENGTH))
+        return ".".join(names)
 
     def _user(self, event: Event) -> str | None:
         match self._paths.bare.get(USER):
@@ -116,7 +133,7 @@ class Privacy:
 def hashed(value: Any, key: bytes) -> str:
     """The keyed hash of a value: HMAC-SHA256 of what the body would show of it, in lower-case hex.
 
-    A text by its UTF-8, all else by its JSON with sorted names. So a receiver who has the key can make it, too.
+    A text by its UTF-8, all else by its JSON with sorted names: a receiver who has the key can make it, too.
 
     >>> hashed("u1", b"key") == hmac.digest(b"key", b"u1", "sha256").hex()
     True

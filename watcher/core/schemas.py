@@ -86,10 +86,12 @@ class Known:
 
     def has(self, name: str) -> bool:
         """A bare name: somewhere; a path: just there."""
-        if "." not in name:
-            return name in self.names
-        holders = (name[:place] for place, letter in enumerate(name) if letter == ".")
-        return name in self.paths or any(f"{holder}.*" in self.paths for holder in holders)
+        return self.leads(name) if "." in name else name in self.names
+
+    def leads(self, path: str) -> bool:
+        """Does the path from `data` lead to something?"""
+        holders = (path[:place] for place, letter in enumerate(path) if letter == ".")
+        return path in self.paths or any(f"{holder}.*" in self.paths for holder in holders)
 
 
 def nullable(field: Field) -> Field:

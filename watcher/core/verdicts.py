@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from watcher.core.endpoints import Endpoint
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +51,8 @@ def decide(outcome: Outcome, *, attempts: int, endpoint: Endpoint, now: datetime
             return _retry(reason, attempts, endpoint, now, at_least=None)
         case NotSent():
             return Release()
+        case Unsendable(reason=reason):
+            return Dead(reason=reason)  # the same event gives the same, however often it is tried
         case _:
             assert_never(outcome)
 

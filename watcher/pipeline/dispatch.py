@@ -12,7 +12,7 @@ from typing import TypeVar
 from watcher.core.endpoints import Endpoint
 from watcher.core.facts import Attempted
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
-from watcher.core.outcomes import NotSent, Outcome, Unreachable
+from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, Parcel, compose
 from watcher.core.verdicts import Release, Verdict, decide
 from watcher.pipeline.patience import insist
@@ -153,6 +153,8 @@ class Dispatcher:
 
         try:
             request = compose(launch.parcel, self._endpoint)
+            if isinstance(request, Unsendable):
+                return request
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.

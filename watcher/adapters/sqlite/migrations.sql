@@ -16,3 +16,7 @@ CREATE TABLE backfills (
     name  TEXT PRIMARY KEY,
     state TEXT NOT NULL
 ) WITHOUT ROWID;
+
+-- version: 3
+-- The event as its endpoint may know it, where the body does not tell and URL or headers are made of it.
+ALTER TABLE deliveries ADD COLUMN context BLOB;
