@@ -11,6 +11,7 @@ from watcher.core.deliveries import Delivery, Stored
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.outcomes import Answered, Outcome
+from watcher.core.requests import Parcel, Request, compose
 from watcher.core.verdicts import Delivered, Verdict
 from watcher.ports import Outbox, Settlement
 
@@ -68,6 +69,13 @@ def a_change(**fields: Any) -> Change:
             **fields,
         }
     )
+
+
+def a_request(parcel: Parcel, endpoint: Endpoint, *, now: datetime = NOON) -> Request:
+    """What is sent of a parcel that can be sent."""
+    request = compose(parcel, endpoint, now=now)
+    assert isinstance(request, Request)
+    return request
 
 
 def a_checkpoint(token: str = "82AA", at: datetime | None = NOON) -> Checkpoint:

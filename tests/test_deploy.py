@@ -179,7 +179,7 @@ def test_what_the_image_is_built_from_is_not_ignored() -> None:
 def test_the_example_loads() -> None:
     settings = load(file=EXAMPLE, env=ENVIRONMENT)
 
-    assert [endpoint.name for endpoint in settings.endpoints] == ["crm", "audit"]
+    assert [endpoint.name for endpoint in settings.endpoints] == ["crm", "audit", "statistics", "chat", "own"]
     assert settings.state_path == _state_path()
 
 
@@ -215,13 +215,13 @@ def _help(command: str) -> str:
 
 
 def _keys(tree: Any, path: str = "") -> Iterator[str]:
-    """Every dotted key; of an endpoint only what it does not share with the top level."""
+    """Every dotted key. What an endpoint shows and the top level may have, too, counts as shown there."""
+    for_all = {str(field.alias) for field in shapes.ReceiverShape.model_fields.values()}
     for name, value in tree.items():
         at = f"{path}{name}"
         if name == "endpoints":
-            shared = set(tree)
-            own = {key for endpoint in value for key in endpoint} - shared - {"url"}
-            yield from (at, *(f"{at}.{key}" for key in own))
+            own = {key for endpoint in value for key in endpoint} - {"url"}
+            yield from (at, *(f"{path if key in for_all else f'{at}.'}{key}" for key in own - set(tree)))
         elif isinstance(value, dict) and name not in ("headers", "condition"):
             yield from _keys(value, f"{at}.")
         elif name == "filters":

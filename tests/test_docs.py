@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import yaml
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from docs.generate import DOCS, events_page, operating_page
 from tests.librechat import table
 from watcher.cli import COMMANDS
+from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
+from watcher.config.templates.words import FILTERS, METHODS, TESTS
 from watcher.core.deliveries import State
 from watcher.core.encoding import encode
 from watcher.core.endpoints import Secret
@@ -193,3 +196,26 @@ def test_no_page_and_no_source_names_this_machine_or_a_registry():
     files = [ROOT / name for name in listed.stdout.splitlines() if name != "tests/test_docs.py"]
 
     assert [file for file in files if file.is_file() and words.search(file.read_text(errors="ignore"))] == []
+
+
+def test_the_page_of_forms_names_every_word_of_templates():
+    page = DOCS.joinpath("FORMS.md").read_text()
+    lists = " ".join(re.findall(r"`([^`]+)`", page.partition("- Filters:")[2].partition("\n\n")[0])).split()
+    words = {*FILTERS, *TESTS, *METHODS, "map", "select", "reject", "selectattr", "rejectattr"}
+
+    same = {"equalto", "lessthan", "greaterthan"}
+    assert {word for word in words if word.isalpha()} - same <= set(lists)
+
+
+def test_the_examples_of_forms_load(tmp_path: Path):
+    examples = re.findall(r"```yaml\n(.*?)```", DOCS.joinpath("FORMS.md").read_text(), re.DOTALL)
+    assert len(examples) == 3
+
+    for example in examples:
+        keys = yaml.safe_load(example)
+        endpoint = keys["endpoints"][0] if "endpoints" in keys else {"url": "https://a.example", **keys}
+        file = tmp_path / "webhooks.yaml"
+        settings = {"webhooks": {"secret": "s", "endpoints": [{"name": "x", **endpoint}]}}
+        file.write_text(yaml.safe_dump(settings))
+
+        load(file=file, env={"HOME": "/", "STATISTICS_HASH_KEY": "k"}, need_mongo=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.builders import NOON, a_checkpoint, a_delivery
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.events import Entity, EventId
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import REMEMBERED, Mark
 from watcher.core.memory import Remembered
 from watcher.tailing import ROWS_REMEMBERED, NothingRemembered, ShowingOutbox, Shown, together
@@ -112,3 +112,12 @@ def test_two_events_that_look_alike_are_two():
 
     assert [each.endpoints for each in together(deliveries)] == [("crm", "audit")] * 2
     assert list(together([])) == []
+
+
+def test_two_events_that_are_told_alike_in_one_form_are_two():
+    created = a_delivery(endpoint="slack", body=b'"hi"', row=Entity("messages:1"))
+    updated = a_delivery(
+        endpoint="discord", body=b'"hi"', row=Entity("messages:1"), event=EventType("message.updated")
+    )
+
+    assert [each.endpoints for each in together([created, updated])] == [("slack",), ("discord",)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -14,10 +14,13 @@ from watcher.adapters.mongo.probe import MongoReport, inspect
 from watcher.adapters.sqlite.outbox import stored_position
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
+from watcher.core.catalogue import catalogue, fields_of
 from watcher.core.changes import Checkpoint
 from watcher.core.endpoints import Endpoint
 from watcher.core.headroom import Reach, is_scarce
+from watcher.core.mapping import CollectionMapping
 from watcher.core.planning import Plan
+from watcher.core.rehearsal import rehearse
 from watcher.errors import OutboxBroken, OutboxError, SourceError
 
 MUCH_SKEW = timedelta(seconds=5)
@@ -42,15 +45,20 @@ class Finding:
 
 async def diagnose(settings: Settings) -> tuple[Finding, ...]:
     """Look at everything that `run` needs, changing nothing. Raises ConfigError for bad mapping files."""
-    plan = Plan.of(
-        load_mappings(settings.mapping_paths), settings.endpoints, unfinished_hold=settings.unfinished_hold
-    )
+    mappings = load_mappings(settings.mapping_paths)
+    plan = Plan.of(mappings, settings.endpoints, unfinished_hold=settings.unfinished_hold)
     position, state = await asyncio.to_thread(_state, settings)
     mongo, receivers = await asyncio.gather(
         _mongo(settings, plan, position),
         asyncio.gather(*(_receiver(endpoint) for endpoint in settings.endpoints)),
     )
-    return (Finding(level="ok", about="settings", what="can be used"), state, *mongo, *receivers)
+    return (
+        Finding(level="ok", about="settings", what="can be used"),
+        state,
+        *mongo,
+        *receivers,
+        *_templates(settings, mappings),
+    )
 
 
 async def _mongo(settings: Settings, plan: Plan, position: Checkpoint | None) -> Sequence[Finding]:
@@ -152,6 +160,35 @@ async def _receiver(endpoint: Endpoint) -> Finding:
         what=f"cannot be reached: {why}",
         cure="Correct its url, or start it. Deliveries wait only as long as its retryDelays.",
     )
+
+
+def _templates(settings: Settings, mappings: Sequence[CollectionMapping]) -> Iterator[Finding]:
+    entries, fields = catalogue(mappings), fields_of(mappings)
+    for endpoint in settings.endpoints:
+        rehearsal = rehearse(endpoint, entries, fields)
+        if rehearsal is None:
+            continue
+        about = f"endpoint {endpoint.name}"
+        for each in rehearsal.unknown:
+            why = "which this endpoint is not told (`omit`, `hash`, `textLength`)"
+            yield Finding(
+                level="warning",
+                about=about,
+                what=f"a template reads data.{each.path}, "
+                + (why if each.hidden else "which no event that it gets has"),
+                cure="Take it out of the template, or let this endpoint be told it."
+                if each.hidden
+                else f"Did you mean data.{each.meant}?"
+                if each.meant
+                else "`librechat-watcher events NAME` shows the fields.",
+            )
+        for reason, events in rehearsal.failing.items():
+            yield Finding(
+                level="warning",
+                about=about,
+                what=f"cannot be told of {', '.join(events)}: {reason}",
+                cure="Subscribe it to other events, or write `| default(…)` behind what may be missing.",
+            )
 
 
 def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:

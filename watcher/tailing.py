@@ -157,7 +157,8 @@ def together(deliveries: Iterable[Delivery]) -> Iterable[Shown]:
 
 
 def _same(one: Delivery, other: Delivery) -> bool:
-    return one.row == other.row and _without_id(one) == _without_id(other)
+    told = (one.row, one.event, one.at) == (other.row, other.event, other.at)
+    return told and _without_id(one) == _without_id(other)
 
 
 def _without_id(delivery: Delivery) -> bytes:

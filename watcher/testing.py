@@ -387,7 +387,7 @@ class MemoryOutbox:
         pass  # memory is sound
 
     async def used_bytes(self) -> int:
-        return sum(len(row.stored.delivery.body) for row in self._rows.values())
+        return sum(row.stored.delivery.size for row in self._rows.values())
 
     async def forget_rows(self, *, limit: int) -> int:
         return 0  # it keeps none that nobody wants
@@ -458,7 +458,7 @@ class MemoryOutbox:
 def _bounded(rows: Sequence[Stored], max_bytes: int) -> Sequence[Stored]:
     total = 0
     for number, row in enumerate(rows, start=1):
-        total += len(row.delivery.body)
+        total += row.delivery.size
         if total >= max_bytes:
             return rows[:number]
     return rows

@@ -25,6 +25,7 @@ from watcher.core.facts import (
     Recovered,
     Recovering,
     RecoveryBegan,
+    Refused,
     ScanFailed,
     Scanned,
     SettingsRefused,
@@ -153,6 +154,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         OplogScarce(window=SECOND, headroom=SECOND, left=None),
         OplogUnknown(),
         Unreadable(collection="messages", event=None, reason="x"),
+        Refused(endpoint="slack", id=EventId("webhook_1"), event=EventType("user.login"), reason="x"),
         Thinned(collection="messages", operation="update", left_out=("text",), row_found=True),
         *(
             StandingChanged(endpoint="crm", before=before, after=after)

@@ -23,6 +23,7 @@ from watcher.core.facts import (
     Recovered,
     Recovering,
     RecoveryBegan,
+    Refused,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -30,7 +31,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 from watcher.ports import Counts
 
@@ -70,6 +71,7 @@ def attempted(outcome: Outcome, verdict: Verdict) -> Attempted:
         (Answered(status=302), RetryAt(at=NOON, reason="x"), ["3xx", "crm", "retry_at"]),
         (Unreachable(reason="tls: certificate expired"), Dead(reason="x"), ["crm", "dead", "tls"]),
         (NotSent(), Release(), ["crm", "not_sent", "release"]),
+        (Unsendable(reason="url: x"), Dead(reason="url: x"), ["crm", "dead", "unsendable"]),
     ],
 )
 def test_attempts_are_counted_by_endpoint_outcome_and_verdict(outcome, verdict, labels):
@@ -106,6 +108,7 @@ def test_what_goes_wrong_is_counted():
         StreamLost(reason="election", retry_in=SECOND),
         StoreFailed(doing="append", reason="full", retry_in=SECOND),
         Unreadable(collection="messages", event=None, reason="x"),
+        Refused(endpoint="slack", id=EventId("webhook_1"), event=EventType("user.login"), reason="x"),
         PositionRestarted(since=NOON, until=NOON, reason="x"),
         Thinned(collection="agents", operation="update", left_out=("x",), row_found=True),
         Swept(deliveries=7),
@@ -116,6 +119,7 @@ def test_what_goes_wrong_is_counted():
     assert samples["watcher_stream_lost_total[]"] == 1
     assert samples["watcher_store_failures_total['append']"] == 1
     assert samples["watcher_unreadable_total['messages']"] == 1
+    assert samples["watcher_refused_total['slack']"] == 1
     assert samples["watcher_changes_thinned_total['agents']"] == 1
     assert samples["watcher_position_restarts_total[]"] == 1
     assert samples["watcher_deliveries_swept_total[]"] == 9

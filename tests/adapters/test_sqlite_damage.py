@@ -26,7 +26,14 @@ Stored = dict[str, list[Delivery]]
 @pytest.fixture(scope="module")
 def stored() -> Stored:
     return {
-        name: [a_delivery(endpoint=name, body=b'{"n":%d,"%s":0}' % (n, b"x" * 500)) for n in range(120)]
+        name: [
+            a_delivery(
+                endpoint=name,
+                body=b'{"n":%d,"%s":0}' % (n, b"x" * 500),
+                context=b'{"n":%d,"%s":0}' % (n, b"y" * 200) if n % 2 else None,
+            )
+            for n in range(120)
+        ]
         for name in ("crm", "audit")
     }
 

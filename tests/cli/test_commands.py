@@ -145,6 +145,43 @@ def test_a_ping_that_fails_says_why_and_exits_1(tmp_path):
     assert "refused" in done.stdout
 
 
+async def test_ping_sends_in_the_form_and_to_the_address_of_the_endpoint(tmp_path, receiver):
+    opened, receipts = receiver
+    file = a_file(tmp_path, "mongodb://127.0.0.1:1/x", opened.url + "{{ data.userId }}")
+    settings = yaml.safe_load(file.read_text())
+    settings["webhooks"] |= {"transform": {"who": "{{ userId }}"}, "headers": {"X-Event": "{{ event }}"}}
+    file.write_text(yaml.safe_dump(settings))
+
+    done = await run("ping", "default", "--event", "user.login", folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(receipts[0].body) == {"who": "6b044d4773a41b0b86a68795"}
+    assert receipts[0].headers["X-Event"] == "user.login"
+    assert receipts[0].signature_ok
+
+
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"transform": "{{ data.titel }}"}, "transform: data.titel is undefined (event message.created)"),
+        (
+            {"headers": {"X": "{{ data.titel }}"}},
+            "headers.X: data.titel is undefined (event message.created)",
+        ),
+    ],
+)
+def test_a_ping_of_which_nothing_can_be_made_says_why_and_exits_1(tmp_path, keys, why):
+    file = a_file(tmp_path, "mongodb://127.0.0.1:1/x", "http://127.0.0.1:1/")
+    settings = yaml.safe_load(file.read_text())
+    settings["webhooks"] |= keys
+    file.write_text(yaml.safe_dump(settings))
+
+    done = command("ping", folder=tmp_path)
+
+    assert done.returncode == 1
+    assert why in done.stderr
+
+
 def test_a_ping_to_nobody_names_who_there_is(tmp_path):
     a_file(tmp_path, "mongodb://127.0.0.1:1/x", "http://127.0.0.1:1/")
 
@@ -186,6 +223,28 @@ async def test_check_tells_what_is_wrong_each_with_its_cure(tmp_path, mongodb_ur
     assert "librechat-watcher prepare" in findings["pre-images"]["cure"]
     assert findings["endpoint default"]["level"] == "problem"
     assert "refused" in findings["endpoint default"]["what"]
+
+
+async def test_check_warns_of_what_templates_ask_for_in_vain(tmp_path, mongodb_uri, database, receiver):
+    opened, receipts = receiver
+    file = a_file(tmp_path, f"{mongodb_uri}{database}", opened.url)
+    settings = yaml.safe_load(file.read_text())
+    settings["webhooks"] |= {"events": ["conversation.created"], "transform": {"a": "{{ data.titel }}"}}
+    file.write_text(yaml.safe_dump(settings))
+
+    done = await run("check", "--json", folder=tmp_path)
+
+    warnings = [each for each in json.loads(done.stdout)["findings"] if each["about"] == "endpoint default"][
+        1:
+    ]
+    assert done.returncode == 0, "a warning keeps nothing from running"
+    assert [each["level"] for each in warnings] == ["warning", "warning"]
+    assert warnings[0]["what"] == "a template reads data.titel, which no event that it gets has"
+    assert warnings[0]["cure"] == "Did you mean data.title?"
+    assert warnings[1]["what"] == (
+        "cannot be told of conversation.created: transform.a: data.titel is undefined"
+    )
+    assert receipts == []
 
 
 async def test_check_compares_the_stored_position_with_the_oplog(tmp_path, mongodb_uri, database, receiver):

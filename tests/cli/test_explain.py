@@ -228,3 +228,32 @@ def test_a_state_that_cannot_be_read_is_told_with_the_cure(tmp_path: Path) -> No
 
     assert done.exit_code == 1
     assert "not a database" in done.stderr
+
+
+def test_each_body_is_shown_in_its_form_and_what_cannot_be_made_says_why(tmp_path: Path) -> None:
+    endpoints = [
+        {"name": "plain", "events": ["message.created"]},
+        {"name": "private", "events": ["message.created"], "omit": ["text"], "hash": ["userId"]},
+        {"name": "cloud", "events": ["message.created"], "format": "cloudevents"},
+        {"name": "own", "events": ["message.created"], "transform": {"said": "{{ data.text }}\x1b!"}},
+        {"name": "bad", "events": ["message.created"], "transform": "{{ data.titel }}"},
+    ]
+    settings = {"webhooks": {"endpoints": endpoints, "secret": SECRET, "hashKey": SECRET}}
+    given = json.dumps(an_event(fullDocument=A_MESSAGE))
+
+    words = explain("-", folder=tmp_path, given=given, settings=settings)
+    data = explain("-", "--json", folder=tmp_path, given=given)
+
+    assert (words.exit_code, words.stderr, data.exit_code) == (0, "", 0)
+    reason = "transform: data.titel is undefined (event message.created)"
+    assert f"→ bad: cannot be told: {reason}" in words.stdout
+    assert '"said": "hello\\u001b!"' in words.stdout
+    assert '"specversion": "1.0"' in words.stdout
+    (fires,) = [rule for rule in json.loads(data.stdout)["changes"][0]["rules"] if rule["verdict"] == "fires"]
+    plain, private, cloud, own, bad = fires["endpoints"]
+    assert (plain["sent"], plain["body"], plain["refused"]) == (True, None, None)
+    assert "text" not in private["body"]["data"]
+    assert len(private["body"]["userId"]) == 64
+    assert (cloud["body"]["type"], own["body"]) == ("message.created", {"said": "hello\x1b!"})
+    assert (bad["sent"], bad["refused"]) == (False, reason)
+    assert SECRET not in words.stdout + data.stdout

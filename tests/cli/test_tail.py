@@ -9,8 +9,8 @@ import pytest
 
 from tests.builders import NOON, a_delivery
 from watcher.cli.tail import Teller
-from watcher.core.events import EventType
-from watcher.core.facts import PositionRestarted, StreamLost, StreamOpened, Unreadable
+from watcher.core.events import EventId, EventType
+from watcher.core.facts import PositionRestarted, Refused, StreamLost, StreamOpened, Unreadable
 from watcher.tailing import NothingRemembered, Shown
 
 
@@ -26,6 +26,16 @@ def test_on_a_terminal_an_event_is_a_line_and_its_data(capsys: pytest.CaptureFix
     assert head == "2026-11-24T12:00:00.000Z  message.created         → crm, audit"
     assert json.loads("\n".join(data)) == {"messageId": "m1", "text": "é🧵"}
     assert all(line.startswith("  ") for line in data)
+
+
+def test_a_body_of_another_form_is_shown_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    for body in ({"text": "é"}, "é", [{"event": 1}]):
+        written = json.dumps(body, ensure_ascii=False).encode()
+        Teller(bodies=False).show(Shown(endpoints=("slack",), delivery=a_delivery(body=written)))
+
+        head, *told = capsys.readouterr().out.splitlines()
+        assert head == "2026-11-24T12:00:00.000Z  message.created         → slack"
+        assert json.loads("\n".join(told)) == body
 
 
 def test_what_people_wrote_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -55,6 +65,9 @@ def test_what_there_is_to_say_goes_beside_the_events(capsys: pytest.CaptureFixtu
     for _ in range(2):
         teller.observe(NothingRemembered(collections=("files",)))
         teller.observe(Unreadable(collection="files", event=EventType("file.deleted"), reason="no pre-image"))
+        teller.observe(
+            Refused(endpoint="slack", id=EventId("w"), event=EventType("user.login"), reason="transform: x")
+        )
     teller.say(teller.summary)
 
     captured = capsys.readouterr()
@@ -63,4 +76,8 @@ def test_what_there_is_to_say_goes_beside_the_events(capsys: pytest.CaptureFixtu
     assert lines[0] == "Reading (Ctrl-C ends)."
     assert lines[1:4] == ["MongoDB at a:1 is electing�", "Trying again.", "Reading again."]
     assert captured.err.count("No pre-images") == 1
-    assert lines[-2:] == ["0 events shown", "2 could not be told: file.deleted: no pre-image"]
+    assert lines[-3:] == [
+        "0 events shown",
+        "2 could not be told: file.deleted: no pre-image",
+        "2 could not be told: user.login for slack: transform: x",
+    ]

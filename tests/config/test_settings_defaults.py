@@ -112,7 +112,7 @@ def test_the_values_of_the_core_agree_with_default_yaml(tmp_path: Path) -> None:
 
 def test_default_yaml_shows_every_key_that_is_supported() -> None:
     shown = set(re.findall(r"^ *(?:# )?([A-Za-z]+):", DEFAULTS.read_text(), re.MULTILINE))
-    unsupported = {"omit", "hash", "textLength", "transform", "preset", "tls", "denyPrivate"}
+    unsupported = {"tls", "denyPrivate"}
     per_endpoint = {"name"}
 
     assert keys(FileShape) - keys(TlsShape) - unsupported - per_endpoint - {"event", "condition"} <= shown

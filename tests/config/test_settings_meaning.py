@@ -36,7 +36,7 @@ webhooks:
   endpoints:
     - {name: crm, url: nowhere, secret: a}
     - {name: CRM, url: https://b.example, secret: ${NOT_SET}}
-    - {url: https://c.example, secret: c, omit: [text], colour: red}
+    - {url: https://c.example, secret: c, omit: [txt], colour: red}
 watcher:
   mongoUri: host
   retention: {dead: 30 days}
@@ -56,9 +56,9 @@ wacher: 1
         "webhooks.yaml:8: webhooks.endpoints[0].url",
         "webhooks.yaml:9: webhooks.endpoints[1].secret",
         "webhooks.yaml:9: webhooks.endpoints[1].name",
-        "webhooks.yaml:10: webhooks.endpoints[2].omit",
         "webhooks.yaml:10: webhooks.endpoints[2].colour",
         "webhooks.yaml:10: webhooks.endpoints[2].name",
+        "webhooks.yaml:10: webhooks.endpoints[2].omit[0]",
         "webhooks.yaml:12: watcher.mongoUri",
         "webhooks.yaml:13: watcher.retention.dead",
         "webhooks.yaml:14: watcher.state",

@@ -69,6 +69,15 @@ class OutboxContract:
         assert (row.attempts, row.due_at, row.batch) == (0, None, None)
         assert await checkpoint_of(outbox) == a_checkpoint("82AB")
 
+    async def test_what_an_address_is_made_of_is_kept_beside_the_body(self, outbox):
+        delivery = a_delivery(context='{"event":"é"}'.encode())
+
+        await put(outbox, delivery, a_delivery())
+
+        first, second = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        assert first.delivery == delivery
+        assert second.delivery.context is None
+
     async def test_a_quiet_checkpoint_moves_the_token_and_keeps_the_last_change_s_time(self, outbox):
         await put(outbox, a_delivery())
 
@@ -123,7 +132,7 @@ class OutboxContract:
         assert len(first) == 2
 
     async def test_reading_stops_with_the_row_that_reaches_the_bytes(self, outbox):
-        await put(outbox, *(a_delivery(body=b"x" * 1_000) for _ in range(5)))
+        await put(outbox, *(a_delivery(body=b"x" * 500, context=b"x" * 500) for _ in range(5)))
 
         rows = await outbox.pending("crm", after=0, limit=9, max_bytes=2_500)
         mine = await outbox.pending_of("crm", Entity("conversation:c1"), start=0, limit=9, max_bytes=1)

@@ -17,10 +17,15 @@ from typing import Any
 import orjson
 import pytest
 
+from watcher.config.templates.trees import read_transform
+from watcher.core.bodies import Bodies
 from watcher.core.changes import ChangeId
+from watcher.core.cloudevents import cloud_batch
 from watcher.core.encoding import MAX_BODY_BYTES, MAX_DEPTH, batch_body, close_body, open_body
-from watcher.core.endpoints import Secret
+from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.events import Entity, Event, EventId, EventType, event_id
+from watcher.core.forms import CloudEvents
+from watcher.core.privacy import Privacy
 from watcher.core.signing import signature
 
 ROUNDTRIP = Path(__file__).parents[1] / "node" / "roundtrip.js"
@@ -134,6 +139,43 @@ def test_v8_agrees_on_batches() -> None:
 
     assert refused == []
     assert checked == 6
+
+
+def test_v8_agrees_on_every_form_of_every_body() -> None:
+    """Transformed, hidden in part, as CloudEvents, and as batches of them."""
+    dice = random.Random(12)
+    faults: list[Any] = []
+    copying = {"all": "{{ data }}", "10": "{{ data.text }}", "9": "say {{ data.text }} {{ data }}", "n": 1.0}
+    transform = read_transform(copying, faults)
+    assert not faults
+    privacy = Privacy(hash=("text",), omit=("tokenCount",), text_length=True, key=b"k")
+    forms: list[dict[str, Any]] = [
+        {"form": CloudEvents()},
+        {"form": transform},
+        {"privacy": privacy},
+        {"form": CloudEvents(), "privacy": privacy},
+    ]
+    endpoints = [Endpoint(name="crm", url="", secrets=(), events=("*",), **form) for form in forms]
+
+    def bodies() -> Iterator[bytes]:
+        for number in range(2_000):
+            event = Event(
+                type=EventType("message.created"),
+                change=ChangeId("82" + "0" * 60),
+                at=datetime(2026, 11, 24, 7, tzinfo=UTC),
+                entity=Entity(f"conversation:{dice.choice(_KEYS)}"),
+                user_id=dice.choice(_KEYS),
+                data=_document(dice),
+            )
+            made = [Bodies(event).of(each, EventId("webhook_1")).content for each in endpoints]
+            yield from made
+            if number % 100 == 0:
+                yield cloud_batch(made, at=event.at, batch=EventId("webhook_batch"))
+
+    checked, refused = refused_by_v8(bodies())
+
+    assert refused == []
+    assert checked == 2_000 * 4 + 20
 
 
 # ---------------------------------------------------------------- adversarial values

@@ -196,6 +196,14 @@ def test_a_batch_stands_in_commit_order_so_that_it_comes_back_as_the_same_one():
     assert retried.parcel == launch.parcel
 
 
+def test_a_batch_that_was_bound_before_there_were_to_be_none_goes_one_by_one():
+    lane = Lane(an_endpoint(rate=RateLimit()))
+
+    lane.offer([a_row(1, "a", batch=EventId("b")), a_row(2, "b", batch=EventId("b"))], now=NOON)
+
+    assert seqs(launched(lane)) == [[1], [2]]
+
+
 def test_a_batch_that_lost_a_member_is_no_batch_any_more():
     lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
     rows = [a_row(1), a_row(2)]

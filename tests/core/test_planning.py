@@ -12,15 +12,18 @@ from typing import Any
 import pytest
 
 from watcher.config.mappings import load_mappings
-from watcher.core.changes import Change, ChangeId, Operation
+from watcher.core.changes import Change, ChangeId, Checkpoint, Operation
 from watcher.core.conditions import compile_condition
 from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.endpoints import Endpoint, Filter
 from watcher.core.events import BEYOND, DOCUMENTED, Entity, EventType, event_id
 from watcher.core.examples import NOON
+from watcher.core.facts import Refused, Unreadable
+from watcher.core.forms import Failed, Filled, Transform
 from watcher.core.mapping import CollectionMapping
 from watcher.core.marks import Mark, Marks
 from watcher.core.planning import NO_IMAGE, Plan, Planned, anybody
+from watcher.core.recovery import Gap
 from watcher.core.views import View, see
 
 HOLD = timedelta(seconds=60)
@@ -315,7 +318,42 @@ def test_one_bad_document_is_seen_as_dead_and_stops_nothing() -> None:
         assert "RuntimeError in the rule at messages.yaml:" in entry.refused
         assert "S3CRET" not in entry.refused
         assert json.loads(entry.body)["data"] == {}
-    assert [(fact.collection, fact.event) for fact in planned.facts] == [("messages", "message.created")] * 2
+    told = [(fact.collection, fact.event) for fact in planned.facts if isinstance(fact, Unreadable)]
+    assert told == [("messages", "message.created")] * 2
+
+
+def test_an_endpoint_whose_body_cannot_be_made_gets_a_dead_delivery_and_the_others_get_theirs() -> None:
+    failing = Transform(
+        name="transform", source="", fill=lambda context: Failed(reason="transform: data.x is undefined")
+    )
+    plan = _plan(replace(_endpoint("slack"), form=failing), _endpoint("crm"))
+
+    planned = plan.entries(
+        [a_message(operation="insert"), a_message(operation="insert", unfinished=True)], Marks()
+    )
+
+    refused, good, unfinished, held = _deliveries(planned)
+    reason = "transform: data.x is undefined (event message.created)"
+    assert (refused.refused, refused.hold, good.refused) == (reason, None, None)
+    assert json.loads(refused.body)["data"] == json.loads(good.body)["data"]
+    assert (unfinished.refused, unfinished.hold) == (reason, None), "what cannot be sent waits for nothing"
+    assert held.hold is not None
+    assert list(planned.facts) == [
+        Refused(endpoint="slack", id=each.id, event=EventType("message.created"), reason=reason)
+        for each in (refused, unfinished)
+    ]
+
+
+def test_a_gap_is_told_in_each_endpoints_form() -> None:
+    shout = Transform(
+        name="transform", source="", fill=lambda context: Filled(value=context["data"]["reason"])
+    )
+    plan = _plan(replace(_endpoint("slack", "watcher.gap"), form=shout))
+    gap = Gap(since=NOON, until=NOON, earliest=NOON, reason="lost")
+
+    [told] = plan.gap(gap, Checkpoint(token=ChangeId("82AB"), at=NOON), repaired=True, counts={})
+
+    assert told.body == b'"lost"'
 
 
 def test_a_change_that_cannot_be_seen_is_told_for_each_event_that_it_might_be() -> None:

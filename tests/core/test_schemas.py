@@ -12,13 +12,13 @@ from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from tests.bodies import bundled_document, misfits
-from tests.builders import NOON, a_delivery, an_endpoint
+from tests.builders import a_delivery, a_request, an_endpoint
 from watcher.config.mappings import bundled_mappings, load_mappings
 from watcher.core.catalogue import CatalogueEntry, Sample, catalogue
 from watcher.core.deliveries import Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.events import BEYOND, DOCUMENTED
-from watcher.core.requests import Parcel, compose
+from watcher.core.requests import Parcel
 from watcher.core.samples import sample
 from watcher.core.schemas import ADDED, SHARED, Field, either, kind_of, nullable
 
@@ -72,10 +72,9 @@ def test_every_reference_in_the_document_leads_somewhere():
 
 def test_the_document_describes_the_headers_that_are_sent():
     sent = dict(
-        compose(
+        a_request(
             Parcel(members=(Stored(seq=1, delivery=a_delivery(), attempts=0, due_at=None, batch=None),)),
             an_endpoint(),
-            now=NOON,
         ).headers
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from watcher.core.circuits import LAST_PROBE_SECONDS, Standing
 from watcher.core.endpoints import Endpoint
-from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, decide
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -99,6 +99,15 @@ def test_a_receiver_may_not_ask_for_a_shorter_wait():
 
 def test_our_own_shutdown_costs_no_attempt():
     assert decide(NotSent(), attempts=3, endpoint=CRM, now=NOON, jitter=0, standing=None) == Release()
+
+
+@pytest.mark.parametrize("attempts", [0, 3])
+def test_what_cannot_be_sent_at_all_is_dead_at_once(attempts):
+    outcome = Unsendable(reason="url: data.x is undefined")
+
+    verdict = decide(outcome, attempts=attempts, endpoint=CRM, now=NOON, jitter=0, standing=None)
+
+    assert verdict == Dead(reason="url: data.x is undefined")
 
 
 @given(outcome=failures, attempts=st.integers(0, 10))

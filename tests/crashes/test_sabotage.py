@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import a_request
 from tests.crashes.crashing import a_world, broken_promises, copies, crashes, judged
 from tests.crashes.scenarios import SCENARIOS, Scenario
 from watcher.adapters.sqlite.outbox import SqliteOutbox
@@ -20,7 +21,6 @@ from watcher.core.circuits import Circuit
 from watcher.core.events import EventId
 from watcher.core.lanes import Lane
 from watcher.core.outcomes import Answered
-from watcher.core.requests import compose
 from watcher.core.verdicts import Dead, Delivered, RetryAt, decide
 from watcher.pipeline import dispatch
 from watcher.pipeline.dispatch import Dispatcher
@@ -166,7 +166,7 @@ def batches_are_not_bound(patch: Patch) -> None:
 
 def other_bytes_each_time(patch: Patch) -> None:
     def spoiled(parcel, endpoint, *, now):
-        request = compose(parcel, endpoint, now=now)
+        request = a_request(parcel, endpoint, now=now)
         return replace(request, body=request.body + b" " * parcel.attempts)
 
     patch.setattr(dispatch, "compose", spoiled)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from typing import Any
 
 from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
 from watcher.core.circuits import Standing
@@ -13,7 +14,8 @@ from watcher.core.deliveries import Delivery
 from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
 from watcher.core.facts import Attempted, StandingChanged, StoreFailed
-from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.forms import Address, Addressing, Failed
+from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
 from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.errors import OutboxError
@@ -246,6 +248,28 @@ async def test_a_fresh_delivery_never_dies_with_an_older_ones_last_attempt():
             await settle_down()
 
     assert (await stage.outbox.counts())["crm"].dead == 1
+
+
+async def test_what_cannot_be_addressed_is_dead_with_the_reason_and_holds_up_nobody():
+    def address(context: Any) -> Address | Failed:
+        if context["event"] == "bad":
+            return Failed(reason="url: data.x is undefined")
+        return Address(url="https://crm.example/" + context["event"], headers=())
+
+    stage = Stage(an_endpoint(addressing=Addressing(address=address)))
+    bad, good = (
+        a_delivery(body=b'{"event":"%b","data":{},"webhookId":""}' % name) for name in (b"bad", b"good")
+    )
+
+    async with stage.running():
+        await stage.append(bad, good)
+        dead, delivered = await stage.facts.until(Attempted, 2)
+
+    reason = "url: data.x is undefined (event message.created)"
+    assert (dead.outcome, dead.verdict) == (Unsendable(reason=reason), Dead(reason=reason))
+    assert delivered.verdict == Delivered()
+    assert [request.url for request in stage.sender.requests] == ["https://crm.example/good"]
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1, dead=1)}
 
 
 # ---------------------------------------------------------------- how an endpoint stands

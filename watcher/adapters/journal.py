@@ -25,6 +25,7 @@ from watcher.core.facts import (
     Recovered,
     Recovering,
     RecoveryBegan,
+    Refused,
     ScanFailed,
     Scanned,
     SettingsRefused,
@@ -37,7 +38,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 
 LINES = {
@@ -53,6 +54,11 @@ LINES = {
         "warning",
         "A change could not be told: no pre-image, or a document that a rule failed on.",
         "`librechat-watcher prepare`; for a failed rule, look at the rule that `reason` names.",
+    ),
+    "delivery.refused": (
+        "error",
+        "An endpoint's body could not be made of an event; it is stored dead with this reason.",
+        "Correct the `transform` of this endpoint; `librechat-watcher explain FILE` shows what it makes.",
     ),
     "change.thinned": (
         "warning",
@@ -275,6 +281,14 @@ class Journal:
                 )
             case Unreadable(collection=collection, event=event, reason=reason):
                 self._log.warning("change.unreadable", collection=collection, would_be=event, reason=reason)
+            case Refused():
+                self._log.error(
+                    "delivery.refused",
+                    endpoint=fact.endpoint,
+                    id=fact.id,
+                    webhook=fact.event,
+                    reason=fact.reason,
+                )
             case Thinned():
                 self._log.warning(
                     "change.thinned",
@@ -351,7 +365,7 @@ def _outcome(outcome: Outcome) -> str | int:
     match outcome:
         case Answered(status=status):
             return status
-        case Unreachable(reason=reason):
+        case Unreachable(reason=reason) | Unsendable(reason=reason):
             return reason
         case NotSent():
             return "not sent"

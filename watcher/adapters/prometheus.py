@@ -26,6 +26,7 @@ from watcher.core.facts import (
     Recovered,
     Recovering,
     RecoveryBegan,
+    Refused,
     ScanFailed,
     Scanned,
     SettingsRefused,
@@ -38,7 +39,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 from watcher.ports import Counts
 
@@ -85,6 +86,9 @@ class Metrics:
         self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
         self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
         self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
+        self._refused = counter(
+            "watcher_refused", "Deliveries whose body could not be made, stored dead.", "endpoint"
+        )
         self._thinned = counter(
             "watcher_changes_thinned", "Changes beyond 16 MB, read without their largest parts.", "collection"
         )
@@ -101,7 +105,7 @@ class Metrics:
             "watcher_endpoint_slowed", "Times an endpoint asked to be left alone for a while.", "endpoint"
         )
         self._reloads = counter("watcher_settings_reloads", "Times changed settings came into force.")
-        self._refused = gauge(
+        self._settings_refused = gauge(
             "watcher_settings_refused", "1 while the settings' files are wrong, and older ones in force."
         )
         self._store_failures = counter(
@@ -159,6 +163,8 @@ class Metrics:
                 pass  # a command's own, which nobody scrapes
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
+            case Refused(endpoint=endpoint):
+                self._refused.labels(endpoint).inc()
             case Thinned(collection=collection):
                 self._thinned.labels(collection).inc()
             case StandingChanged(endpoint=endpoint, after=after):
@@ -169,9 +175,9 @@ class Metrics:
                     self._slowed.labels(endpoint).inc()
             case SettingsReloaded():
                 self._reloads.inc()
-                self._refused.set(0)
+                self._settings_refused.set(0)
             case SettingsRefused():
-                self._refused.set(1)
+                self._settings_refused.set(1)
             case StoreFailed(doing=doing):
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):
@@ -223,6 +229,8 @@ def outcome_word(outcome: Outcome) -> str:
             return reason.partition(":")[0]
         case NotSent():
             return "not_sent"
+        case Unsendable():
+            return "unsendable"
         case _:
             assert_never(outcome)
 

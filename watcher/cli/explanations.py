@@ -154,11 +154,17 @@ def _consequences(rule: Rule, fires: Fires) -> Iterator[str]:
 def _aim(aim: Aim) -> Iterator[str]:
     if aim.subscription is None:
         yield f"→ {aim.endpoint}: not subscribed"
+    elif aim.delivery is not None and aim.delivery.refused is not None:
+        cannot = click.style("cannot be told", fg="red")
+        yield f"→ {aim.endpoint}: {cannot}: {printable(aim.delivery.refused)}"
+        yield f"    {aim.delivery.id} is stored dead, and can be looked at"
     elif aim.delivery is not None:
         gets = click.style("gets it", fg="green")
         passed = "".join(f", passes its filter on {each.filter.pattern}" for each in aim.filters)
         yield f"→ {aim.endpoint}: {gets}, subscribed by {aim.subscription}{passed}"
         yield f"    {aim.delivery.id}, {len(aim.delivery.body)} bytes"
+        if not aim.documented:
+            yield from indented(_shortened(json.loads(aim.delivery.body)), by=4).splitlines()
     else:
         yield f"→ {aim.endpoint}: does not get it: subscribed by {aim.subscription}, but a filter refuses it"
         for each in aim.filters:
@@ -283,11 +289,13 @@ def _aim_record(aim: Aim) -> dict[str, Any]:
     delivery = aim.delivery
     return {
         "endpoint": aim.endpoint,
-        "sent": delivery is not None,
+        "sent": delivery is not None and delivery.refused is None,
         "subscription": aim.subscription,
         "filters": [_filter_record(each) for each in aim.filters],
         "webhookId": None if delivery is None else delivery.id,
         "bytes": None if delivery is None else len(delivery.body),
+        "refused": None if delivery is None else delivery.refused,
+        "body": None if delivery is None or aim.documented else json.loads(delivery.body),
     }
 
 

@@ -31,16 +31,17 @@ T = TypeVar("T")
     "--event", "name", default="message.created", show_default=True, help="Which event's sample to send."
 )
 def ping(config: Path | None, endpoint: str, name: str) -> None:
-    """Send a signed sample event to ENDPOINT now, and show status, headers and time.
+    """Send a signed sample event to ENDPOINT now, in its form, and show status, headers and time.
 
     Nothing is stored and nothing is tried again. Exit 0 for a 2xx, else 1."""
     from watcher.config.mappings import load_mappings
     from watcher.core.catalogue import catalogue
     from watcher.core.changes import ChangeId
     from watcher.core.deliveries import Stored
-    from watcher.core.outcomes import Answered
+    from watcher.core.outcomes import Answered, Unsendable
+    from watcher.core.planning import owed
     from watcher.core.requests import Parcel, compose
-    from watcher.core.samples import sample
+    from watcher.core.samples import sample_event
 
     settings = settings_from(config, need_mongo=False)
     try:
@@ -53,12 +54,18 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
     now = datetime.now(UTC)
     # A change of its own each time, so that a receiver that drops repeats takes this one.
     change = ChangeId(f"82{int(now.timestamp()):08X}{secrets.token_hex(12).upper()}")
-    delivery = sample(entry, endpoint=target.name, change=change, at=now)
+    delivery = owed(sample_event(entry, change=change, at=now), target)
+    if delivery.refused is not None:
+        click.echo(f"no body can be made of this sample: {delivery.refused}", err=True)
+        sys.exit(1)
     request = compose(
         Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),)),
         target,
         now=now,
     )
+    if isinstance(request, Unsendable):
+        click.echo(f"no request can be made of this sample: {request.reason}", err=True)
+        sys.exit(1)
     outcome, took = asyncio.run(_send(request))
     _show(target, delivery.id, outcome, took)
     sys.exit(0 if isinstance(outcome, Answered) and 200 <= outcome.status < 300 else 1)

@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from watcher.tailing import NothingRemembered, Shown
 
 FAILED = 1
+ENVELOPE = {"event", "timestamp", "data", "userId"}
 
 
 def moment(text: str) -> datetime | None:
@@ -99,18 +100,19 @@ class Teller:
 
     def show(self, shown: Shown) -> None:
         self._events += 1
-        body = shown.delivery.body
+        from watcher.core.encoding import timestamp
+
+        delivery = shown.delivery
         if self._bodies:
-            click.echo(body)
+            click.echo(delivery.body)
             return
-        document = json.loads(body)
         head = (
-            document["timestamp"],
-            click.style(f"{document['event']:<22}", bold=True),
+            timestamp(delivery.at),
+            click.style(f"{delivery.event:<22}", bold=True),
             f"→ {', '.join(shown.endpoints)}",
         )
         click.echo("  ".join(head))
-        click.echo(indented(document["data"], by=2))
+        click.echo(indented(_told(json.loads(delivery.body)), by=2))
 
     def observe(self, fact: Fact | NothingRemembered) -> None:
         from watcher.core import facts
@@ -125,6 +127,8 @@ class Teller:
                 self.say(f"{fact.reason}\nGoing on from now; what happened meanwhile is not shown.")
             case facts.Unreadable():
                 self._untold[f"{fact.event or fact.collection}: {fact.reason}"] += 1
+            case facts.Refused():
+                self._untold[f"{fact.event} for {fact.endpoint}: {fact.reason}"] += 1
             case NothingRemembered() if not self._warned:
                 self._warned = True
                 names = ", ".join(fact.collections)
@@ -143,6 +147,12 @@ class Teller:
         lines = [f"{self._events} event{'' if self._events == 1 else 's'} shown"]
         lines += [f"{count} could not be told: {what}" for what, count in sorted(self._untold.items())]
         return "\n".join(lines)
+
+
+def _told(body: Any) -> Any:
+    """Of the documented body, what its line does not tell; of another form, all of it."""
+    documented = isinstance(body, dict) and body.keys() >= ENVELOPE
+    return body["data"] if documented else body
 
 
 def printable_lines(text: str) -> str:

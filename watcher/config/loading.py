@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
 from watcher.config.mappings import load_mappings
 from watcher.config.messages import shape_of
-from watcher.config.receivers import endpoint, over, receivers
+from watcher.config.receivers import check_fields, endpoint, over, receivers
 from watcher.config.report import Report
 from watcher.config.settings import Settings
 from watcher.config.shapes import FileShape, WatcherShape, WebhooksShape
 from watcher.config.sources import Environment, expand, written
 from watcher.config.values import database
 from watcher.config.yaml_positions import parse
+from watcher.core.catalogue import fields_of
 from watcher.core.endpoints import Secret
+from watcher.core.schemas import Known
 from watcher.errors import ConfigError
 
 DEFAULTS = FilePath(__file__).with_name("default.yaml")
@@ -64,6 +67,8 @@ def load(
     mapping_paths = _mapping_paths(watcher["mappings"], source, report)
     if need_mongo:
         _check_mongo(watcher, report)
+    with suppress(ConfigError):  # mapping files that cannot be used are told already
+        check_fields(found, lambda: Known.of(*fields_of(load_mappings(mapping_paths)).values()), report)
     report.raise_if_any()
 
     mongo_uri = watcher.get("mongo_uri", "")

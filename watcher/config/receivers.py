@@ -5,19 +5,22 @@ Defaults, then the top level, then the endpoint's own keys: the nearest wins, ma
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from pydantic.alias_generators import to_camel
 
+from watcher.config.forms import addressing, check_batch, form, inherited, read_level, single
+from watcher.config.privacy import HIDING, check_key, check_names, hides, privacy
 from watcher.config.report import Report, dotted
 from watcher.config.shapes import FilterShape, WebhooksShape
 from watcher.config.values import is_loopback
 from watcher.config.yaml_positions import Path
 from watcher.core.conditions import BadCondition, compile_condition
 from watcher.core.endpoints import Endpoint, Filter, RateLimit
+from watcher.core.schemas import Known
 from watcher.core.signing import standard_key
 
 TOP = ("webhooks",)
@@ -41,24 +44,37 @@ def receivers(
 ) -> Sequence[Receiver]:
     """Everybody who is to be told; nobody with `enabled: false`. What does not go together is reported."""
     top = _level(TOP, shape.given(), report)
-    inherited = over(defaults, top)
-    shared = {key: value for key, value in inherited.items() if key not in ("url", "enabled", "endpoints")}
+    all_keys = over(defaults, top)
+    shared = {key: value for key, value in all_keys.items() if key not in ("url", "enabled", "endpoints")}
 
-    found = [Receiver(path=TOP, own=top, keys={**inherited, "name": TOP_NAME})] if "url" in top else []
-    for index, listed in enumerate(inherited["endpoints"]):
+    found = [Receiver(path=TOP, own=top, keys={**all_keys, "name": TOP_NAME})] if "url" in top else []
+    for index, listed in enumerate(all_keys["endpoints"]):
         path = (*TOP, "endpoints", index)
         if report.sound(path):
             own = _level(path, listed.given(), report)
-            found.append(Receiver(path=path, own=own, keys=over(shared, own)))
+            above = inherited(shared, own, usual=defaults["format"])
+            found.append(Receiver(path=path, own=own, keys=over(above, own)))
 
     for receiver in found:
         _check(receiver, report)
     _check_names(found, report)
-    if not inherited["enabled"]:
+    if not all_keys["enabled"]:
         return ()
-    if needed and not inherited["endpoints"]:
+    if needed and not all_keys["endpoints"]:
         _check_anybody(found, report)
     return found
+
+
+def check_fields(found: Sequence[Receiver], known: Callable[[], Known], report: Report) -> None:
+    """Tell which names of fields no event has. `known` is asked only if somebody names one."""
+    hiding = [receiver for receiver in found if hides(receiver.keys)]
+    if hiding:
+        lists = {
+            (*(receiver.path if key in receiver.own else TOP), key): receiver.keys.get(key, [])
+            for receiver in hiding
+            for key in HIDING
+        }
+        check_names(lists.items(), known(), report)
 
 
 def endpoint(receiver: Receiver) -> Endpoint:
@@ -75,8 +91,11 @@ def endpoint(receiver: Receiver) -> Endpoint:
         headers=tuple(keys["headers"].items()),
         retry_delays=tuple(timedelta(seconds=s) for s in itertools.islice(delays, keys["retries"])),
         timeout=timedelta(milliseconds=keys["timeout"]),
-        rate=RateLimit(**keys["rate_limit"]),
+        rate=RateLimit(**keys["rate_limit"] | ({"batch_size": 1} if single(keys) else {})),
         ordered=keys["ordering"] == "entity",
+        privacy=privacy(keys),
+        form=form(keys),
+        addressing=addressing(keys),
     )
 
 
@@ -98,9 +117,10 @@ def over(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _level(path: Path, given: dict[str, Any], report: Report) -> dict[str, Any]:
-    """What one level says, its filters compiled, `retries` and `retryDelays` agreeing."""
+    """What one level says, its filters and templates read, `retries` and `retryDelays` agreeing."""
     if "filters" in given:
         given["filters"] = _compiled((*path, "filters"), given["filters"], report)
+    read_level(path, given, report)
 
     delays = given.get("retry_delays")
     if delays is not None:
@@ -161,6 +181,11 @@ def _check(receiver: Receiver, report: Report) -> None:
             except ValueError as bad:
                 cure = "copy the secret anew: its key is base64; one without whsec_ is taken as it is"
                 report.add((*path, "secret"), f"is no secret of Standard Webhooks: {bad}", cure)
+
+    if sound("hash") and sound("hash_key") and sound("secret") and sound("signing"):
+        check_key(path, keys, report)
+    if report.sound((*path, "rateLimit")):
+        check_batch(path, receiver.own, keys, report)
 
 
 def _check_names(found: Sequence[Receiver], report: Report) -> None:

@@ -39,6 +39,7 @@ BatchSize = Annotated[int, BeforeValidator(values.parsed_number), Field(ge=1, le
 EventPattern = Annotated[str, AfterValidator(values.event_pattern)]
 Events = Annotated[list[EventPattern], BeforeValidator(values.parsed_list), Field(min_length=1)]
 Secrets = Annotated[tuple[Secret, ...], PlainValidator(values.secrets)]
+Fields = Annotated[list[Annotated[str, AfterValidator(values.field)]], BeforeValidator(values.parsed_list)]
 Url = Annotated[str, AfterValidator(values.endpoint_url)]
 NotYet = AfterValidator(values.not_yet)
 
@@ -86,15 +87,16 @@ class ReceiverShape(Shape):
     rate_limit: RateLimitShape = ABSENT
     filters: list[FilterShape] = ABSENT
     signing: Signing = ABSENT
-    format: Annotated[Literal["librechat", "cloudevents"], AfterValidator(values.only("librechat"))] = ABSENT
+    format: Literal["librechat", "cloudevents"] = ABSENT
     ordering: Literal["entity", "none"] = ABSENT
     allow_http: Truth = ABSENT
 
-    omit: Annotated[list[Text], NotYet] = ABSENT
-    hash: Annotated[list[Text], NotYet] = ABSENT
-    text_length: Annotated[Truth, NotYet] = ABSENT
-    transform: Annotated[dict[str, Any], NotYet] = ABSENT
-    preset: Annotated[Literal["slack", "discord", "teams"], NotYet] = ABSENT
+    omit: Fields = ABSENT
+    hash: Fields = ABSENT
+    hash_key: Annotated[Secret, PlainValidator(values.hash_key)] = ABSENT
+    text_length: Truth = ABSENT
+    transform: Annotated[Any, PlainValidator(values.transform)] = ABSENT
+    preset: Literal["slack", "discord", "teams"] = ABSENT
     tls: Annotated[TlsShape, NotYet] = ABSENT
     deny_private: Annotated[Truth, NotYet] = ABSENT
 

@@ -157,8 +157,12 @@ NOWHERE = "https://nowhere.invalid/"
 """Stands for every url where nothing is sent."""
 
 
+NO_KEY = "not read where nothing is sent"
+"""Stands for every key of hashes there: they look like those that are sent, and are others."""
+
+
 def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
-    """Who is told what stays; where and how goes. `default`: WEBHOOK_URL makes an endpoint."""
+    """Who is told what stays; where and by which secrets goes. `default`: WEBHOOK_URL makes an endpoint."""
     if default:
         tree.setdefault("webhooks", {})
     webhooks = tree.get("webhooks")
@@ -173,6 +177,7 @@ def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
             for key in ("secret", "headers", "tls"):
                 each.pop(key, None)
             each["signing"] = "none"
+            each["hashKey"] = NO_KEY
     http = tree["watcher"].get("http") if isinstance(tree.get("watcher"), dict) else None
     if isinstance(http, dict):
         http.pop("token", None)

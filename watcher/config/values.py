@@ -85,9 +85,30 @@ def endpoint_name(name: str) -> str:
     return name
 
 
+def is_template(text: str) -> bool:
+    """Has it holes that are filled for each event?"""
+    return any(mark in text for mark in ("{{", "{%", "{#"))
+
+
 def endpoint_url(url: str) -> str:
-    """Its form only: whether `http://` is allowed depends on other keys."""
+    """Its form only: whether `http://` is allowed depends on other keys, and its holes are read later."""
     present(url)
+    if is_template(url):
+        # Users' data must never choose whom they are sent to.
+        if re.match(r"https?://", url, re.IGNORECASE) and not re.match(
+            r"https?://[^/?#{}\s\\]+[/?]", url, re.IGNORECASE
+        ):
+            cure = "write out https://, host and port: templates may stand in the path and behind the `?`"
+            raise wrong("the URL has a template in its host", cure)
+        _endpoint_url(_HOLE.sub("x", url))
+        return url
+    return _endpoint_url(url)
+
+
+_HOLE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+
+
+def _endpoint_url(url: str) -> str:
     if re.search(r"[\s\\\x00-\x1f\x7f]", url):
         raise wrong(
             "the URL has a space, a backslash or a control character in it", "percent-encode it (%20)"
@@ -136,6 +157,35 @@ def secrets(value: Any) -> tuple[Secret, ...]:
     if not all(isinstance(text, str) for text in texts):
         raise wrong("the secret is not text", "put it in quotes, or each of a list of secrets")
     return tuple(Secret(key=text.encode()) for text in texts)
+
+
+def hash_key(value: Any) -> Secret:
+    """What values are hashed with."""
+    if not isinstance(value, str):
+        raise wrong("the key is not text", "put it in quotes")
+    if not value.strip():
+        raise wrong("the key is empty", "give it a value, or remove the key: then it is made of the secret")
+    return Secret(key=value.encode())
+
+
+def field(name: str) -> str:
+    """The name of a field of `data`, or a path to it. Whether there is one depends on the mapping files."""
+    present(name)
+    path = name.removeprefix("data.")
+    if path != name:
+        raise wrong("names a path from the body's top", f"paths begin inside `data`: write `{path}`")
+    if "" in name.split("."):
+        raise wrong("not a name, nor names with dots between them", "write `text`, or `feedback.text`")
+    return name
+
+
+def transform(value: Any) -> Any:
+    """A body of the operator's own: what its texts say is read later."""
+    if value in ("", {}, []):
+        raise wrong("is empty", "write the body, or remove the key")
+    if not isinstance(value, str | dict | list):
+        raise wrong("must be a mapping, a list or text", 'write for example `{text: "{{ data.text }}"}`')
+    return plain(value)
 
 
 def event_pattern(pattern: str, info: ValidationInfo) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from watcher.core.events import DOCUMENTED, EventType
 from watcher.core.examples import dated, seen_in
 from watcher.core.mapping import CollectionMapping, Rule
-from watcher.core.schemas import SHARED, Field, Fields, either, nullable
+from watcher.core.schemas import ADDED, SHARED, Field, Fields, either, nullable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +106,17 @@ def catalogue(mappings: Iterable[CollectionMapping]) -> Sequence[CatalogueEntry]
     order = {event: place for place, event in enumerate(dict.fromkeys((*DOCUMENTED, *entries)))}
     distinct = [replace(entry, samples=_distinct(entry.samples)) for entry in entries.values()]
     return sorted(distinct, key=lambda entry: order[entry.event])
+
+
+def fields_of(mappings: Iterable[CollectionMapping]) -> dict[EventType, Fields]:
+    """Of every event that can be sent, each name that its data may have, what is added to any event too."""
+    found: dict[EventType, Fields] = {}
+    for mapping in mappings:
+        for rule in mapping.rules:
+            if rule.event is not None:
+                fields = _fields(rule, mapping)
+                found[rule.event] = either(found[rule.event], fields) if rule.event in found else fields
+    return {event: {**ADDED, **fields} for event, fields in {**found, GAP.event: GAP.fields}.items()}
 
 
 def _with_rule(entry: CatalogueEntry | None, rule: Rule, mapping: CollectionMapping) -> CatalogueEntry:

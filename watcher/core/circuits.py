@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from watcher.core.events import EventId
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 
 MANY = 10
 """So many different requests that failed in a row open the circuit, however quickly they came."""
@@ -122,8 +122,8 @@ class Circuit:
     ) -> None:
         """A request met its outcome. `began`: when it went out; `jitter`: in [0, 1)."""
         match outcome:
-            case NotSent():
-                return
+            case NotSent() | Unsendable():
+                return  # nobody was asked
             case Answered(status=status) if 200 <= status < 300:
                 self._well(began, clock, now)
             case Answered(status=status) if status == GONE:

@@ -55,9 +55,16 @@ class Delivery:
     """When the change happened (the event's timestamp)."""
     body: bytes
     """The exact bytes of every attempt."""
+    context: bytes | None = None
+    """The event as its endpoint may know it, where the body does not tell it and the address needs it."""
     hold: Hold | None = None
     refused: str | None = None
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
+
+    @property
+    def size(self) -> int:
+        """What it takes of memory, in bytes, but for a little."""
+        return len(self.body) + len(self.context or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def open_body(event: Event) -> OpenedBody:
     tail = b',"userId":%b,"webhookId":' % encode(event.user_id)
     room = MAX_BODY_BYTES - CLOSING_BYTES - len(head) - len(tail)
 
-    return OpenedBody(head + _data(event.data, room) + tail)
+    return OpenedBody(head + encode_data(event.data, room) + tail)
 
 
 def close_body(opened: OpenedBody, webhook_id: EventId) -> bytes:
@@ -65,6 +65,21 @@ def encode(value: object) -> bytes:
         return _written(value)
     except TypeError:
         return _written(_mended(value, MAX_DEPTH, []))
+
+
+def encode_data(data: Mapping[str, Any], room: int) -> bytes:
+    """The JSON of `data` in at most `room` bytes; what had to go is listed in `truncated`."""
+    try:
+        written = _written(data)
+    except TypeError:
+        pass
+    else:
+        if len(written) <= room:
+            return written
+
+    fields, deep = _mended_fields(data)
+    written = _written({**fields, "truncated": deep} if deep else fields)
+    return written if len(written) <= room else _fitted(fields, deep, room)
 
 
 def timestamp(at: datetime) -> str:
@@ -202,21 +217,6 @@ class _LongText(NamedTuple):
     def saving(self) -> int:
         """The most that cutting it can save."""
         return self.size - WHOLE_TEXT_BYTES - self.listing
-
-
-def _data(data: Mapping[str, Any], room: int) -> bytes:
-    """The JSON of `data` in at most `room` bytes; what had to go is listed in `truncated`."""
-    try:
-        written = _written(data)
-    except TypeError:
-        pass
-    else:
-        if len(written) <= room:
-            return written
-
-    fields, deep = _mended_fields(data)
-    written = _written({**fields, "truncated": deep} if deep else fields)
-    return written if len(written) <= room else _fitted(fields, deep, room)
 
 
 def _mended_fields(data: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

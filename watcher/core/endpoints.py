@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from watcher.core.changes import Document
 from watcher.core.events import Event, EventType, subscribes
+from watcher.core.forms import DOCUMENTED, Addressing, Form
+from watcher.core.privacy import Privacy
 
 Predicate = Callable[[Document], bool]
 """A compiled condition (`core/conditions.py`)."""
@@ -68,6 +70,11 @@ class Endpoint:
     signing: Signing = "librechat"
     ordered: bool = True
     """False (`ordering: none`): events about the same thing go in parallel."""
+    privacy: Privacy | None = None
+    """What it is not told; None: it is told everything."""
+    form: Form = DOCUMENTED
+    addressing: Addressing | None = None
+    """Where `url` or `headers` are templates, what fills them. None: they are the same for every event."""
     max_in_flight: int = 64
     """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
 

@@ -13,6 +13,7 @@ from watcher.core.deliveries import Delivery, Hold
 from watcher.core.encoding import OpenedBody, open_body
 from watcher.core.endpoints import Endpoint, Filter, subject_of
 from watcher.core.events import Event, EventType
+from watcher.core.forms import Documented
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan, Planned, event_of
@@ -39,6 +40,8 @@ class Aim:
     filters: tuple[Sifted, ...]
     delivery: Delivery | None
     """What it would get."""
+    documented: bool
+    """It gets the documented body, with nothing hidden: what the event itself shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,4 +229,5 @@ def _aim(event: Event, endpoint: Endpoint, deliveries: _Deliveries) -> Aim:
             Sifted(filter=each, shortfalls=shortfalls(each.condition, subject_of(event))) for each in filters
         ),
         delivery=deliveries.get((event.type, endpoint.name)),
+        documented=endpoint.privacy is None and isinstance(endpoint.form, Documented),
     )

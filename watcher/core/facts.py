@@ -55,6 +55,16 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """An endpoint's body could not be made of an event: it is stored dead, and the stream went on."""
+
+    endpoint: str
+    id: EventId
+    event: EventType
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Thinned:
     """A change beyond 16 MB was read without its largest parts, and told; the stream went on."""
 
@@ -258,6 +268,7 @@ Fact = (
     | StreamLost
     | Captured
     | Unreadable
+    | Refused
     | Thinned
     | Scanned
     | ScanFailed

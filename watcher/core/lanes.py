@@ -88,6 +88,8 @@ class Lane:
         self._wakes_made = 0
         self._batches: dict[EventId, set[Entity]] = {}  # batches to be sent again, and whom they keep parked
         self._dissolved: set[EventId] = set()
+        # Without, what was bound before the settings changed goes alone: its form or URL may be one event's.
+        self._batches_go = endpoint.rate.batch_size > 1
         self._ahead: set[int] = set()  # rows beyond the cursor that came with their batch
 
     # ------------------------------------------------------------------ from the store
@@ -212,7 +214,7 @@ class Lane:
         line = self._lines.get(entity)
         if line is not None:
             self._queue(line, row)
-        elif row.batch is not None and row.batch not in self._dissolved:
+        elif row.batch is not None and row.batch not in self._dissolved and self._batches_go:
             # Sent before a restart: the batch comes back as a whole, when it is due.
             self._parked[entity] = row.seq
             if row.batch not in self._batches:
@@ -231,7 +233,7 @@ class Lane:
         if line.rest is None and len(line.rows) < LINE_ROWS:
             line.rows.append(row)
             self._rows += 1
-            self._bytes += len(row.delivery.body)
+            self._bytes += row.delivery.size
         elif line.rest is None:
             line.rest = row.seq
 
@@ -296,7 +298,7 @@ class Lane:
     def _forget(self, rows: Iterable[Stored]) -> None:
         for row in rows:
             self._rows -= 1
-            self._bytes -= len(row.delivery.body)
+            self._bytes -= row.delivery.size
 
     def _wake(self, at: datetime, *, entity: Entity | None = None, batch: EventId | None = None) -> None:
         self._wakes_made += 1  # breaks ties: entities and batches do not compare

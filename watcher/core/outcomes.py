@@ -30,4 +30,11 @@ class NotSent:
     """Our own shutdown cut the attempt; the receiver is not to blame."""
 
 
-Outcome = Answered | Unreachable | NotSent
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unsendable:
+    """No request can be made of it: its URL or a header cannot be made of the event. Nobody was asked."""
+
+    reason: str
+
+
+Outcome = Answered | Unreachable | NotSent | Unsendable

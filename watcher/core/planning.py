@@ -6,18 +6,18 @@ damaged, stops the stream: what goes wrong with one becomes a fact, and a refuse
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Self, assert_never
 
+from watcher.core.bodies import Bodies
 from watcher.core.catalogue import GAP
 from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Hold, Lift
-from watcher.core.encoding import OpenedBody, close_body, open_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, Event, EventType, event_id
-from watcher.core.facts import Unreadable
+from watcher.core.facts import Refused, Unreadable
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import MOMENT, Mark, Marks, Taking
 from watcher.core.memory import plain_names
@@ -43,7 +43,7 @@ class Planned:
     marks: tuple[Mark, ...]
     events: Counter[EventType]
     """Events that happened and were subscribed to by somebody, whether or not a filter let them pass."""
-    facts: tuple[Unreadable, ...]
+    facts: tuple[Unreadable | Refused, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class _Draft:
 
     marks: Taking
     entries: list[Delivery | Lift] = field(default_factory=list)
-    facts: list[Unreadable] = field(default_factory=list)
+    facts: list[Unreadable | Refused] = field(default_factory=list)
     events: Counter[EventType] = field(default_factory=Counter)
 
 
@@ -182,9 +182,9 @@ class Plan:
                 "counts": dict(sorted(counts.items())),
             },
         )
-        opened = open_body(event)
+        bodies = Bodies(event)
         return [
-            _delivery(event, endpoint, opened, event.entity)
+            _delivery(event, endpoint, bodies, event.entity)
             for endpoint in self._endpoints
             if endpoint.wants(event)
         ]
@@ -249,6 +249,7 @@ class Plan:
         if rule.event is not None and aimed.endpoints:
             event = event_of(change, seen, rule, view)
             deliveries = _deliveries(event, aimed, row, self.hold(change, seen, rule))
+            draft.facts += refusals(deliveries)
             draft.events[rule.event] += 1
         if rule.lifts is not None:
             key = seen.newcomer.row if rule.of == "newcomer" and seen.newcomer else None
@@ -264,6 +265,18 @@ class Plan:
         if rule.of == "newcomer" and seen.newcomer is not None:
             draft.marks.spend(seen.newcomer)
         return True
+
+
+def owed(event: Event, endpoint: Endpoint) -> Delivery:
+    """The event as this endpoint gets it, whether or not it asks for it."""
+    return _delivery(event, endpoint, Bodies(event), event.entity)
+
+
+def refusals(deliveries: Iterable[Delivery]) -> Iterator[Refused]:
+    """What is to be told of deliveries whose body could not be made."""
+    for each in deliveries:
+        if each.refused is not None:
+            yield Refused(endpoint=each.endpoint, id=each.id, event=each.event, reason=each.refused)
 
 
 def anybody(mappings: Iterable[CollectionMapping]) -> Endpoint:
@@ -324,24 +337,27 @@ def _listeners(rule: Rule, endpoints: Sequence[Endpoint]) -> tuple[tuple[Endpoin
 
 
 def _deliveries(event: Event, aimed: _Aimed, row: Entity, hold: Hold | None) -> Sequence[Delivery]:
-    """The event for every endpoint that wants it, encoded once."""
-    wanting = [endpoint for endpoint, filtered in aimed.endpoints if not filtered or endpoint.wants(event)]
-    if not wanting:
-        return ()
-    opened = open_body(event)
-    return [_delivery(event, endpoint, opened, row, hold=hold) for endpoint in wanting]
+    """The event for every endpoint that wants it."""
+    bodies = Bodies(event)
+    return [
+        _delivery(event, endpoint, bodies, row, hold=hold)
+        for endpoint, filtered in aimed.endpoints
+        if not filtered or endpoint.wants(event)
+    ]
 
 
 def _delivery(
     event: Event,
     endpoint: Endpoint,
-    opened: OpenedBody,
+    bodies: Bodies,
     row: Entity,
     *,
     hold: Hold | None = None,
     refused: str | None = None,
 ) -> Delivery:
     webhook_id = event_id(event.change, event.type, endpoint.name)
+    body = bodies.of(endpoint, webhook_id) if refused is None else bodies.bare(webhook_id)
+    refused = refused or body.refused
     return Delivery(
         id=webhook_id,
         endpoint=endpoint.name,
@@ -350,8 +366,9 @@ def _delivery(
         entity=event.entity if endpoint.ordered else Entity(webhook_id),
         row=row,
         at=event.at,
-        body=close_body(opened, webhook_id),
-        hold=hold,
+        body=body.content,
+        context=body.context,
+        hold=hold if refused is None else None,
         refused=refused,
     )
 
@@ -365,7 +382,7 @@ def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> N
         return
     row = row_entity(change)
     event = Event(type=rule.event, change=change.id, at=change.at, entity=row, user_id=None, data={})
-    opened = open_body(event)
+    bodies = Bodies(event)
     draft.entries += [
-        _delivery(event, endpoint, opened, row, refused=reason) for endpoint, _ in aimed.endpoints
+        _delivery(event, endpoint, bodies, row, refused=reason) for endpoint, _ in aimed.endpoints
     ]

@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from watcher.core.deliveries import Stored
+import orjson
+
+from watcher.core.cloudevents import BEGINNING, CONTENT_TYPE, cloud_batch
+from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import batch_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import EventId, EventType
+from watcher.core.forms import Address, CloudEvents, Failed
+from watcher.core.outcomes import Unsendable
 from watcher.core.signing import signature_headers
 
 USER_AGENT = "LibreChat-Webhooks/1.0"
@@ -45,31 +50,53 @@ class Request:
     timeout: timedelta
 
 
-def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request:
-    """The request for the parcel's attempt now: the same bytes each time, another number and signature."""
+def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | Unsendable:
+    """The request for the parcel's attempt now: the same bytes each time, another number and signature.
+
+    Where URL or headers are made of the event they are made anew, so that a corrected one holds for all that
+    waits; Unsendable where they cannot be."""
     first = parcel.members[0].delivery
+    address = _address(first, endpoint)
+    if isinstance(address, Failed):
+        return Unsendable(reason=f"{address.reason} (event {first.event})")
     if parcel.batch is None:
         event, body = first.event, first.body
     else:
         # A batch's time is its youngest member's, not `now`: the same batch must keep the same bytes.
         newest = max(member.delivery.at for member in parcel.members)
         bodies = [member.delivery.body for member in parcel.members]
-        event, body = BATCH, batch_body(bodies, at=newest, batch=parcel.batch)
+        together = cloud_batch if isinstance(endpoint.form, CloudEvents) else batch_body
+        event, body = BATCH, together(bodies, at=newest, batch=parcel.batch)
 
     return Request(
         endpoint=endpoint.name,
-        url=endpoint.url,
-        headers=tuple(_headers(endpoint, parcel.identity, event, body, attempt=parcel.attempts + 1, now=now)),
+        url=address.url,
+        headers=(
+            *_headers(endpoint, parcel.identity, event, body, attempt=parcel.attempts + 1, now=now),
+            *address.headers,
+        ),
         body=body,
         timeout=endpoint.timeout,
     )
+
+
+def _address(delivery: Delivery, endpoint: Endpoint) -> Address | Failed:
+    if endpoint.addressing is None:
+        return Address(url=endpoint.url, headers=endpoint.headers)
+    context = orjson.loads(delivery.context or delivery.body)
+    if not isinstance(context, dict) or not context.keys() >= {"event", "data", "webhookId"}:
+        return Failed(
+            reason="url, headers: its event is not known, as they had no templates when it was stored"
+        )
+    return endpoint.addressing.address(context)
 
 
 def _headers(
     endpoint: Endpoint, identity: EventId, event: EventType, body: bytes, *, attempt: int, now: datetime
 ) -> Sequence[tuple[str, str]]:
     headers = [
-        ("Content-Type", "application/json"),
+        # By the body itself: what was stored before the format changed goes as what it is.
+        ("Content-Type", CONTENT_TYPE if body.startswith(BEGINNING) else "application/json"),
         ("X-Webhook-Event", event),
         ("X-Webhook-ID", identity),
         ("X-Webhook-Attempt", str(attempt)),
@@ -79,4 +106,4 @@ def _headers(
         headers += signature_headers(
             body, endpoint.secrets, endpoint.signing, identity=identity, seconds=int(now.timestamp())
         )
-    return [*headers, *endpoint.headers]
+    return headers

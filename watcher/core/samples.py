@@ -22,16 +22,8 @@ def sample(
     change: ChangeId = SAMPLE_CHANGE,
     at: datetime = SAMPLE_AT,
 ) -> Delivery:
-    """A sample event (the entry's first) as it would be owed to an endpoint. Another change, another id."""
-    told = told or entry.samples[0]
-    event = Event(
-        type=entry.event,
-        change=change,
-        at=at,
-        entity=Entity("sample"),
-        user_id=told.user_id,
-        data=told.data,
-    )
+    """A sample event (the entry's first) with the documented body. Another change, another id."""
+    event = sample_event(entry, told=told, change=change, at=at)
     identity = event_id(change, event.type, endpoint)
     return Delivery(
         id=identity,
@@ -41,4 +33,23 @@ def sample(
         row=event.entity,
         at=at,
         body=close_body(open_body(event), identity),
+    )
+
+
+def sample_event(
+    entry: CatalogueEntry,
+    *,
+    told: Sample | None = None,
+    change: ChangeId = SAMPLE_CHANGE,
+    at: datetime = SAMPLE_AT,
+) -> Event:
+    """A sample event (the entry's first), to be owed to whoever wants it."""
+    told = told or entry.samples[0]
+    return Event(
+        type=entry.event,
+        change=change,
+        at=at,
+        entity=Entity("sample:sample"),
+        user_id=told.user_id,
+        data=told.data,
     )

@@ -8,9 +8,9 @@ same, rather than not at all, and may not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, get_args
+from typing import Any, Self, get_args
 
 from watcher.core.events import EventType, Reason
 from watcher.core.requests import BATCH
@@ -66,6 +66,32 @@ ADDED: Fields = {
     ),
 }
 """What the program itself may add to the data of any event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """The fields that some events may have, by their paths from `data`. Lists take no step of their own."""
+
+    paths: frozenset[str]
+    """`feedback.*`: what is below is not described, and may be anything."""
+
+    @classmethod
+    def of(cls, *several: Fields) -> Self:
+        return cls(frozenset(path for fields in several for path in _paths(fields)))
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The last names of the paths: what a field is called, wherever it is."""
+        return frozenset(path.rpartition(".")[2] for path in self.paths) - {"*"}
+
+    def has(self, name: str) -> bool:
+        """A bare name: somewhere; a path: just there."""
+        return self.leads(name) if "." in name else name in self.names
+
+    def leads(self, path: str) -> bool:
+        """Does the path from `data` lead to something?"""
+        holders = (path[:place] for place, letter in enumerate(path) if letter == ".")
+        return path in self.paths or any(f"{holder}.*" in self.paths for holder in holders)
 
 
 def nullable(field: Field) -> Field:
@@ -124,6 +150,26 @@ def _kind(kind: str, schema: Schema) -> str:
     if kind == "object" and "properties" in schema:
         return f"object with {', '.join(schema['properties'])}"
     return "time" if kind == "string" and schema.get("format") == "date-time" else kind
+
+
+def _paths(fields: Fields) -> Iterator[str]:
+    for name, field in fields.items():
+        yield name
+        yield from (f"{name}.{below}" for below in _below(field.schema))
+
+
+def _below(schema: Schema) -> Iterator[str]:
+    for choice in schema.get("anyOf", ()):
+        yield from _below(choice)
+    kinds = _listed(schema.get("type", ["object", "array"]))
+    if "object" in kinds and "anyOf" not in schema:
+        for name, each in schema.get("properties", {}).items():
+            yield name
+            yield from (f"{name}.{below}" for below in _below(each))
+        if schema.get("additionalProperties", "properties" not in schema):
+            yield "*"
+    if "array" in kinds and isinstance(schema.get("items"), dict):
+        yield from _below(schema["items"])
 
 
 def _listed(kinds: Any) -> list[str]:

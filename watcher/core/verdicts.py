@@ -8,7 +8,7 @@ from typing import assert_never
 
 from watcher.core.circuits import LAST_PROBE_SECONDS, LONGEST_WAIT, Standing
 from watcher.core.endpoints import Endpoint
-from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable
+from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +65,8 @@ def decide(
             at_least = None
         case NotSent():
             return Release()
+        case Unsendable(reason=reason):
+            return Dead(reason=reason)  # the same event gives the same, however often it is tried
         case _:
             assert_never(outcome)
 

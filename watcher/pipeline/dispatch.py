@@ -13,7 +13,7 @@ from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.facts import Attempted, StandingChanged
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
-from watcher.core.outcomes import NotSent, Outcome, Unreachable
+from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, Parcel, compose
 from watcher.core.verdicts import Release, Verdict, decide
 from watcher.pipeline.patience import insist
@@ -181,6 +181,8 @@ class Dispatcher:
 
         try:
             request = compose(launch.parcel, self._endpoint, now=started)
+            if isinstance(request, Unsendable):
+                return request
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.

@@ -19,7 +19,7 @@ from watcher.core.events import Entity
 from watcher.core.facts import PositionRestarted, Recovered, Recovering, RecoveryBegan
 from watcher.core.marks import Marks
 from watcher.core.memory import Remembered, remembered
-from watcher.core.planning import Plan
+from watcher.core.planning import Plan, refusals
 from watcher.core.recovery import (
     Gap,
     Known,
@@ -115,6 +115,8 @@ class Recoverer:
         if going is None:  # nothing is watched: endpoints for `watcher.gap` alone
             told, through = self._told(recovery, position.checkpoint), recovery.gap.until
             await self._outbox.append(told, checkpoint=position.checkpoint, through=through)
+            for refusal in refusals(told):
+                self._observe(refusal)
         while going is not None:
             recovery = going
             await self._until_room()
@@ -135,7 +137,7 @@ class Recoverer:
                     learned=page.learned,
                     recovery=going,
                 )
-            for fact in planned.facts:
+            for fact in (*planned.facts, *refusals(gap_told)):
                 self._observe(fact)
             self._observe(_progress(recovery))
         self._observe(
@@ -163,6 +165,8 @@ class Recoverer:
         await self._memory.forget()
         entries = self._plan.gap(gap, checkpoint, repaired=False, counts={})
         await self._outbox.append(entries, checkpoint=checkpoint, through=gap.until)
+        for fact in refusals(entries):
+            self._observe(fact)
         self._observe(PositionRestarted(since=gap.since, until=gap.until, reason=gap.reason))
 
     async def _gap(self, lost: PositionLost) -> tuple[Checkpoint, Gap]:

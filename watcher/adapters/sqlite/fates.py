@@ -18,7 +18,7 @@ def stored_fates(path: Path, row: Entity, *, limit: int) -> Sequence[Fate]:
     """The row's newest deliveries in a state file, read beside a running `run` or without one.
 
     Raises OutboxError for a file that is no state of ours, and for one of an older version."""
-    return read_beside(path, lambda db: fates(db, row, limit=limit)) or []
+    return read_beside(path, lambda db: fates(db, row, limit=limit), oldest=2) or []
 
 
 def fates(db: sqlite3.Connection, row: Entity, *, limit: int) -> Sequence[Fate]:

@@ -26,3 +26,5 @@ CREATE TABLE standings (
     since    INTEGER NOT NULL,
     until    INTEGER
 ) WITHOUT ROWID;
+-- The event as its endpoint may know it, where the body does not tell and URL or headers are made of it.
+ALTER TABLE deliveries ADD COLUMN context BLOB;

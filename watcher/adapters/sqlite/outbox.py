@@ -323,7 +323,7 @@ def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
     found, total = [], 0
     for row in rows:
         found.append(_stored(row))
-        total += len(found[-1].delivery.body)
+        total += found[-1].delivery.size
         if total >= max_bytes:
             break
     return found
@@ -362,8 +362,17 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         to_ms(hold.until) if hold else None,
         delivery.refused,
         to_ms(_now()) if dead else None,
-        crc(delivery.id, delivery.endpoint, delivery.event, delivery.entity, at, body=delivery.body),
+        _crc(
+            delivery.id,
+            delivery.endpoint,
+            delivery.event,
+            delivery.entity,
+            at,
+            delivery.body,
+            delivery.context,
+        ),
         delivery.body,
+        delivery.context,
     )
 
 
@@ -404,10 +413,15 @@ def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | N
 
 
 def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body = row
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body, context = (
+        row
+    )
+    sound = isinstance(body, bytes) and isinstance(context, bytes | None)
     # Rows of version 1 have none.
-    intact = stored_crc in (None, crc(identity, endpoint, event, entity, at, body=body))
-    demand(isinstance(body, bytes) and intact, f"delivery {seq}")
+    demand(
+        sound and stored_crc in (None, _crc(identity, endpoint, event, entity, at, body, context)),
+        f"delivery {seq}",
+    )
     delivery = Delivery(
         id=EventId(identity),
         endpoint=endpoint,
@@ -416,6 +430,7 @@ def _stored(row: Sequence[Any]) -> Stored:
         row=Entity(of_row),
         at=from_ms(at),
         body=body,
+        context=context,
     )
     return Stored(
         seq=seq,
@@ -424,6 +439,13 @@ def _stored(row: Sequence[Any]) -> Stored:
         due_at=maybe_from_ms(due_at),
         batch=EventId(batch) if batch is not None else None,
     )
+
+
+def _crc(
+    identity: str, endpoint: str, event: str, entity: str, at: int | None, body: bytes, context: bytes | None
+) -> int:
+    """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
+    return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
 
 
 def _count(db: sqlite3.Connection, tally: Tally) -> None:

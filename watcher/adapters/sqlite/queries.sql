@@ -45,15 +45,15 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending

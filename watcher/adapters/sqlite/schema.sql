@@ -23,7 +23,8 @@ CREATE TABLE deliveries (
     settled_at   INTEGER,
     body         BLOB NOT NULL,
     row          TEXT NOT NULL DEFAULT '',
-    crc          INTEGER
+    crc          INTEGER,
+    context      BLOB
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.

@@ -41,13 +41,13 @@ MIGRATIONS = {
 """What makes a file of the version before into one of this version."""
 
 ADDED = ("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason")
-"""The columns of a new delivery, in the order of the values; `settled_at`, `crc` and `body` end the row."""
+"""The columns of a new delivery, in the order of the values; those that end the row are in `add`."""
 
 
 @cache
 def add(rows: int) -> str:
     """Insert so many deliveries; what is already there is left as it is. Returns what was new."""
-    columns = (*ADDED, "settled_at", "crc", "body")
+    columns = (*ADDED, "settled_at", "crc", "body", "context")
     values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return (
         f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {values} "  # noqa: S608 (constants and `?` only)
