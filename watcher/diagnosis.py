@@ -143,15 +143,23 @@ def _clock(report: MongoReport) -> Finding:
 
 async def _receiver(endpoint: Endpoint) -> Finding:
     about = f"endpoint {endpoint.name}"
-    why = await reach(endpoint.url)
+    why = await reach(endpoint.url, endpoint.route)
     if why is None:
-        return Finding(level="ok", about=about, what="answers")
+        return Finding(level="ok", about=about, what=_answering(endpoint))
     return Finding(
         level="problem",
         about=about,
         what=f"cannot be reached: {why}",
         cure="Correct its url, or start it. Deliveries wait only as long as its retryDelays.",
     )
+
+
+def _answering(endpoint: Endpoint) -> str:
+    if endpoint.route.proxy is None:
+        return "answers"
+    if endpoint.url.lower().startswith("https:"):
+        return "answers, through the proxy"
+    return "its proxy answers; over http:// only a request tells if the receiver does, too: `ping`"
 
 
 def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:

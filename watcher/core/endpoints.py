@@ -9,6 +9,7 @@ from typing import Any
 
 from watcher.core.changes import Document
 from watcher.core.events import Event, EventType, subscribes
+from watcher.core.routes import DIRECT, Route
 
 Predicate = Callable[[Document], bool]
 """A compiled condition (`core/conditions.py`)."""
@@ -65,6 +66,7 @@ class Endpoint:
     """False (`ordering: none`): events about the same thing go in parallel."""
     max_in_flight: int = 64
     """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
+    route: Route = DIRECT
 
     def subscription(self, event: EventType) -> str | None:
         """The first pattern that asks for the event."""

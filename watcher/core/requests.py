@@ -10,6 +10,7 @@ from watcher.core.deliveries import Stored
 from watcher.core.encoding import batch_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import EventId, EventType
+from watcher.core.routes import DIRECT, Route
 from watcher.core.signing import SIGNATURE_HEADER, signature
 
 USER_AGENT = "LibreChat-Webhooks/1.0"
@@ -38,6 +39,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     timeout: timedelta
+    route: Route = DIRECT
 
 
 def compose(parcel: Parcel, endpoint: Endpoint) -> Request:
@@ -57,6 +59,7 @@ def compose(parcel: Parcel, endpoint: Endpoint) -> Request:
         headers=tuple(_headers(endpoint, identity, event, body, attempt=parcel.attempts + 1)),
         body=body,
         timeout=endpoint.timeout,
+        route=endpoint.route,
     )
 
 

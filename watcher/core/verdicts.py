@@ -46,13 +46,18 @@ def decide(outcome: Outcome, *, attempts: int, endpoint: Endpoint, now: datetime
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()
         case Answered(status=status, retry_after=retry_after):
-            return _retry(f"status {status}", attempts, endpoint, now, at_least=retry_after)
+            return _retry(_reason(status), attempts, endpoint, now, at_least=retry_after)
         case Unreachable(reason=reason):
             return _retry(reason, attempts, endpoint, now, at_least=None)
         case NotSent():
             return Release()
         case _:
             assert_never(outcome)
+
+
+def _reason(status: int) -> str:
+    told = f"status {status}"
+    return f"{told}: redirects are not followed" if status in (301, 302, 303, 307, 308) else told
 
 
 def _retry(
