@@ -66,8 +66,6 @@ async def test_a_trusted_receiver_is_sent_to_over_tls() -> None:
         assert await tls_outcome(showing(authority().issue_cert("localhost"))) == Answered(status=200)
 
 
-
-
 async def test_an_untrusted_authority_is_told() -> None:
     outcome = await tls_outcome(showing(authority().issue_cert("localhost")))
 

@@ -44,4 +44,5 @@ class Settings:
     log: LogStyle | None
     """None: `console` on a terminal, else `json`."""
     files: tuple[Path, ...]
-    """What was read to get here, the settings' file first, then mounted secrets: what a reload watches."""
+    """What was read to get here, the settings' file first, then mounted secrets and the files that `tls:`
+    names: what a reload watches."""

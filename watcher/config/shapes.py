@@ -97,8 +97,9 @@ class ReceiverShape(Shape):
     text_length: Annotated[Truth, NotYet] = ABSENT
     transform: Annotated[dict[str, Any], NotYet] = ABSENT
     preset: Annotated[Literal["slack", "discord", "teams"], NotYet] = ABSENT
-    tls: Annotated[TlsShape, NotYet] = ABSENT
-    deny_private: Annotated[Truth, NotYet] = ABSENT
+    tls: TlsShape = ABSENT
+    proxy: Annotated[str, AfterValidator(values.proxy_url)] = ABSENT
+    deny_private: Truth = ABSENT
 
 
 class EndpointShape(ReceiverShape):
