@@ -18,9 +18,11 @@ def route(receiver: Receiver, *, folder: FilePath, surroundings: Surroundings, r
     """The finished value; worth nothing once something was reported. `folder`: where relative paths begin."""
     proxy, named_by = _proxy(receiver, surroundings, report)
     deny_private = receiver.keys["deny_private"]
-    if deny_private and proxy is not None:
+    place = _place(receiver, "deny_private")
+    if deny_private and proxy is not None and report.sound(place):
+        report.spoil(place)  # what many endpoints inherit is told once
         report.add(
-            _place(receiver, "deny_private"),
+            place,
             f"cannot be kept: the proxy ({named_by}) looks the name up and connects, not we",
             "write `proxy: none` for this endpoint; or `denyPrivate: false`, and let the proxy refuse",
         )
