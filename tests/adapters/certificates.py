@@ -69,11 +69,15 @@ def _serve_strictly(listening: socket.socket, context: ssl.SSLContext) -> None:
         while True:
             plain, _ = listening.accept()
             plain.settimeout(5)
-            with (
-                context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as secure,
-                suppress(ssl.SSLError, TimeoutError, ConnectionError),
-            ):
-                _answer_once(secure)
+            threading.Thread(target=_serve, args=(plain, context), daemon=True).start()
+
+
+def _serve(plain: socket.socket, context: ssl.SSLContext) -> None:
+    with (
+        context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False) as secure,
+        suppress(ssl.SSLError, TimeoutError, ConnectionError),
+    ):
+        _answer_once(secure)
 
 
 def _answer_once(secure: ssl.SSLSocket) -> None:

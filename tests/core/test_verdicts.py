@@ -37,6 +37,15 @@ def test_everything_else_fails(status):
     assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=f"status {status}")
 
 
+def test_the_reason_says_what_was_wrong_with_the_answer_too():
+    outcome = Answered(status=500, left="slow, and was left")
+
+    verdict = decide(outcome, attempts=0, endpoint=CRM, now=NOON)
+
+    reason = "status 500 (the answer is slow, and was left)"
+    assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=reason)
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_fails_too_and_the_reason_says_so(status):
     verdict = decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON)

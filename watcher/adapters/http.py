@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -70,10 +69,10 @@ class AiohttpSender:
             if limit.expired():
                 where = line.where(progress)
                 return Unreachable(reason=f"timeout: {where} after {request.timeout.total_seconds():g} s")
-            return Unreachable(reason=line.why(error, progress))
+            return Unreachable(reason=await line.why(error, progress))
 
         try:
-            await _finish(response, deadline)
+            left = await _finish(response, deadline)
         finally:
             response.close()  # nothing, when all of it was read: then the connection is back in the pool
         if response.status == 407 and request.route.proxy is not None:
@@ -88,6 +87,7 @@ class AiohttpSender:
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers
             ),
+            left=left,
         )
 
     def _line(self, request: Request) -> tuple[Line, Line | None]:
@@ -120,17 +120,24 @@ def retry_after(value: str | None, *, date: str | None, now: datetime) -> timede
     return max(timedelta(0), min(until - since, LONGEST_WAIT))
 
 
-async def _finish(response: ClientResponse, deadline: float) -> None:
-    """Read the answer to its end, so that the connection can be reused; leave a long or slow one."""
+async def _finish(response: ClientResponse, deadline: float) -> str:
+    """Read the answer to its end, so that the connection can be reused; leave a long or slow one, and say so.
+
+    The status has come, and decides: how the rest ends does not matter."""
     content = response.content
     if content.at_eof():
-        return
+        return ""
     until = min(deadline, asyncio.get_running_loop().time() + ANSWER_TIME.total_seconds())
     room = ANSWER_BYTES
-    with suppress(Exception):  # the status has come, and decides: how the rest ends does not matter
+    try:
         async with asyncio.timeout_at(until):
             while room > 0 and (chunk := await content.readany()):
                 room -= len(chunk)
+    except TimeoutError:
+        return "slow, and was left"
+    except Exception:
+        return "cut short by the receiver"
+    return "" if room > 0 or content.at_eof() else f"longer than {ANSWER_BYTES} bytes, and was left"
 
 
 def _http_date(text: str) -> datetime | None:

@@ -30,6 +30,13 @@ class BoundedAnswer(ResponseHandler):
         self._answered = True
         """Nothing is asked, or the status has come."""
         self._flood: Flood | None = None
+        self.ended: asyncio.Future[BaseException | None] = loop.create_future()
+        """Done when the connection is; with what ended it, if that was no ordinary end."""
+
+    @property
+    def begun(self) -> bool:
+        """Has something come, but not the whole of the status and the headers?"""
+        return not self._answered and self._room < HEAD_BYTES
 
     def set_response_params(self, **options: Any) -> None:
         """A request goes out: its answer begins anew."""
@@ -60,6 +67,11 @@ class BoundedAnswer(ResponseHandler):
             return None
         self._answered = True
         return super().feed_data(data, size)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(exc)
+        super().connection_lost(exc)
 
     def set_exception(self, exc: BaseException, *cause: BaseException) -> None:
         """The flood stays the reason, whatever closing the connection brings about."""

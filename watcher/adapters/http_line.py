@@ -30,6 +30,7 @@ from watcher.core.requests import USER_AGENT, Request
 from watcher.core.routes import DIRECT, Proxy, Route
 
 IDLE_SECONDS = 4.0  # below the 5 s of Node and uvicorn: a connection taken up again is seldom a dead one
+OBJECTION_SECONDS = 0.1  # the alert has come already where the connection was cut because of it
 ANSWER_BYTES = 16_384  # read only so that the connection can carry the next request; errors fit in it
 
 
@@ -43,6 +44,8 @@ class Progress:
     tunnelled: bool = False
     """The proxy has connected us: what comes now is the receiver's."""
     connected: bool = False
+    answer: ResponseHandler | None = None
+    """What reads the answer, once connected."""
 
 
 class Line:
@@ -113,14 +116,18 @@ class Line:
         )
         return await self._kept_connector.connect(request, [], ClientTimeout())
 
-    def why(self, error: Exception, progress: Progress) -> str:
+    async def why(self, error: Exception, progress: Progress) -> str:
         """The reason for an `Unreachable`."""
-        return proxy_fault(error) if self._is_with_the_proxy(progress) else fault(error)
+        if self._is_with_the_proxy(progress):
+            return proxy_fault(error)
+        objection = await tls_objection(progress, within=OBJECTION_SECONDS) if cut_unanswered(error) else None
+        return fault(objection or error)
 
     def where(self, progress: Progress) -> str:
         """How far an attempt got that took too long."""
         if progress.connected:
-            return "connected, but no answer"
+            begun = isinstance(progress.answer, BoundedAnswer) and progress.answer.begun
+            return "connected, but the answer's headers did not end" if begun else "connected, but no answer"
         if self._resolver.busy:
             return "still looking up the host name" + (" of the proxy" if self._proxy else "")
         return "still waiting for the proxy" if self._is_with_the_proxy(progress) else "still connecting"
@@ -154,6 +161,18 @@ class Line:
             await self.close()
 
 
+async def tls_objection(progress: Progress, *, within: float) -> ssl.SSLError | None:
+    """What TLS says against us after the handshake, as TLS 1.3 does of a missing certificate.
+
+    It ends the connection. What is being written then fails first, and does not know why."""
+    if not isinstance(progress.answer, BoundedAnswer):
+        return None
+    ended = progress.answer.ended
+    await asyncio.wait({ended}, timeout=within)
+    error = ended.result() if ended.done() else None
+    return error if isinstance(error, ssl.SSLError) else None
+
+
 _progress: ContextVar[Progress] = ContextVar("_progress")
 
 
@@ -171,7 +190,7 @@ class _Connector(TCPConnector):
     async def connect(self, req: ClientRequest, traces: list[Trace], timeout: ClientTimeout) -> Connection:
         connection = await super().connect(req, traces, timeout)
         progress = _progress.get()
-        progress.connected = True
+        progress.connected, progress.answer = True, connection.protocol
         progress.on_written()
         return connection
 

@@ -4,12 +4,10 @@ does it take ours? By the same route as a delivery, and in the same words. Nothi
 from __future__ import annotations
 
 import asyncio
-import ssl
-
-from aiohttp.connector import Connection
+from urllib.parse import urlsplit
 
 from watcher.adapters.http_faults import fault, files_fault
-from watcher.adapters.http_line import Line, Progress
+from watcher.adapters.http_line import Line, Progress, tls_objection
 from watcher.adapters.tls import context_of
 from watcher.core.routes import DIRECT, Route
 
@@ -29,29 +27,14 @@ async def reach(url: str, route: Route) -> str | None:
         async with asyncio.timeout(TIMEOUT_SECONDS) as limit:
             connection = await line.connect(url, progress)
         try:
-            return await _objection(connection)
+            secure = urlsplit(url).scheme == "https"
+            objection = await tls_objection(progress, within=OBJECTION_SECONDS) if secure else None
         finally:
             connection.close()
+        return None if objection is None else fault(objection)
     except Exception as error:
         if limit.expired():
             return f"timeout: {line.where(progress)} after {TIMEOUT_SECONDS:g} s"
-        return line.why(error, progress)
+        return await line.why(error, progress)
     finally:
         await line.close()
-
-
-async def _objection(connection: Connection) -> str | None:
-    """What TLS says against us when the handshake is done."""
-    protocol = connection.protocol
-    closed = None if protocol is None else protocol.closed
-    if (
-        closed is None
-        or connection.transport is None
-        or not connection.transport.get_extra_info("ssl_object")
-    ):
-        return None
-    await asyncio.wait({closed}, timeout=OBJECTION_SECONDS)
-    error = closed.exception() if closed.done() else None
-    if error is not None and isinstance(error.__cause__, ssl.SSLError):
-        return fault(error)
-    return None

@@ -45,8 +45,8 @@ def decide(outcome: Outcome, *, attempts: int, endpoint: Endpoint, now: datetime
     match outcome:
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()
-        case Answered(status=status, retry_after=retry_after):
-            return _retry(_reason(status), attempts, endpoint, now, at_least=retry_after)
+        case Answered(status=status, retry_after=retry_after, left=left):
+            return _retry(_reason(status, left), attempts, endpoint, now, at_least=retry_after)
         case Unreachable(reason=reason):
             return _retry(reason, attempts, endpoint, now, at_least=None)
         case NotSent():
@@ -55,9 +55,9 @@ def decide(outcome: Outcome, *, attempts: int, endpoint: Endpoint, now: datetime
             assert_never(outcome)
 
 
-def _reason(status: int) -> str:
-    told = f"status {status}"
-    return f"{told}: redirects are not followed" if status in (301, 302, 303, 307, 308) else told
+def _reason(status: int, left: str) -> str:
+    redirect = ": redirects are not followed" if status in (301, 302, 303, 307, 308) else ""
+    return f"status {status}{redirect}" + (f" (the answer is {left})" if left else "")
 
 
 def _retry(
