@@ -336,17 +336,32 @@ async def test_what_a_receiver_says_unasked_is_not_taken_for_the_next_answer() -
         await connection.say(OK)
         if connection.number == 1:
             await answered.wait()
-            await connection.say(b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n")
+            await connection.say(unasked)
         await connection.closed_by_sender()
 
-    answered = asyncio.Event()
-    async with receiving(impolite) as receiver, AiohttpSender() as sender:
-        first = await sender.send(a_request(receiver.url))
-        answered.set()
-        await asyncio.wait_for(receiver.gone.get(), 2)
-        second = await sender.send(a_request(receiver.url))
+    for unasked in (b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 40", b"\r\n"):
+        answered = asyncio.Event()
+        async with receiving(impolite) as receiver, AiohttpSender() as sender:
+            first = await sender.send(a_request(receiver.url))
+            answered.set()
+            await asyncio.wait_for(receiver.gone.get(), 2)
+            second = await sender.send(a_request(receiver.url))
 
-    assert [first, second] == [Answered(status=200)] * 2
+        assert [first, second] == [Answered(status=200)] * 2
+
+
+async def test_what_comes_with_the_end_of_an_answer_is_not_taken_for_the_next_one() -> None:
+    async def overzealous(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+            await asyncio.sleep(0.05)  # so that the end comes apart from the beginning
+            await connection.say(b"lfHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+
+    async with receiving(overzealous) as receiver, AiohttpSender() as sender:
+        outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
+
+    assert outcomes == [Answered(status=200)] * 2
+    assert receiver.connections == 2
 
 
 async def test_two_answers_to_one_request_are_one_and_the_connection_is_left() -> None:

@@ -8,6 +8,7 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import trustme
@@ -187,7 +188,7 @@ async def test_files_that_went_bad_fail_the_attempt_and_the_next_reads_them_agai
     assert mended == Answered(status=200)
 
 
-async def test_a_key_that_was_encrypted_meanwhile_asks_nobody_for_its_password() -> None:
+async def test_a_key_that_was_encrypted_meanwhile_is_told() -> None:
     with TemporaryDirectory() as folder:
         files = written(Path(folder))
         locking = await asyncio.create_subprocess_exec(
@@ -233,11 +234,15 @@ async def test_another_route_makes_new_connections_and_leaves_requests_under_way
 
 
 async def test_an_idle_connection_of_a_former_route_is_closed_at_once() -> None:
+    complaints: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
         await sender.send(a_request(receiver.url))
         await sender.send(a_request(receiver.url, route=Route(tls=Tls(print="another"))))
 
         assert await asyncio.wait_for(receiver.gone.get(), 2) == 1
+
+    assert complaints == []  # aiohttp tells of what only the garbage collector closed
 
 
 @pytest.mark.parametrize("law", laws_in(globals()), ids=named)
