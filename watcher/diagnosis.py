@@ -151,9 +151,9 @@ def _clock(report: MongoReport) -> Finding:
 
 async def _receiver(endpoint: Endpoint) -> Finding:
     about = f"endpoint {endpoint.name}"
-    why = await reach(endpoint.url)
+    why = await reach(endpoint.url, endpoint.route)
     if why is None:
-        return Finding(level="ok", about=about, what="answers")
+        return Finding(level="ok", about=about, what=_answering(endpoint))
     return Finding(
         level="problem",
         about=about,
@@ -189,6 +189,14 @@ def _templates(settings: Settings, mappings: Sequence[CollectionMapping]) -> Ite
                 what=f"cannot be told of {', '.join(events)}: {reason}",
                 cure="Subscribe it to other events, or write `| default(…)` behind what may be missing.",
             )
+
+
+def _answering(endpoint: Endpoint) -> str:
+    if endpoint.route.proxy is None:
+        return "answers"
+    if endpoint.url.lower().startswith("https:"):
+        return "answers, through the proxy"
+    return "its proxy answers; over http:// only a request tells if the receiver does, too: `ping`"
 
 
 def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:

@@ -126,9 +126,9 @@ def a_request(url: str, *, endpoint: str = "crm", timeout: float = 3.0, **change
     return Request(endpoint=endpoint, url=url, timeout=timedelta(seconds=timeout), **whole)
 
 
-async def outcome_of(behave: Behaviour, *, timeout: float = 3.0) -> Outcome:
+async def outcome_of(behave: Behaviour, *, timeout: float = 3.0, **changes: Any) -> Outcome:
     async with receiving(behave) as receiver, AiohttpSender() as sender:
-        return await sender.send(a_request(receiver.url, timeout=timeout))
+        return await sender.send(a_request(receiver.url, timeout=timeout, **changes))
 
 
 def reason(outcome: Outcome) -> str:

@@ -1,22 +1,13 @@
-"""The sender's connections: names, TLS, reuse, isolation, and that none is left behind."""
+"""The sender's connections: names, reuse, isolation, and that none is left behind."""
 
 from __future__ import annotations
 
 import asyncio
-import functools
-import os
 import socket
-import ssl
 import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
-from unittest import mock
 
 import pytest
-import trustme
 import uvloop
 
 from tests.adapters.raw_receiver import (
@@ -31,93 +22,7 @@ from tests.adapters.raw_receiver import (
     saying,
 )
 from watcher.adapters.http import AiohttpSender
-from watcher.core.outcomes import Answered, Outcome
-
-# TLS
-
-
-@functools.cache
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-def showing(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
-
-
-@contextmanager
-def trusted_by_the_system() -> Iterator[None]:
-    """Makes the authority one of the system's, as far as OpenSSL can tell."""
-    with authority().cert_pem.tempfile() as path, mock.patch.dict(os.environ, SSL_CERT_FILE=path):
-        yield
-
-
-async def tls_outcome(context: ssl.SSLContext) -> Outcome:
-    async with receiving(saying(OK), context) as receiver, AiohttpSender() as sender:
-        outcome = await sender.send(a_request(receiver.url))
-    assert bool(receiver.requests) == isinstance(outcome, Answered), "nothing is sent to who is not trusted"
-    return outcome
-
-
-async def test_a_trusted_receiver_is_sent_to_over_tls() -> None:
-    with trusted_by_the_system():
-        assert await tls_outcome(showing(authority().issue_cert("localhost"))) == Answered(status=200)
-
-
-async def test_an_authority_of_ones_own_can_be_given() -> None:
-    context = ssl.create_default_context()
-    authority().configure_trust(context)
-    serving = showing(authority().issue_cert("localhost"))
-
-    async with receiving(saying(OK), serving) as receiver, AiohttpSender(ssl_context=context) as sender:
-        outcome = await sender.send(a_request(receiver.url))
-
-    assert outcome == Answered(status=200)
-
-
-async def test_an_untrusted_authority_is_told() -> None:
-    outcome = await tls_outcome(showing(authority().issue_cert("localhost")))
-
-    assert reason(outcome).startswith("tls: the certificate is not from a trusted authority")
-
-
-async def test_an_expired_certificate_is_told() -> None:
-    expired = authority().issue_cert("localhost", not_after=datetime(2020, 1, 1, tzinfo=UTC))
-
-    with trusted_by_the_system():
-        assert reason(await tls_outcome(showing(expired))) == "tls: the certificate has expired"
-
-
-async def test_a_certificate_for_another_host_name_is_told() -> None:
-    with trusted_by_the_system():
-        outcome = await tls_outcome(showing(authority().issue_cert("example.org")))
-
-    assert reason(outcome) == "tls: the certificate is for another host name"
-
-
-async def test_tls_below_1_2_is_refused() -> None:
-    old = showing(authority().issue_cert("localhost"))
-    old.set_ciphers("ALL:@SECLEVEL=0")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        old.minimum_version = old.maximum_version = ssl.TLSVersion.TLSv1_1
-
-    with trusted_by_the_system():
-        assert reason(await tls_outcome(old)).startswith("tls: ")
-
-
-async def test_a_plain_http_port_is_no_tls() -> None:
-    async def plain(connection: Connection) -> None:
-        await connection.reader.read(100)
-        await connection.say(b"HTTP/1.1 400 Bad\r\n\r\n")
-
-    async with receiving(plain) as receiver, AiohttpSender() as sender:
-        outcome = await sender.send(a_request(receiver.url.replace("http:", "https:")))
-
-    assert reason(outcome).startswith("tls: the handshake failed (")
-
+from watcher.core.outcomes import Answered
 
 # Connections
 

@@ -146,7 +146,7 @@ async def test_an_endless_answer_is_left_and_its_status_counts() -> None:
         took = time.monotonic() - began
         await asyncio.wait_for(receiver.gone.get(), 2)  # its write failed: our end is closed
 
-    assert outcome == Answered(status=200)
+    assert outcome == Answered(status=200, left="longer than 16384 bytes, and was left")
     assert took < 0.95  # after a second it would be left for its slowness
 
 
@@ -164,7 +164,7 @@ async def test_a_dripping_answer_is_left_after_a_second_and_its_status_counts() 
         took = time.monotonic() - began
         await asyncio.wait_for(receiver.gone.get(), 2)
 
-    assert outcome == Answered(status=202)
+    assert outcome == Answered(status=202, left="slow, and was left")
     assert took < 10
 
 
@@ -177,7 +177,7 @@ async def test_the_rest_of_an_answer_never_outlasts_the_timeout() -> None:
     began = time.monotonic()
     outcome = await outcome_of(half, timeout=0.2)
 
-    assert outcome == Answered(status=500)
+    assert outcome == Answered(status=500, left="slow, and was left")
     assert time.monotonic() - began < 0.95  # not the second that other answers are given
 
 
@@ -213,7 +213,8 @@ async def test_dripping_headers_end_at_the_timeout() -> None:
             await connection.say(b"X-A: b\r\n")
             await asyncio.sleep(0.02)
 
-    assert reason(await outcome_of(dripping, timeout=0.3)).startswith("timeout: connected")
+    told = "timeout: connected, but the answer's headers did not end after 0.3 s"
+    assert reason(await outcome_of(dripping, timeout=0.3)) == told
 
 
 async def test_endless_interim_answers_end_at_the_timeout() -> None:
@@ -223,7 +224,8 @@ async def test_endless_interim_answers_end_at_the_timeout() -> None:
             await connection.say(b"HTTP/1.1 103 Early Hints\r\n\r\n")
             await asyncio.sleep(0.01)
 
-    assert reason(await outcome_of(hinting, timeout=0.3)).startswith("timeout: connected")
+    told = "timeout: connected, but the answer's headers did not end after 0.3 s"
+    assert reason(await outcome_of(hinting, timeout=0.3)) == told
 
 
 async def test_a_receiver_that_never_finishes_tls_ends_at_the_timeout() -> None:
@@ -280,6 +282,116 @@ async def test_a_flood_of_headers_is_cut() -> None:
     assert reasons["wide"] == "protocol: the answer's headers are too large"
     assert reasons["many"] == "protocol: the answer has too many headers"
     assert reasons["endless"].startswith("protocol: ")
+
+
+async def test_a_flood_of_interim_answers_is_cut_long_before_the_timeout() -> None:
+    async def flooding(connection: Connection, interim: bytes) -> None:
+        await connection.request()
+        while True:
+            await connection.say(interim * 1000)
+
+    hint = b"HTTP/1.1 103 Early Hints\r\nLink: </%s>\r\n\r\n" % (b"a" * 2000)
+    for interim in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", hint):
+        behave = functools.partial(flooding, interim=interim)
+        async with receiving(behave) as receiver, AiohttpSender() as sender:
+            outcome = await sender.send(a_request(receiver.url, timeout=30))
+            await asyncio.wait_for(receiver.gone.get(), 5)
+
+        assert reason(outcome) == "protocol: interim answers (1xx) without end"
+        assert len(receiver.requests) == 1
+
+
+async def test_a_flood_on_a_connection_used_again_is_cut_too() -> None:
+    async def flooding_later(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(OK)
+        await connection.request()
+        while True:
+            await connection.say(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+    async with receiving(flooding_later) as receiver, AiohttpSender() as sender:
+        first = await sender.send(a_request(receiver.url))
+        second = await sender.send(a_request(receiver.url, timeout=30))
+
+    assert first == Answered(status=200)
+    assert reason(second) == "protocol: interim answers (1xx) without end"
+    assert receiver.connections == 1
+
+
+async def test_many_short_interim_answers_in_one_go_are_passed_over() -> None:
+    assert await outcome_of(saying(b"HTTP/1.1 100 Continue\r\n\r\n" * 500 + OK)) == Answered(status=200)
+
+
+async def test_headers_may_be_as_large_as_any_server_makes_them() -> None:
+    headers = b"".join(b"X-%d: %s\r\n" % (number, b"a" * 1000) for number in range(24))
+
+    assert await outcome_of(
+        saying(b"HTTP/1.1 200 OK\r\n" + headers + b"Content-Length: 0\r\n\r\n")
+    ) == Answered(status=200)
+
+
+async def test_what_a_receiver_says_unasked_is_not_taken_for_the_next_answer() -> None:
+    async def impolite(connection: Connection) -> None:
+        await connection.request()
+        await connection.say(OK)
+        if connection.number == 1:
+            await answered.wait()
+            await connection.say(unasked)
+        await connection.closed_by_sender()
+
+    for unasked in (b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 40", b"\r\n"):  # noqa: B007
+        answered = asyncio.Event()
+        async with receiving(impolite) as receiver, AiohttpSender() as sender:
+            first = await sender.send(a_request(receiver.url))
+            answered.set()
+            await asyncio.wait_for(receiver.gone.get(), 2)
+            second = await sender.send(a_request(receiver.url))
+
+        assert [first, second] == [Answered(status=200)] * 2
+
+
+async def test_what_comes_with_the_end_of_an_answer_is_not_taken_for_the_next_one() -> None:
+    async def overzealous(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.say(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nha")
+            await asyncio.sleep(0.05)  # so that the end comes apart from the beginning
+            await connection.say(b"lfHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
+
+    async with receiving(overzealous) as receiver, AiohttpSender() as sender:
+        outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
+
+    assert outcomes == [Answered(status=200)] * 2
+    assert receiver.connections == 2
+
+
+async def test_two_answers_to_one_request_are_one_and_the_connection_is_left() -> None:
+    twice = OK + b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
+
+    async with receiving(saying(twice)) as receiver, AiohttpSender() as sender:
+        outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
+
+    assert outcomes == [Answered(status=200)] * 2
+    assert receiver.connections == 2
+
+
+async def test_old_ways_to_end_an_answer_count() -> None:
+    answers = {
+        "HTTP/1.0": b"HTTP/1.0 200 OK\r\n\r\nall until the end",
+        "no length": b"HTTP/1.1 200 OK\r\n\r\nall until the end",
+        "no body": b"HTTP/1.1 204 No Content\r\n\r\n",
+        "cut short": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhalf",
+        "no end of chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf",
+    }
+
+    outcomes = {name: await outcome_of(saying(answer, close=True)) for name, answer in answers.items()}
+
+    assert outcomes == {
+        "HTTP/1.0": Answered(status=200),
+        "no length": Answered(status=200),
+        "no body": Answered(status=204),
+        "cut short": Answered(status=200, left="cut short by the receiver"),
+        "no end of chunks": Answered(status=200, left="cut short by the receiver"),
+    }
 
 
 async def test_a_closed_port_is_refused() -> None:

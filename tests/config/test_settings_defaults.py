@@ -12,6 +12,7 @@ from tests.config.settings_texts import DOCUMENTED, VALID, loaded, write_mapping
 from watcher.config.loading import DEFAULTS
 from watcher.config.shapes import EndpointShape, FileShape, ReceiverShape, Shape, TlsShape
 from watcher.core.endpoints import Endpoint, RateLimit, Secret
+from watcher.core.routes import Route
 
 
 def test_the_documented_example_means_what_it_says(tmp_path: Path) -> None:
@@ -75,6 +76,7 @@ def test_what_default_yaml_shows_is_what_happens(tmp_path: Path) -> None:
     )
     assert endpoint.ordered
     assert webhooks["ordering"] == "entity"
+    assert endpoint.route == Route(deny_private=webhooks["denyPrivate"]) == Route()
     assert webhooks["endpoints"] == []
     assert str(settings.state_path) == "/xdg/librechat-watcher/state.db"
     assert watcher["state"].startswith("sqlite:///${XDG_STATE_HOME:-~/.local/state}/")
@@ -112,7 +114,7 @@ def test_the_values_of_the_core_agree_with_default_yaml(tmp_path: Path) -> None:
 
 def test_default_yaml_shows_every_key_that_is_supported() -> None:
     shown = set(re.findall(r"^ *(?:# )?([A-Za-z]+):", DEFAULTS.read_text(), re.MULTILINE))
-    unsupported = {"tls", "denyPrivate"}
+    unsupported: set[str] = set()
     per_endpoint = {"name"}
 
     assert keys(FileShape) - keys(TlsShape) - unsupported - per_endpoint - {"event", "condition"} <= shown

@@ -140,8 +140,29 @@ RECEIVER: dict[str, dict[str, str]] = {
         '"{{ title }}"': "nothing is called `title`",
     },
     "preset": {**EMPTY, **no_choice("slack, discord or teams")},
-    "tls": {**EMPTY, **NO_MAPPING, "{ca: a.pem}": NOT_YET},
-    "denyPrivate": {**EMPTY, **NO_TRUTH, "true": NOT_YET},
+    "tls": {**EMPTY, **NO_MAPPING},
+    "proxy": {
+        **EMPTY,
+        **NO_TEXT,
+        '""': "is empty",
+        **dict.fromkeys(
+            ("socks5://proxy.example:1080", "proxy.example:3128", "None"),
+            "not the http:// or https:// URL of a proxy (SOCKS is not supported)",
+        ),
+        **dict.fromkeys(
+            (
+                "http://",
+                "http://proxy.example:99999",
+                "http://proxy.example:port",
+                "http://me:pass/word@proxy.example:3128",
+                '"http://proxy example"',
+            ),
+            "the proxy's host or port is not valid",
+        ),
+        "http://proxy.example:3128/path": "a proxy's URL ends with its port",
+        "http://proxy.example?a": "a proxy's URL ends with its port",
+    },
+    "denyPrivate": {**EMPTY, **NO_TRUTH},
 }
 TOP: dict[str, dict[str, str]] = {
     "enabled": {**EMPTY, **NO_TRUTH},
@@ -308,6 +329,14 @@ INSIDE_RECEIVER: list[tuple[str, str, dict[str, str]]] = [
     ),
     ("omit: [{}]", "omit[0]", {**NO_TEXT, "null": "is empty", "''": "is empty"}),
     ("tls: {{ca: {}}}", "tls.ca", {**NO_TEXT, "null": "is empty", "''": "is empty"}),
+    *(
+        (
+            f"tls: {{{{{part}: {{}}}}}}",
+            f"tls.{part}",
+            {"nowhere.pem": "no such file", "/": "this is a folder"},
+        )
+        for part in ("ca", "cert", "key")
+    ),
     ("tls: {{{}: 1}}", "tls.cafile", {"cafile": "unknown key"}),
     ("{}: 1", "retry", {"retry": "unknown key"}),
 ]

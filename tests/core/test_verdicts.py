@@ -34,11 +34,28 @@ def test_any_2xx_is_delivered(status):
     )
 
 
-@pytest.mark.parametrize("status", [100, 199, 300, 301, 302, 307, 400, 401, 404, 410, 429, 500, 503, 599])
-def test_everything_else_fails_a_redirect_too(status):
+@pytest.mark.parametrize("status", [100, 199, 300, 304, 400, 401, 404, 410, 429, 500, 503, 599])
+def test_everything_else_fails(status):
     verdict = decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
 
     assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=f"status {status}")
+
+
+def test_the_reason_says_what_was_wrong_with_the_answer_too():
+    outcome = Answered(status=500, left="slow, and was left")
+
+    verdict = decide(outcome, attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
+
+    reason = "status 500 (the answer is slow, and was left)"
+    assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=reason)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_fails_too_and_the_reason_says_so(status):
+    verdict = decide(Answered(status=status), attempts=0, endpoint=CRM, now=NOON, jitter=0, standing=None)
+
+    reason = f"status {status}: redirects are not followed"
+    assert verdict == RetryAt(at=NOON + timedelta(seconds=5), reason=reason)
 
 
 def test_attempts_come_after_5_15_and_60_seconds_and_then_it_is_dead():

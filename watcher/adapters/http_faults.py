@@ -14,6 +14,7 @@ from aiohttp import (
     ClientConnectorDNSError,
     ClientConnectorError,
     ClientError,
+    ClientHttpProxyError,
     ClientPayloadError,
     ClientResponseError,
     NonHttpUrlClientError,
@@ -23,14 +24,46 @@ from aiohttp.http_exceptions import LineTooLong
 
 CUT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
+# What OpenSSL says of bytes that are no TLS changed from version to version.
+NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"})
+NO_VERSION = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "NO_PROTOCOLS_AVAILABLE"})
+ABOUT_OURS = (
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+)
 
-def fault(error: BaseException) -> str:
+
+NO_CREDENTIALS = "proxy: it wants a user and password, or other ones (status 407)"
+
+
+class PrivateAddress(OSError):
+    """An endpoint with `denyPrivate` has a name that leads to such an address."""
+
+    def __init__(self) -> None:
+        # Always the same words: of several addresses that are all refused, the one reason is told.
+        super().__init__("the address is private (denyPrivate)")
+
+
+class Flood(Exception):
+    """More came before an answer's status than any answer needs."""
+
+
+def fault(error: BaseException, *, peer: str = "the receiver") -> str:
     """The reason for an `Unreachable`: `word: detail`."""
     chain = list(_causes(error))
     for cause in chain:
+        if isinstance(cause, PrivateAddress):
+            return f"denied: {cause}"
+        if isinstance(cause, Flood):
+            return f"protocol: {cause}"
         # aiohttp's own are SSL errors too, but without what OpenSSL said.
         if isinstance(cause, ssl.SSLError) and not isinstance(cause, ClientError):
-            return f"tls: {_tls(cause)}"
+            return f"tls: {_tls(cause, peer)}"
     for cause in chain:
         if isinstance(cause, ClientConnectorDNSError):
             return f"dns: {_dns(cause.os_error)}"
@@ -39,13 +72,28 @@ def fault(error: BaseException) -> str:
         if isinstance(cause, ClientResponseError | ClientPayloadError):
             return f"protocol: {_malformed(chain)}"
     if any(_is_cut(cause) for cause in chain):
-        return _cut(chain)
+        return _cut(chain, peer)
     for cause in chain:
         if isinstance(cause, OSError) and cause.errno is not None:
             return _network(cause.errno)
         if isinstance(cause, ValueError | NonHttpUrlClientError):
             return "protocol: the URL or a header cannot be put into an HTTP request"
     return f"network: {type(error).__name__}"
+
+
+def proxy_fault(error: BaseException) -> str:
+    """The reason when a proxy did not connect us: `proxy: `, and what is wrong between us and it."""
+    for cause in _causes(error):
+        if isinstance(cause, ClientHttpProxyError):
+            refused = f"proxy: it does not connect us to the receiver (status {cause.status})"
+            return NO_CREDENTIALS if cause.status == 407 else refused
+    return f"proxy: {fault(error, peer='the proxy')}"
+
+
+def files_fault(error: OSError) -> str:
+    """The reason when the files of `tls:`, good as the settings were read, cannot be used any more."""
+    why = error.reason if isinstance(error, ssl.SSLError) else error.strerror
+    return f"tls: the files of our own settings cannot be used ({why or type(error).__name__})"
 
 
 def cut_unanswered(error: BaseException) -> bool:
@@ -78,18 +126,18 @@ def _began_to_answer(chain: list[BaseException]) -> bool:
     )
 
 
-def _cut(chain: list[BaseException]) -> str:
+def _cut(chain: list[BaseException], peer: str) -> str:
     if isinstance(chain[0], ClientConnectorError):
         # A cut before TCP is up would be a refusal.
-        return "tls: the receiver closed the connection in the handshake"
+        return f"tls: {peer} closed the connection in the handshake"
     if _began_to_answer(chain):
-        return "disconnected: the receiver closed the connection in the middle of its answer's headers"
-    return "disconnected: the receiver closed the connection without an answer"
+        return f"disconnected: {peer} closed the connection in the middle of its answer's headers"
+    return f"disconnected: {peer} closed the connection without an answer"
 
 
-def _tls(error: ssl.SSLError) -> str:
+def _tls(error: ssl.SSLError, peer: str) -> str:
     if not isinstance(error, ssl.SSLCertVerificationError):
-        return f"the handshake failed ({error.reason or 'no reason given'})"
+        return _handshake(error.reason or "no reason given", peer)
     match error.verify_code:  # X509_V_ERR_…, openssl-verification-options(1)
         case 10:
             return "the certificate has expired"
@@ -101,6 +149,24 @@ def _tls(error: ssl.SSLError) -> str:
             return f"the certificate is not from a trusted authority ({error.verify_message})"
         case _:
             return f"the certificate was refused ({error.verify_message})"
+
+
+def _handshake(reason: str, peer: str) -> str:
+    """What OpenSSL's word for it (`WRONG_VERSION_NUMBER`) means; an alert is what the other side says."""
+    if reason in NO_TLS:
+        return f"the port does not speak TLS ({reason})"
+    if reason == "UNEXPECTED_EOF_WHILE_READING":
+        return f"{peer} closed the connection in the handshake"
+    if reason.endswith("ALERT_CERTIFICATE_REQUIRED"):
+        return f"{peer} wants a client certificate (`tls: {{cert, key}}`)"
+    if reason.endswith(ABOUT_OURS):
+        return f"{peer} does not take our client certificate ({reason})"
+    if reason.endswith("ALERT_HANDSHAKE_FAILURE"):
+        # All that TLS 1.2 says of either.
+        return f"{peer} broke off: it wants a client certificate, or no cipher suits both ({reason})"
+    if reason in NO_VERSION:
+        return f"no version of TLS suits both; ours are 1.2 and 1.3 ({reason})"
+    return f"the handshake failed ({reason})"
 
 
 def _dns(error: OSError) -> str:

@@ -68,7 +68,8 @@ LINES = {
     ),
     "delivery.attempted": (
         "info; warning: to be tried again; error: dead",
-        "One request: endpoint, id, outcome (a status, or why there was none), verdict.",
+        "One request: endpoint, id, outcome (a status, or why there was none), verdict; `answer`: why its"
+        " body was not read to the end.",
         "Dead ones: see what the outcome says of the receiver.",
     ),
     "circuit.opened": (
@@ -355,6 +356,8 @@ class Journal:
             **_verdict(fact.verdict),
             "took_ms": _ms(fact.took),
         }
+        if isinstance(fact.outcome, Answered) and fact.outcome.left:
+            line["answer"] = fact.outcome.left
         if fact.carried > 1:
             line["carried"] = fact.carried
         level = {Delivered: "info", Release: "info", RetryAt: "warning", Dead: "error"}[type(fact.verdict)]

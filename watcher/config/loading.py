@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
 from watcher.config.mappings import load_mappings
 from watcher.config.messages import shape_of
+from watcher.config.proxies import Surroundings
 from watcher.config.receivers import check_fields, endpoint, over, receivers
 from watcher.config.report import Report
+from watcher.config.routes import route
 from watcher.config.settings import Settings
 from watcher.config.shapes import FileShape, WatcherShape, WebhooksShape
 from watcher.config.sources import Environment, expand, written
@@ -20,6 +23,7 @@ from watcher.config.values import database
 from watcher.config.yaml_positions import parse
 from watcher.core.catalogue import fields_of
 from watcher.core.endpoints import Secret
+from watcher.core.routes import DIRECT
 from watcher.core.schemas import Known
 from watcher.errors import ConfigError
 
@@ -62,6 +66,13 @@ def load(
     found = receivers(
         shape.webhooks or WebhooksShape(), defaults.webhooks.given(), report, needed=need_endpoints
     )
+    surroundings = Surroundings(environment, report)
+    routes = [
+        route(each, folder=_beside(source), surroundings=surroundings, report=report)
+        if need_endpoints
+        else DIRECT
+        for each in found
+    ]
     watcher = over(defaults.watcher.given(), (shape.watcher or WatcherShape()).given())
     state_path = _state_path(watcher["state"], env, report)
     mapping_paths = _mapping_paths(watcher["mappings"], source, report)
@@ -75,7 +86,9 @@ def load(
     host, port = watcher["http"]["listen"]
     token = watcher["http"].get("token")
     return Settings(
-        endpoints=tuple(endpoint(receiver) for receiver in found),
+        endpoints=tuple(
+            replace(endpoint(receiver), route=way) for receiver, way in zip(found, routes, strict=True)
+        ),
         mongo_uri=mongo_uri,
         database=database(mongo_uri) or USUAL_DATABASE,
         state_path=state_path,
@@ -91,7 +104,11 @@ def load(
         retention_dead=watcher["retention"]["dead"],
         unfinished_hold=watcher["unfinished_hold"],
         log=watcher.get("log"),
-        files=(*([source] if source else []), *environment.files),
+        files=(
+            *([source] if source else []),
+            *environment.files,
+            *dict.fromkeys(FilePath(file) for way in routes for file in way.tls.files),
+        ),
     )
 
 

@@ -44,7 +44,8 @@ class Settings:
     log: LogStyle | None
     """None: `console` on a terminal, else `json`."""
     files: tuple[Path, ...]
-    """What was read to get here, the settings' file first, then mounted secrets: what a reload watches."""
+    """What was read to get here, the settings' file first, then mounted secrets and the files that `tls:`
+    names: what a reload watches."""
 
     def needing_restart(self, other: Self) -> tuple[str, ...]:
         """The keys that are other ones there, and that a running program cannot take up."""

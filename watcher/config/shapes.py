@@ -97,8 +97,9 @@ class ReceiverShape(Shape):
     text_length: Truth = ABSENT
     transform: Annotated[Any, PlainValidator(values.transform)] = ABSENT
     preset: Literal["slack", "discord", "teams"] = ABSENT
-    tls: Annotated[TlsShape, NotYet] = ABSENT
-    deny_private: Annotated[Truth, NotYet] = ABSENT
+    tls: TlsShape = ABSENT
+    proxy: Annotated[str, AfterValidator(values.proxy_url)] = ABSENT
+    deny_private: Truth = ABSENT
 
 
 class EndpointShape(ReceiverShape):

@@ -174,7 +174,7 @@ def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
         for each in endpoints:
             each["url"] = NOWHERE
         for each in (webhooks, *endpoints):
-            for key in ("secret", "headers", "tls"):
+            for key in ("secret", "headers", "tls", "proxy"):
                 each.pop(key, None)
             each["signing"] = "none"
             each["hashKey"] = NO_KEY

@@ -130,6 +130,32 @@ def _endpoint_url(url: str) -> str:
     return url
 
 
+NO_PROXY = "none"
+"""No proxy, whatever the environment says."""
+
+
+def proxy_url(url: str) -> str:
+    """A proxy's URL, or `none`. User and password may be in it."""
+    present(url)
+    if url == NO_PROXY:
+        return url
+    cure = "write http://proxy.example:3128, or `none`"
+    if not re.match(r"https?://", url, re.IGNORECASE):
+        raise wrong("not the http:// or https:// URL of a proxy (SOCKS is not supported)", cure)
+    try:
+        parts = urllib.parse.urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or port == 0 or not _is_host(host) or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+        # Not the parts of a password with a / in it: which part is wrong cannot be told without showing it.
+        encoded = "percent-encode / ? # @ : and % in user and password (%2F %3F %23 %40 %3A %25)"
+        raise wrong("the proxy's host or port is not valid", f"{cure}; {encoded}")
+    if parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise wrong("a proxy's URL ends with its port", f"remove what follows it: {cure}")
+    return url
+
+
 def is_loopback(url: str) -> bool:
     """Does the URL's host mean this machine, so that plain http shows nothing to anybody else?"""
     host = urllib.parse.urlsplit(url).hostname or ""

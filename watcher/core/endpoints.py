@@ -11,6 +11,7 @@ from watcher.core.changes import Document
 from watcher.core.events import Event, EventType, subscribes
 from watcher.core.forms import DOCUMENTED, Addressing, Form
 from watcher.core.privacy import Privacy
+from watcher.core.routes import DIRECT, Route
 
 Predicate = Callable[[Document], bool]
 """A compiled condition (`core/conditions.py`)."""
@@ -77,6 +78,7 @@ class Endpoint:
     """Where `url` or `headers` are templates, what fills them. None: they are the same for every event."""
     max_in_flight: int = 64
     """Attempts at once to this endpoint. Raise it when its oldest-due age grows while it answers quickly."""
+    route: Route = DIRECT
 
     def subscription(self, event: EventType) -> str | None:
         """The first pattern that asks for the event."""

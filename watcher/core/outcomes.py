@@ -15,6 +15,8 @@ class Answered:
     """The `Retry-After` header (RFC 9110 §10.2.3), as a span from the answer."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     """As they came: shown to the operator, never logged."""
+    left: str = ""
+    """Why its body was not read to the end; the status counts all the same. Empty when it was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +24,8 @@ class Unreachable:
     """No answer: name not found, connection refused or cut, TLS refused, time-out."""
 
     reason: str
-    """A stable word (`dns refused tls timeout disconnected protocol network`), `: `, and a detail."""
+    """A stable word (`dns refused denied proxy tls timeout disconnected protocol network`), `: `, and a
+    detail."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

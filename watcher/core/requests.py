@@ -15,6 +15,7 @@ from watcher.core.endpoints import Endpoint
 from watcher.core.events import EventId, EventType
 from watcher.core.forms import Address, CloudEvents, Failed
 from watcher.core.outcomes import Unsendable
+from watcher.core.routes import DIRECT, Route
 from watcher.core.signing import signature_headers
 
 USER_AGENT = "LibreChat-Webhooks/1.0"
@@ -48,6 +49,7 @@ class Request:
     headers: tuple[tuple[str, str], ...] = field(repr=False)
     body: bytes = field(repr=False)
     timeout: timedelta
+    route: Route = DIRECT
 
 
 def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | Unsendable:
@@ -77,6 +79,7 @@ def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | U
         ),
         body=body,
         timeout=endpoint.timeout,
+        route=endpoint.route,
     )
 
 

@@ -1,0 +1,17 @@
+"""The SSL context that an endpoint's TLS asks for. Law: certificates and host names are always verified."""
+
+from __future__ import annotations
+
+import ssl
+
+from watcher.core.routes import Tls
+
+
+def context_of(tls: Tls) -> ssl.SSLContext:
+    """A client's context, TLS 1.2 at least. Raises OSError when a file is gone, or not what it was."""
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if tls.cert is not None:
+        # Without a password of ours OpenSSL would ask for it on the terminal.
+        context.load_cert_chain(tls.cert, tls.key, password="")
+    return context
