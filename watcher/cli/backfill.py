@@ -125,7 +125,7 @@ class Progress:
         self._waits = False
 
     def observe(self, fact: Fact) -> None:
-        from watcher.core.facts import Backfilled, Unreadable
+        from watcher.core.facts import Backfilled, Refused, Unreadable
 
         match fact:
             case Backfilled(rows=rows, total=total):
@@ -133,6 +133,8 @@ class Progress:
                 self._show(f"{fact.collection}: {fact.stored} new deliveries", rows, total, told=last)
             case Unreadable(collection=collection, reason=reason):
                 click.echo(f"{collection}: {reason}", err=True)
+            case Refused(endpoint=endpoint, reason=reason):
+                click.echo(f"{endpoint}: {reason}", err=True)
             case _:
                 pass
 

@@ -38,20 +38,16 @@ class Bodies:
 
     def of(self, endpoint: Endpoint, identity: EventId) -> Body:
         """What this endpoint gets, under this id."""
-        if endpoint.privacy is None:
-            event, documented = self._event, close_body(self.whole, identity)
-        else:
-            event = endpoint.privacy.seal(self._event)
-            documented = close_body(open_body(event), identity)
-        context = documented if endpoint.addressing is not None else None
+        event = self._event if endpoint.privacy is None else endpoint.privacy.seal(self._event)
         match endpoint.form:
             case Documented():
-                return Body(content=documented)  # which tells it all
+                return Body(content=self._documented(event, identity))  # which tells it all
             case CloudEvents():
                 content = cloud_event(event, identity, subject=self._subject(endpoint))
-                return Body(content=content, context=context)
+                addressed = endpoint.addressing is not None
+                return Body(content=content, context=self._documented(event, identity) if addressed else None)
             case Transform():
-                return self._transformed(endpoint.form, documented, context)
+                return self._transformed(endpoint, endpoint.form, self._documented(event, identity))
             case _:
                 assert_never(endpoint.form)
 
@@ -66,19 +62,22 @@ class Bodies:
             self._whole = open_body(self._event)
         return self._whole
 
+    def _documented(self, event: Event, identity: EventId) -> bytes:
+        return close_body(self.whole if event is self._event else open_body(event), identity)
+
     def _subject(self, endpoint: Endpoint) -> str | None:
         if endpoint.privacy is None:
             return self._event.entity.partition(":")[2]
         return endpoint.privacy.identity(self._event)
 
-    def _transformed(self, form: Transform, documented: bytes, context: bytes | None) -> Body:
+    def _transformed(self, endpoint: Endpoint, form: Transform, documented: bytes) -> Body:
         made = form.fill(orjson.loads(documented))
         if isinstance(made, Failed):
             return self._refused(made.reason, documented)
         content = encode(made.value)
         if len(content) > MAX_BODY_BYTES:
             return self._refused(f"{form.name}: gives a body over 1 MB", documented)
-        return Body(content=content, context=context)
+        return Body(content=content, context=documented if endpoint.addressing is not None else None)
 
     def _refused(self, reason: str, documented: bytes) -> Body:
         return Body(content=documented, refused=f"{reason} (event {self._event.type})")

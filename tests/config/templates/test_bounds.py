@@ -13,7 +13,10 @@ from tests.config.templates.filling import CONTEXT, faults_of, outcome
 from watcher.config.templates.trees import read_transform
 from watcher.core.forms import Failed, Filled
 
-LONG = {**CONTEXT, "data": {"text": "ab " * 340_000, "list": list(range(20_000))}}
+LONG = {
+    **CONTEXT,
+    "data": {"text": "ab " * 340_000, "same": "ab " * 340_000, "list": list(range(20_000))},
+}
 """A message as long as the largest body."""
 
 SECONDS = 2.0
@@ -84,6 +87,31 @@ def test_no_template_takes_long_or_grows_large(bomb: str) -> None:
 
     assert time.monotonic() - began < SECONDS
     assert isinstance(made, Failed) or len(str(made.value)) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        "{% if data.text == data.same %}{% endif %}",
+        "{% if data.text < data.same %}{% endif %}",
+        "{% if 'abc' in data.text %}{% endif %}",
+        "{% if data.text in [data.same] %}{% endif %}",
+        "{{ data.text[1:2] }}",
+        "{{ data.text | wordcount }}",
+        "{{ data.text | replace('x', '') | length }}",
+        "{{ (data.text | trim) | length }}",
+        "{{ data.text.startswith(data.same) }}",
+        "{{ data.list | map('string') | length }}",
+        "{{ data.list | tojson | length }}",
+    ],
+)
+def test_going_through_a_long_value_costs_steps_by_its_length(work: str) -> None:
+    once, often = work, "{% for a in data.list[:100] %}" + work + "{% endfor %}"
+
+    assert isinstance(outcome(once, LONG), Filled)
+    made = outcome(often, LONG)
+    assert isinstance(made, Failed)
+    assert "more than" in made.reason
 
 
 def test_what_a_filling_may_do_is_counted_over_the_whole_transform() -> None:
