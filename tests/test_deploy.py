@@ -184,8 +184,9 @@ def test_the_example_loads() -> None:
 
 
 def test_the_example_shows_every_key_that_works_and_no_other() -> None:
-    text = EXAMPLE.read_text()
-    shown = set(_keys(yaml.safe_load(text))) | ({"webhooks.url"} if "  # url: https://" in text else set())
+    # Some are comments only: a URL beside `endpoints`, and files that are not there.
+    text = re.sub(r"^  # (url: https://|tls: \{)", r"  \1", EXAMPLE.read_text(), flags=re.M)
+    shown = set(_keys(yaml.safe_load(text)))
 
     assert shown == set(_keys_of(shapes.FileShape)) - NOT_SERVED_YET
 

@@ -331,7 +331,7 @@ async def test_headers_may_be_as_large_as_any_server_makes_them() -> None:
 
 
 async def test_what_a_receiver_says_unasked_is_not_taken_for_the_next_answer() -> None:
-    async def impolite(connection: Connection) -> None:
+    async def impolite(connection: Connection, unasked: bytes) -> None:
         await connection.request()
         await connection.say(OK)
         if connection.number == 1:
@@ -339,9 +339,10 @@ async def test_what_a_receiver_says_unasked_is_not_taken_for_the_next_answer() -
             await connection.say(unasked)
         await connection.closed_by_sender()
 
-    for unasked in (b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 40", b"\r\n"):  # noqa: B007
+    for unasked in (b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 40", b"\r\n"):
         answered = asyncio.Event()
-        async with receiving(impolite) as receiver, AiohttpSender() as sender:
+        behave = functools.partial(impolite, unasked=unasked)
+        async with receiving(behave) as receiver, AiohttpSender() as sender:
             first = await sender.send(a_request(receiver.url))
             answered.set()
             await asyncio.wait_for(receiver.gone.get(), 2)

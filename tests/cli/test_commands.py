@@ -114,6 +114,24 @@ def test_an_unknown_event_is_refused_with_the_one_that_was_meant(tmp_path):
     assert "Did you mean message.created?" in refused.stderr
 
 
+async def test_check_and_ping_tell_of_a_receiver_what_a_delivery_would_find(tmp_path, mongodb_uri, receiver):
+    opened, receipts = receiver
+    file = a_file(tmp_path, mongodb_uri, opened.url)
+    settings = yaml.safe_load(file.read_text())
+    settings["webhooks"]["denyPrivate"] = True
+    file.write_text(yaml.safe_dump(settings))
+
+    checked = await run("check", "--json", folder=tmp_path)
+    pinged = await run("ping", folder=tmp_path)
+
+    denied = "denied: the address is private (denyPrivate)"
+    found = {each["about"]: each["what"] for each in json.loads(checked.stdout)["findings"]}
+    assert found["endpoint default"] == f"cannot be reached: {denied}"
+    assert f"failed    {denied}" in pinged.stdout
+    assert (checked.returncode, pinged.returncode) == (1, 1)
+    assert receipts == []
+
+
 async def test_ping_sends_a_signed_sample_and_shows_the_answer(tmp_path, receiver):
     opened, receipts = receiver
     a_file(tmp_path, "mongodb://127.0.0.1:1/x", opened.url)
