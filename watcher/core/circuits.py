@@ -34,10 +34,9 @@ SLOW_DOWN = frozenset({429, 503})
 """Too Many Requests (RFC 6585 §4) and Service Unavailable (RFC 9110 §15.6.4)."""
 
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 1.0, 30.0
-PATIENCE = 2
-"""After so many of them in a row without a `Retry-After`, the next one stops everything for the first pause,
-the one after it for twice as long, and so on. Before, fewer requests at once must do: a proxy in front of
-several receivers answers 503 for one of them, too."""
+"""How long nothing goes after one of these without a `Retry-After`, when one request at a time was too much
+already; doubled as long as they go on. Before, fewer at once must do: a proxy in front of several receivers
+answers 503 for one of them, too."""
 
 LONGEST_WAIT = timedelta(days=1)
 """What `Retry-After` may ask for: a wrong header cannot stop an endpoint for ever."""
@@ -71,8 +70,7 @@ class Circuit:
         self._quick_below = float(slots)
         """Up to this width each 2xx makes room for one more; beyond, a whole round of them does."""
         self._slowed_at = -math.inf
-        self._refused = 0
-        """Rounds of requests, one after the other, of which the endpoint had too many."""
+        self._pause = 0.0
 
     def slots(self, clock: float) -> int:
         """How many requests may be in flight now."""
@@ -134,8 +132,9 @@ class Circuit:
                 if asked is not None:
                     self._slow(min(asked, LONGEST_WAIT), f"status {status}, Retry-After", began, clock, now)
                 elif status in SLOW_DOWN and began > self._slowed_at:
-                    self._refused += 1
-                    pause = timedelta(seconds=self._pause() * (1 + jitter / 10))
+                    if self._width <= 1:
+                        self._pause = min(max(FIRST_PAUSE_SECONDS, 2 * self._pause), LAST_PAUSE_SECONDS)
+                    pause = timedelta(seconds=self._pause * (1 + jitter / 10))
                     self._slow(pause, f"status {status}", began, clock, now)
             case Unreachable(reason=reason):
                 self._failure(request, reason, began, clock, now, jitter)
@@ -151,7 +150,7 @@ class Circuit:
         if standing is not None and standing.state == "slowed" and clock >= self._not_before:
             self.standing = None
         if began > self._slowed_at:
-            self._refused = 0
+            self._pause = 0.0
         grown = self._width + (1.0 if self._width < self._quick_below else 1.0 / self._width)
         self._width = min(grown, float(self._slots))
 
@@ -179,12 +178,6 @@ class Circuit:
     def _wait_for_probe(self, clock: float, jitter: float) -> None:
         # Spread over the upper half: many watchers must not find out about one receiver in step.
         self._not_before = max(self._not_before, clock + self._probe_wait * (0.5 + jitter / 2))
-
-    def _pause(self) -> float:
-        if self._refused <= PATIENCE:
-            return 0.0
-        doubled: float = FIRST_PAUSE_SECONDS * 2 ** min(self._refused - PATIENCE - 1, 10)
-        return min(doubled, LAST_PAUSE_SECONDS)
 
     def _slow(self, wait: timedelta, reason: str, began: float, clock: float, now: datetime) -> None:
         """Send nothing for a while; and less at once after it."""
