@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import Any
 
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
+from standardwebhooks.webhooks import Webhook
 
 from tests.end_to_end.harness import SECRET
 
@@ -50,10 +51,10 @@ async def test_each_endpoint_gets_its_events_in_its_form(librechat, uri, receive
         {
             "webhooks": {
                 "endpoints": [
-                    endpoint("plain", inbox["plain"].url),
+                    endpoint("plain", inbox["plain"].url, events=["*"], signing="both"),
                     endpoint("private", inbox["private"].url, **hiding),
-                    endpoint("cloud", inbox["cloud"].url, format="cloudevents", **hiding),
-                    endpoint("own", inbox["own"].url, transform=own),
+                    endpoint("cloud", inbox["cloud"].url, format="cloudevents", signing="standard", **hiding),
+                    endpoint("own", inbox["own"].url, transform=own, signing="standard"),
                     endpoint("slack", inbox["slack"].url, preset="slack"),
                     endpoint("discord", inbox["discord"].url, preset="discord"),
                     endpoint("teams", inbox["teams"].url, preset="teams"),
@@ -70,11 +71,16 @@ async def test_each_endpoint_gets_its_events_in_its_form(librechat, uri, receive
     )
     await watcher.start()
 
+    await librechat.conversations.insert_one({"conversationId": "c1", "user": "u1", "title": "New Chat"})
     await librechat.messages.insert_one(a_message(1))
+    await inbox["plain"].until_accepted(2)
     for each in inbox.values():
         await each.until_accepted(1)
 
-    got = {name: bodies(each)[0] for name, each in inbox.items()}
+    told = {name: [receipt.event for receipt in each.receipts] for name, each in inbox.items()}
+    got = {name: bodies(each)[-1] for name, each in inbox.items()}
+    assert told.pop("plain") == ["conversation.created", "message.created"]
+    assert all(events == ["message.created"] for events in told.values())
     assert all(receipt.signature_ok for each in inbox.values() for receipt in each.receipts)
     assert got["plain"]["data"]["text"] == "<b> & text 1"
     assert (got["private"]["userId"], got["private"]["data"]) == (
@@ -93,12 +99,14 @@ async def test_each_endpoint_gets_its_events_in_its_form(librechat, uri, receive
     assert got["discord"]["content"].startswith("**New message**\n\\<b\\> & text 1\n")
     assert got["teams"]["attachments"][0]["content"]["version"] == "1.4"
 
+    for name in ("plain", "cloud", "own"):
+        [*_, receipt] = inbox[name].receipts
+        Webhook(SECRET.encode()).verify(receipt.body, dict(receipt.headers))  # raises, if it is not right
+        assert ("X-Webhook-Signature" in receipt.headers) is (name == "plain")
+
     addressed = inbox["addressed"].accepted[0]
     assert got["addressed"] == {"id": "m1"}
     assert addressed.headers["X-Text"] == "<b> & text 1"
-    assert {receipt.headers["X-Webhook-Event"] for each in inbox.values() for receipt in each.receipts} == {
-        "message.created"
-    }
 
 
 async def test_a_template_that_fails_for_an_event_is_dead_there_and_goes_on_elsewhere(
