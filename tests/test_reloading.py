@@ -27,6 +27,7 @@ class Desk:
         self.reloader = Reloader(
             self.read,
             lambda _: [self.file, *self.extra],
+            "one",
             asked=self.asked,
             clock=self.clock,
             observe=self.facts,
@@ -142,3 +143,27 @@ async def test_who_asks_is_answered_though_nothing_changed(desk: Desk):
     desk.asked.set()
 
     assert await waiting == "one"
+
+
+async def test_what_changed_after_it_was_read_and_before_anybody_looked_is_not_missed(desk: Desk):
+    desk.file.write_text("two")  # between the first reading and the first look
+
+    waiting = asyncio.create_task(desk.reloader.next("one"))
+    await desk.time_passes(waiting.done)
+
+    assert await waiting == "two"
+
+
+async def test_a_fault_of_ours_leaves_the_old_settings_in_force(desk: Desk, monkeypatch):
+    def broken() -> str:
+        raise KeyError("ours")
+
+    monkeypatch.setattr(desk.reloader, "_read", broken)
+    waiting = asyncio.create_task(desk.reloader.next("one"))
+    await desk.looks(1)
+    desk.file.write_text("two")
+    await desk.time_passes(lambda: desk.facts.of(SettingsRefused))
+
+    assert not waiting.done()
+    assert desk.facts.of(SettingsRefused)[0].problems == ("they cannot be read: KeyError",)
+    waiting.cancel()

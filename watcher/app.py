@@ -76,11 +76,20 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
 
     `load`: reads the settings; again, when their files change, or `asked` is set (SIGHUP).
     Raises what needs an operator: ConfigError, OutboxError, OutboxBroken, SourceRefused or PositionLost."""
-    prepared = Prepared.of(load())
+    first = prepared = Prepared.of(load())
     settings = prepared.settings
     clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
     readiness = ReadinessObserver(clock=clock)
     observe = Observers(journal, metrics, readiness)
+
+    reloader = Reloader(
+        lambda: Prepared.of(load()),
+        lambda prepared: prepared.files,
+        first,
+        asked=asked,
+        clock=clock,
+        observe=observe,
+    )
 
     async with AsyncExitStack() as stack:
         outbox = await stack.enter_async_context(SqliteOutbox.open(settings.state_path))
@@ -105,6 +114,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
 
         async def capture_by(now: Prepared) -> None:
             """Capture, for ever, by these settings."""
+            at_work = now is not first
             plan, always = now.plan, now.settings.memory == "always"
             memory = Memory(plan.remembered, outbox, always=always, clock=clock, observe=observe)
 
@@ -137,19 +147,14 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 await capture(stream, plan, outbox, memory, clock=clock, observe=observe)
 
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(keep_capturing(capture_once, recoverer, clock=clock, observe=observe))
+                tasks.create_task(
+                    keep_capturing(capture_once, recoverer, clock=clock, observe=observe, at_work=at_work)
+                )
                 tasks.create_task(memory.scan(rows))
 
         def employ(endpoint: Endpoint) -> Dispatcher:
             return Dispatcher(endpoint, outbox=outbox, sender=sender, clock=clock, observe=observe)
 
-        reloader = Reloader(
-            lambda: Prepared.of(load()),
-            lambda prepared: prepared.files,
-            asked=asked,
-            clock=clock,
-            observe=observe,
-        )
         journal.say("started", version=__version__, endpoints=_names(settings))
         async with asyncio.TaskGroup() as tasks:
             keeping = [

@@ -24,6 +24,9 @@ from watcher.core.recovery import Known, Position, Recovery, Row
 from watcher.core.requests import Request
 from watcher.core.verdicts import Verdict
 
+ANYTHING = "*"
+"""Whatever was there."""
+
 NOTHING_LEARNED: Mapping[Entity, Remembered | None] = MappingProxyType({})
 
 
@@ -246,8 +249,12 @@ class Outbox(Protocol):
         """Of endpoints that are not simply sent what there is: how they stand."""
         ...
 
-    async def stand(self, endpoint: str, standing: Standing | None) -> None:
-        """Store how an endpoint stands; None: it is sent what there is."""
+    async def stand(
+        self, endpoint: str, standing: Standing | None, *, replacing: str | None = ANYTHING
+    ) -> bool:
+        """Store how an endpoint stands; None: it is sent what there is.
+
+        `replacing`: only if its state is this one (None: it has no standing). Whether it was stored."""
         ...
 
     async def counts(self) -> dict[str, Counts]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +26,8 @@ AGAIN_EVERY = 15
 was missing may be there now."""
 
 Seen = tuple[tuple[str, int, int, int] | None, ...]
-"""Of each file where it really is, its inode, size and time of change; None where there is none."""
+"""Of a file where it really is, its inode, size and time of change; None where there is none. Of a folder,
+all that is in it as well."""
 
 
 class Reloader(Generic[T]):
@@ -36,23 +37,26 @@ class Reloader(Generic[T]):
         self,
         read: Callable[[], T],
         files_of: Callable[[T], Iterable[Path]],
+        current: T,
         *,
         asked: asyncio.Event,
         clock: Clock,
         observe: Observer,
     ) -> None:
         """`read`: raises ConfigError. `files_of`: what it was read from; folders mean what is in them.
-        `asked`: set when somebody wants it to be read again, changed or not (SIGHUP)."""
+        `current`: read just now. `asked`: set when somebody wants it read again, changed or not (SIGHUP)."""
         self._read = read
         self._files_of = files_of
         self._asked = asked
         self._clock = clock
         self._observe = observe
+        self._known = _look(files_of(current))
 
     async def next(self, current: T) -> T:
         """Return as soon as there are other settings, and they are right."""
         files = tuple(self._files_of(current))
-        known = looked = await asyncio.to_thread(_look, files)
+        # As they were before they were read: what changed since then is in no settings yet.
+        known = looked = {**await asyncio.to_thread(_look, files), **_some(self._known, files)}
         told: Sequence[str] = ()
         looks = 0
         while True:
@@ -65,11 +69,11 @@ class Reloader(Generic[T]):
                 continue
 
             self._asked.clear()
-            known = looked
+            self._known = known = looked
             try:
                 return await asyncio.to_thread(self._read)
-            except ConfigError as error:
-                problems = tuple(str(problem) for problem in error.problems)
+            except Exception as error:
+                problems = _problems(error)
                 if asked or settled or problems != told:
                     self._observe(SettingsRefused(problems=problems))
                 told = problems
@@ -90,15 +94,26 @@ async def _until(event: asyncio.Event) -> None:
     await event.wait()
 
 
-def _look(paths: Sequence[Path]) -> Seen:
-    seen: list[tuple[str, int, int, int] | None] = []
-    for path in paths:
-        entries = [path]
-        with suppress(OSError):
-            if path.is_dir():
-                entries += sorted(path.rglob("*"))
-        seen += [_seen(entry) for entry in entries]
-    return tuple(seen)
+def _problems(error: Exception) -> tuple[str, ...]:
+    if isinstance(error, ConfigError):
+        return tuple(str(problem) for problem in error.problems)
+    return (f"they cannot be read: {type(error).__name__}",)  # a fault of ours must not end what works
+
+
+def _some(seen: Mapping[Path, Seen], paths: Sequence[Path]) -> Mapping[Path, Seen]:
+    return {path: seen[path] for path in paths if path in seen}
+
+
+def _look(paths: Iterable[Path]) -> dict[Path, Seen]:
+    return {path: _at(path) for path in paths}
+
+
+def _at(path: Path) -> Seen:
+    entries = [path]
+    with suppress(OSError):
+        if path.is_dir():
+            entries += sorted(path.rglob("*"))
+    return tuple(_seen(entry) for entry in entries)
 
 
 def _seen(path: Path) -> tuple[str, int, int, int] | None:

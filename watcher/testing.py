@@ -24,7 +24,7 @@ from watcher.core.outcomes import Answered, Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
+from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
 F = TypeVar("F")
 
@@ -367,11 +367,17 @@ class MemoryOutbox:
     async def standings(self) -> Mapping[str, Standing]:
         return dict(self._standings)
 
-    async def stand(self, endpoint: str, standing: Standing | None) -> None:
+    async def stand(
+        self, endpoint: str, standing: Standing | None, *, replacing: str | None = ANYTHING
+    ) -> bool:
         self._may_write()
+        before = self._standings.get(endpoint)
+        if replacing not in (ANYTHING, before.state if before is not None else None):
+            return False
         self._standings.pop(endpoint, None)
         if standing is not None:
             self._standings[endpoint] = standing
+        return True
 
     async def counts(self) -> dict[str, Counts]:
         numbers: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))

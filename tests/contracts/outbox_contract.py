@@ -666,3 +666,14 @@ class OutboxContract:
         await outbox.stand("crm", None)
         await outbox.stand("crm", None)
         assert await outbox.standings() == {"audit": replace(slowed, until=LATER + timedelta(hours=1))}
+
+    async def test_a_standing_is_stored_only_in_the_place_of_the_one_that_was_expected(self, outbox):
+        slowed = Standing(state="slowed", reason="status 429", since=NOON, until=LATER)
+        paused = Standing(state="paused", reason="by an operator", since=NOON)
+
+        assert await outbox.stand("crm", slowed, replacing=None)
+        assert await outbox.stand("crm", paused)
+        assert not await outbox.stand("crm", None, replacing="slowed")
+        assert not await outbox.stand("crm", slowed, replacing=None)
+
+        assert await outbox.standings() == {"crm": paused}

@@ -276,6 +276,19 @@ def test_what_was_stored_goes_on_after_a_restart():
     assert (slowed.circuit.slots(100), slowed.circuit.next_free()) == (0, 107)
 
 
+def test_what_it_asked_for_while_it_was_down_holds_over_a_restart_too():
+    story = Story()
+    story.hears(*[Answered(status=503, retry_after=timedelta(hours=1))] * MANY)
+    stored = story.circuit.standing
+    assert stored is not None
+    assert (stored.state, stored.until) == ("open", NOON + timedelta(hours=1))
+
+    again = Story()
+    again.circuit.stand(stored, now=NOON + timedelta(minutes=10), clock=0)
+
+    assert (again.slots, again.circuit.next_free()) == (0, 50 * 60)
+
+
 outcomes = st.one_of(
     st.just(NotSent()),
     st.builds(

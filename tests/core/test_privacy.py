@@ -79,10 +79,11 @@ def h(text: str, key: bytes = KEY) -> str:
         ({"hash": ("a.b",), "omit": ("b",)}, {"a": {"b": 1}}, {"a": {}}),
         ({"text_length": True}, {"a": 1, "text": "a😀ü", "b": 2}, {"a": 1, "textLength": 3, "b": 2}),
         ({"text_length": True}, {"feedback": {"text": ""}}, {"feedback": {"textLength": 0}}),
-        ({"text_length": True}, {"text": None, "a": {"text": 5}}, {"text": None, "a": {"text": 5}}),
+        ({"text_length": True}, {"text": None, "a": {"text": 5}}, {"text": None, "a": {}}),
+        ({"text_length": True}, {"text": ["words"], "a": {"text": {"b": "words"}}}, {"a": {}}),
         ({"text_length": True, "omit": ("text",)}, {"text": "hi"}, {}),
         ({"text_length": True, "hash": ("text",)}, {"text": "hi"}, {"textLength": 2}),
-        ({"text_length": True, "omit": ("a.text",)}, {"a": {"text": ""}, "text": 1}, {"a": {}, "text": 1}),
+        ({"text_length": True, "omit": ("a.text",)}, {"a": {"text": ""}, "text": "x"}, {"a": {}, "textLength": 1}),
     ],
 )  # fmt: skip
 def test_what_is_hidden_and_how(hiding: dict[str, Any], data: dict[str, Any], shown: dict[str, Any]) -> None:

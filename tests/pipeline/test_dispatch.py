@@ -368,6 +368,25 @@ async def test_an_operator_can_pause_it_at_any_time():
     assert await stage.outbox.counts() == {"crm": Counts(delivered=1, pending=1)}
 
 
+async def test_an_operators_pause_is_not_overwritten_by_what_happens_in_that_very_moment():
+    stage = Stage(an_endpoint(max_in_flight=1))
+    stage.sender.open.clear()
+    stage.sender.answer = lambda _: Answered(status=429, retry_after=timedelta(seconds=5))
+    async with stage.running():
+        await stage.append(a_delivery())
+        await stage.sender.given.wait()
+
+        await stage.outbox.stand("crm", Standing(state="paused", reason="by an operator", since=NOON))
+        stage.sender.open.set()
+        await stage.facts.until(StandingChanged)
+        stage.sender.answer = lambda _: Answered(status=200)
+        stage.clock.advance(timedelta(hours=1))
+        await settle_down()
+
+    assert (await stage.outbox.standings())["crm"].state == "paused"
+    assert await stage.outbox.counts() == {"crm": Counts(pending=1)}
+
+
 async def test_retry_after_holds_back_everything_for_the_endpoint_just_so_long():
     stage = Stage(an_endpoint(max_in_flight=1))
     stage.sender.answer = lambda _: Answered(status=429, retry_after=timedelta(seconds=30))

@@ -232,7 +232,24 @@ def event_pattern(pattern: str, info: ValidationInfo) -> str:
     raise wrong(f"no event is called `{pattern}`", cure)
 
 
-_RESERVED = ("content-type", "content-length", "host", "user-agent", "transfer-encoding", "connection")
+_RESERVED = (
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "host",
+    "user-agent",
+    "transfer-encoding",
+    "connection",
+    "keep-alive",
+    "expect",
+    "te",
+    "trailer",
+    "upgrade",
+    "proxy-authorization",
+    "webhook-id",
+    "webhook-timestamp",
+    "webhook-signature",
+)
 
 
 def headers(value: dict[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ with each 2xx. The law: a receiver that is down gets one request at a time, whic
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -50,7 +50,7 @@ class Standing:
     reason: str
     since: datetime
     until: datetime | None = None
-    """Of `slowed`: nothing goes before."""
+    """Nothing goes before, as the receiver asked."""
 
 
 class Circuit:
@@ -81,6 +81,10 @@ class Circuit:
             return 0
         return 1 if standing is not None and standing.state == "open" else int(self._width)
 
+    @property
+    def is_open(self) -> bool:
+        return self.standing is not None and self.standing.state == "open"
+
     def next_free(self) -> float | None:
         """From when on time alone lets more go; None: that is not for time to decide."""
         paused = self.standing is not None and self.standing.state == "paused"
@@ -102,11 +106,10 @@ class Circuit:
         match standing.state:
             case "open":
                 self._opened_at, self._probe_wait = clock, FIRST_PROBE_SECONDS
-            case "slowed":
-                left = standing.until - now if standing.until is not None else timedelta(0)
-                self._not_before = clock + max(0.0, left.total_seconds())
-            case "paused":
+            case "slowed" | "paused":
                 pass
+        left = standing.until - now if standing.until is not None else timedelta(0)
+        self._not_before = clock + max(0.0, left.total_seconds())
 
     def heard(
         self,
@@ -188,9 +191,10 @@ class Circuit:
         if not wait:
             return
         self._not_before = max(self._not_before, clock + wait.total_seconds())
-        standing = self.standing
-        if standing is None or standing.state == "slowed":
-            until = now + timedelta(seconds=self._not_before - clock)
+        standing, until = self.standing, now + timedelta(seconds=self._not_before - clock)
+        if standing is not None and standing.state == "open":
+            self.standing = replace(standing, until=until)
+        elif standing is None or standing.state == "slowed":
             self.standing = Standing(
                 state="slowed",
                 reason=reason,

@@ -88,8 +88,7 @@ class Lane:
         self._wakes_made = 0
         self._batches: dict[EventId, set[Entity]] = {}  # batches to be sent again, and whom they keep parked
         self._dissolved: set[EventId] = set()
-        # Without, what was bound before the settings changed goes alone: its form or URL may be one event's.
-        self._batches_go = endpoint.rate.batch_size > 1
+        self._was_batch = False  # the last parcel was a batch that was sent before
         self._ahead: set[int] = set()  # rows beyond the cursor that came with their batch
 
     # ------------------------------------------------------------------ from the store
@@ -134,7 +133,8 @@ class Lane:
 
     def regroup(self, batch: EventId, members: Sequence[Stored], *, now: datetime) -> None:
         """A batch that was sent before is due again: it goes as the same batch, or not as a batch."""
-        if not members or batch_id(tuple(row.delivery.id for row in members)) != batch:
+        whole = bool(members) and batch_id(tuple(row.delivery.id for row in members)) == batch
+        if not whole or not self._batches_go:
             self._dissolved.add(batch)
             self._release_batch(batch, now)
             return
@@ -151,10 +151,12 @@ class Lane:
         allowance = self._pace.allowance(clock)
         if self.in_flight >= self.circuit.slots(clock) or allowance < 1:
             return None
-        if self._again:
-            parcel = self._again.popleft()
+        # One probe after the other must not be the same batch: it may be the batch that is wrong.
+        others_turn = self._was_batch and self._ready and self.circuit.is_open
+        if self._again and not others_turn:
+            parcel, self._was_batch = self._again.popleft(), True
         elif self._ready:
-            parcel = self._next_parcel(allowance)
+            parcel, self._was_batch = self._next_parcel(allowance), False
         else:
             return None
         self.in_flight += 1
@@ -188,13 +190,24 @@ class Lane:
             waits.append(launch - clock)
         return max(0.0, min(waits)) if waits else None
 
-    def become(self, endpoint: Endpoint, *, clock: float) -> None:
+    def become(self, endpoint: Endpoint, *, clock: float, now: datetime) -> None:
         """Go on by other settings. What is in flight, and what the pace has counted, stay as they are."""
         self.endpoint = endpoint
+        while self._again and not self._batches_go:
+            parcel = self._again.popleft()
+            assert parcel.batch is not None
+            self._dissolved.add(parcel.batch)
+            self._ahead.difference_update(row.seq for row in parcel.members)
+            self._release_batch(parcel.batch, now)
         self.circuit.resize(endpoint.max_in_flight)
         self._pace.become(endpoint.rate.max_per_second, clock)
 
     # ------------------------------------------------------------------ helpers
+
+    @property
+    def _batches_go(self) -> bool:
+        """Else what was bound by other settings goes alone: its form or URL may be one event's."""
+        return self.endpoint.rate.batch_size > 1
 
     def _next_launch(self, clock: float) -> float | None:
         """From when on time alone lets a request go; None: something else has to happen first."""

@@ -32,7 +32,7 @@ class RateWindow:
         was_unlimited = self._unlimited
         self._set(max_per_second)
         if was_unlimited and not self._unlimited:
-            # Nobody counted: there may have been as many as there may be now.
+            # Nobody counted what was answered: there may have been as many as there may be now.
             for _ in range(self._limit):
                 self._count(self.take(), until=now + self._window)
 
@@ -47,17 +47,19 @@ class RateWindow:
         """Count a request that is begun now. Only when `allowance` is at least one."""
         self._last += 1
         ticket = Ticket(self._last)
-        if not self._unlimited:
-            self._counted[ticket] = math.inf
+        self._counted[ticket] = math.inf  # without a limit, too: one may come while it is under way
         return ticket
 
     def written(self, ticket: Ticket, now: float) -> None:
         """There is a connection, and the request goes out on it."""
-        if ticket in self._counted:
+        if ticket in self._counted and not self._unlimited:
             self._count(ticket, until=now + UNSURE_SECONDS + self._window)
 
     def answered(self, ticket: Ticket, now: float) -> None:
         """The request's answer is here, so it arrived before now."""
+        if self._unlimited:
+            self._counted.pop(ticket, None)
+            return
         until = self._counted.get(ticket)
         if until is not None and now + self._window < until:
             self._count(ticket, until=now + self._window)

@@ -97,8 +97,9 @@ class Privacy:
             hiding = self._hiding(name, paths)
             if hiding == "omit":
                 continue
-            if self.text_length and name == TEXT and isinstance(item, str):
-                sealed[TEXT_LENGTH] = len(item)
+            if self.text_length and name == TEXT and item is not None:
+                if isinstance(item, str):  # what else a row may have there is not told at all
+                    sealed[TEXT_LENGTH] = len(item)
             elif hiding == "hash":
                 sealed[name] = None if item is None else hashed(item, self.key)
             else:

@@ -13,7 +13,7 @@ from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import batch_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import EventId, EventType
-from watcher.core.forms import Address, CloudEvents, Failed
+from watcher.core.forms import Address, Failed
 from watcher.core.outcomes import Unsendable
 from watcher.core.routes import DIRECT, Route
 from watcher.core.signing import signature_headers
@@ -67,7 +67,8 @@ def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | U
         # A batch's time is its youngest member's, not `now`: the same batch must keep the same bytes.
         newest = max(member.delivery.at for member in parcel.members)
         bodies = [member.delivery.body for member in parcel.members]
-        together = cloud_batch if isinstance(endpoint.form, CloudEvents) else batch_body
+        # By what is stored, not by the form of now: the same batch keeps its bytes when the settings change.
+        together = cloud_batch if bodies[0].startswith(BEGINNING) else batch_body
         event, body = BATCH, together(bodies, at=newest, batch=parcel.batch)
 
     return Request(

@@ -101,5 +101,6 @@ def _retry(
 
 def _wait_with_the_others(reason: str, attempts: int, endpoint: Endpoint, now: datetime) -> Verdict:
     """The endpoint is down: its circuit says when the next one goes, whichever that is."""
-    planned = endpoint.retry_delays[attempts] if attempts < len(endpoint.retry_delays) else timedelta(0)
-    return RetryAt(at=now + min(planned, timedelta(seconds=LAST_PROBE_SECONDS)), reason=reason)
+    longest = timedelta(seconds=LAST_PROBE_SECONDS)
+    planned = endpoint.retry_delays[attempts] if attempts < len(endpoint.retry_delays) else longest
+    return RetryAt(at=now + min(planned, longest), reason=reason)

@@ -62,9 +62,13 @@ def _judge(body: bytes, header: str, secrets: Sequence[Secret]) -> tuple[bool, s
 def _judge_standard(
     body: bytes, headers: Mapping[str, str], header: str, secrets: Sequence[Secret], now: datetime
 ) -> tuple[bool, str | None]:
+    if not header.isascii():
+        return False, "the signature is not base64"
     identity, written = _header(headers, STANDARD_ID), _header(headers, STANDARD_TIMESTAMP)
     if identity is None or written is None:
         return False, f"no {STANDARD_ID if identity is None else STANDARD_TIMESTAMP} header"
+    if not identity.isascii():
+        return False, f"{STANDARD_ID} is not ASCII"
     if not (written.isascii() and written.isdigit() and len(written) <= 12):
         return False, f"{STANDARD_TIMESTAMP} is not a number of seconds since 1970"
     seconds = int(written)

@@ -48,7 +48,7 @@ class Dispatcher:
     def become(self, endpoint: Endpoint) -> None:
         """Go on by other settings of the same endpoint: attempts from now on are made by them."""
         self._endpoint = endpoint
-        self._lane.become(endpoint, clock=self._clock.monotonic())
+        self._lane.become(endpoint, clock=self._clock.monotonic(), now=self._clock.now())
         self._changed.set()
 
     async def run(self, stopping: asyncio.Event, *, grace: timedelta) -> None:
@@ -197,9 +197,15 @@ class Dispatcher:
             before, after = self._stored_standing, self._lane.circuit.standing
             if _alike(before, after):
                 return
-            await self._insist("stand", lambda: self._outbox.stand(self._endpoint.name, after))
-            self._stored_standing = after
-        self._tell_standing(before, after)
+            stored = await self._insist(
+                "stand", lambda: self._outbox.stand(self._endpoint.name, after, replacing=_state(before))
+            )
+            if stored:
+                self._stored_standing = after
+        if stored:
+            self._tell_standing(before, after)
+        else:
+            await self._look_at_standing()  # an operator was faster: what he wants counts
 
     async def _obey(self) -> None:
         """Notice what an operator decided, who wrote it into the store."""

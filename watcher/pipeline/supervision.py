@@ -43,13 +43,20 @@ class Mender(Protocol):
 
 
 async def keep_capturing(
-    capture: Callable[[Observer], Awaitable[None]], mender: Mender, *, clock: Clock, observe: Observer
+    capture: Callable[[Observer], Awaitable[None]],
+    mender: Mender,
+    *,
+    clock: Clock,
+    observe: Observer,
+    at_work: bool = False,
 ) -> None:
     """Run `capture(observe)` for ever, starting it again after every outage.
 
-    Raises SourceRefused when MongoDB refuses before a stream was ever open (later it is waited out: rights
-    can come back), and PositionLost when the operator wants that, or when going on is fruitless."""
+    `at_work`: this program has been running for a while, with other settings. Raises SourceRefused when
+    MongoDB refuses before a stream was ever open (later it is waited out: rights can come back), and
+    PositionLost when the operator wants that, or when going on is fruitless."""
     watch = _Watch(observe)
+    watch.opened = at_work
     lost: PositionLost | None = None
     patience = waits(jitter=clock.jitter)
     while True:

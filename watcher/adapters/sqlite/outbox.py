@@ -32,7 +32,7 @@ from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Answered
 from watcher.core.recovery import Known, Position, Recovery
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.ports import NOTHING_LEARNED, Counts, Settlement
+from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
 Tally = Counter[tuple[str, str]]
@@ -213,8 +213,10 @@ class SqliteOutbox:
     async def standings(self) -> Mapping[str, Standing]:
         return await self._read(standings.kept)
 
-    async def stand(self, endpoint: str, standing: Standing | None) -> None:
-        await self._writer.do(lambda db: standings.keep(db, endpoint, standing))
+    async def stand(
+        self, endpoint: str, standing: Standing | None, *, replacing: str | None = ANYTHING
+    ) -> bool:
+        return bool(await self._writer.do(lambda db: standings.keep(db, endpoint, standing, replacing)))
 
     async def counts(self) -> dict[str, Counts]:
         return await self._read(standings.counts)

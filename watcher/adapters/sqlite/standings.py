@@ -11,7 +11,7 @@ from watcher.adapters.sqlite.database import read_beside
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.times import from_ms, maybe_from_ms, to_ms
 from watcher.core.circuits import Standing
-from watcher.ports import Counts
+from watcher.ports import ANYTHING, Counts
 
 
 def kept(db: sqlite3.Connection) -> Mapping[str, Standing]:
@@ -35,10 +35,13 @@ def stored_standings(path: Path) -> tuple[Mapping[str, Standing], Mapping[str, C
     return read_beside(path, lambda db: (kept(db), counts(db))) or ({}, {})
 
 
-def keep(db: sqlite3.Connection, endpoint: str, standing: Standing | None) -> None:
+def keep(db: sqlite3.Connection, endpoint: str, standing: Standing | None, replacing: str | None) -> bool:
+    before = kept(db).get(endpoint)
+    if replacing not in (ANYTHING, before.state if before is not None else None):
+        return False
     if standing is None:
         db.execute(SQL["forget_standing"], {"endpoint": endpoint})
-        return
+        return True
     given = {
         "endpoint": endpoint,
         "state": standing.state,
@@ -47,3 +50,4 @@ def keep(db: sqlite3.Connection, endpoint: str, standing: Standing | None) -> No
         "until": to_ms(standing.until),
     }
     db.execute(SQL["keep_standing"], given)
+    return True
