@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
@@ -202,6 +203,56 @@ def test_a_batch_that_was_bound_before_there_were_to_be_none_goes_one_by_one():
     lane.offer([a_row(1, "a", batch=EventId("b")), a_row(2, "b", batch=EventId("b"))], now=NOON)
 
     assert seqs(launched(lane)) == [[1], [2]]
+
+
+def a_batch_to_be_sent_again(lane: Lane, rows: list[Stored]) -> EventId:
+    """It failed, and its wait is over."""
+    lane.offer(rows, now=NOON)
+    (launch,) = launched(lane)
+    batch = launch.parcel.batch
+    assert batch is not None
+    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    lane.due(NOON)
+    lane.regroup(batch, [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows], now=NOON)
+    return batch
+
+
+def test_settings_without_batches_let_a_batch_that_waits_go_one_by_one_and_lose_none_of_it():
+    batching = RateLimit(max_per_second=1, batch_size=2)
+    lane, rows = Lane(an_endpoint(rate=batching)), [a_row(1), a_row(2)]
+    batch = a_batch_to_be_sent_again(lane, rows)
+
+    lane.become(an_endpoint(), clock=1.3, now=NOON)
+    returns, _ = lane.due(NOON)
+    for returned in returns:
+        stored = [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows]
+        lane.back(returned, [row for row in stored if row.delivery.entity == returned.entity], now=NOON)
+
+    alone = launched(lane, clock=2.5)
+    assert sorted(seqs(alone)) == [[1], [2]]
+    assert all(launch.parcel.batch is None for launch in alone)
+
+
+def test_while_a_receiver_is_down_a_batch_that_it_refuses_is_not_every_probe():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=100, batch_size=2), max_in_flight=1))
+    lane.circuit.stand(Standing(state="open", reason="", since=NOON), now=NOON, clock=0)
+    lane.offer([a_row(seq) for seq in range(1, 400)], now=NOON)
+
+    probes = []
+    clock = 0.0
+    for _ in range(6):
+        launch = lane.take(clock=clock)
+        assert launch is not None
+        probes.append(launch.parcel.batch)
+        lane.written(launch, clock=clock)
+        lane.answered(launch, clock=clock)
+        lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 413"), now=NOON)
+        for batch in lane.due(NOON)[1]:  # it is due again at once, before every other
+            rows = [replace(row, attempts=9, due_at=NOON, batch=batch) for row in launch.parcel.members]
+            lane.regroup(batch, rows, now=NOON)
+        clock += 60
+
+    assert len(set(probes)) >= 3
 
 
 def test_a_batch_that_lost_a_member_is_no_batch_any_more():

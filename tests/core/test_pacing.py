@@ -19,6 +19,23 @@ def test_without_a_limit_everything_may_go():
     assert pace.next_free() is None
 
 
+def test_a_limit_that_comes_meanwhile_counts_what_is_under_way_and_what_may_have_gone():
+    pace = RateWindow(None)
+    under_way = [pace.take() for _ in range(3)]
+    for ticket in [pace.take() for _ in range(50)]:
+        pace.written(ticket, 9.9)
+        pace.answered(ticket, 9.9)
+
+    pace.become(2, 10.0)
+    assert pace.allowance(10.9) < 1
+    assert pace.allowance(11.1) == 2 - len(under_way)
+    for ticket in under_way:
+        pace.answered(ticket, 12.0)
+
+    assert pace.allowance(12.9) < 1
+    assert pace.allowance(13.1) == 2
+
+
 def test_a_full_window_frees_one_second_after_the_answer():
     pace = RateWindow(2)
     first, second = pace.take(), pace.take()

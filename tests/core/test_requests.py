@@ -132,6 +132,16 @@ def test_a_batch_of_cloud_events_is_one_that_carries_them_verbatim():
     assert b'"data":{"events":[%b]}}' % b",".join(bodies) in request.body
 
 
+def test_a_batch_keeps_its_bytes_when_the_form_changes():
+    rows, batch = (a_row(1), a_row(2)), EventId("webhook_batch")
+
+    before = a_request(Parcel(members=rows, batch=batch), CRM)
+    after = a_request(Parcel(members=rows, batch=batch), replace(CRM, form=CloudEvents()))
+
+    assert before.body == after.body
+    assert dict(after.headers)["Content-Type"] == "application/json"
+
+
 def an_addressed_endpoint(**fields):
     faults: Faults = []
     url, headers = "https://crm.example/{{ userId }}", {"X-Of": "{{ data.of }}", "X-Custom-Header": "c"}
