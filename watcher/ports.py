@@ -22,7 +22,7 @@ from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row
 from watcher.core.requests import Request
-from watcher.core.verdicts import Verdict
+from watcher.core.settlements import Settlement as Settlement
 
 ANYTHING = "*"
 """Whatever was there."""
@@ -121,17 +121,6 @@ class Oplog(Protocol):
 
         Raises SourceUnavailable or SourceRefused."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """How an attempt ended for one delivery."""
-
-    stored: Stored
-    verdict: Verdict
-    outcome: Outcome
-    attempted_at: datetime
-    took: timedelta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, assert_never
+from typing import TypeVar
 
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
@@ -23,7 +23,7 @@ from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
-from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
 F = TypeVar("F")
@@ -357,7 +357,7 @@ class MemoryOutbox:
         for settlement in settlements:
             row = self._rows.get(settlement.stored.delivery.id)
             if row is not None and row.state == "pending" and row.stored.seq == settlement.stored.seq:
-                self._put(_after(row, settlement))
+                self._put(_after(row, settlement.record))
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         while not any(row.seq > after for row in self._pending(endpoint)):
@@ -503,22 +503,15 @@ def _fate(row: _Row) -> Fate:
     )
 
 
-def _after(row: _Row, settlement: Settlement) -> _Row:
-    if isinstance(settlement.verdict, Release):
+def _after(row: _Row, record: Record | None) -> _Row:
+    if record is None:
         return row
-    ended = settlement.attempted_at + settlement.took
-    status = settlement.outcome.status if isinstance(settlement.outcome, Answered) else None
-    row = replace(row, status=status, attempted_at=settlement.attempted_at)
-    failed = replace(row.stored, attempts=settlement.stored.attempts + 1)
-    match settlement.verdict:
-        case Delivered():
-            stored = replace(row.stored, due_at=None)
-            return replace(row, stored=stored, state="delivered", settled_at=ended, reason=None)
-        case RetryAt(at=at, reason=reason):
-            return replace(row, stored=replace(failed, due_at=at), reason=reason)
-        case Dead(reason=reason):
-            return replace(
-                row, stored=replace(failed, due_at=None), state="dead", settled_at=ended, reason=reason
-            )
-        case _:
-            assert_never(settlement.verdict)
+    return replace(
+        row,
+        stored=replace(row.stored, attempts=record.attempts, due_at=record.due_at),
+        state=record.state,
+        status=record.status,
+        reason=record.reason,
+        attempted_at=record.attempted_at,
+        settled_at=record.settled_at,
+    )

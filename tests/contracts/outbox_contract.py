@@ -500,6 +500,16 @@ class OutboxContract:
         [
             (Delivered(), Answered(status=204), {"state": "delivered", "status": 204, "settled_at": ENDED}),
             (
+                Delivered(),
+                Answered(status=200, left="slow, and was left"),
+                {
+                    "state": "delivered",
+                    "status": 200,
+                    "reason": "the answer is slow, and was left",
+                    "settled_at": ENDED,
+                },
+            ),
+            (
                 RetryAt(at=LATER, reason="answered 503"),
                 Answered(status=503),
                 {"state": "pending", "attempts": 1, "status": 503, "reason": "answered 503", "due_at": LATER},
@@ -510,7 +520,7 @@ class OutboxContract:
                 {"state": "dead", "attempts": 1, "reason": "refused", "settled_at": ENDED},
             ),
         ],
-        ids=["delivered", "retry", "dead"],
+        ids=["delivered", "delivered, and yet", "retry", "dead"],
     )
     async def test_a_fate_tells_how_the_last_attempt_ended(self, outbox, verdict, outcome, told):
         row, _ = await self.settled(outbox, verdict, outcome)

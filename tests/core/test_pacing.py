@@ -36,6 +36,18 @@ def test_a_limit_that_comes_meanwhile_counts_what_is_under_way_and_what_may_have
     assert pace.allowance(13.1) == 2
 
 
+def test_who_begins_does_not_know_what_went_a_moment_ago():
+    pace, unlimited = RateWindow(2), RateWindow(None)
+
+    pace.fill(10.0)
+    unlimited.fill(10.0)
+
+    assert pace.allowance(10.9) == 0
+    assert pace.next_free() == 11.0
+    assert pace.allowance(11.0) == 2
+    assert unlimited.allowance(10.0) == math.inf
+
+
 def test_a_full_window_frees_one_second_after_the_answer():
     pace = RateWindow(2)
     first, second = pace.take(), pace.take()

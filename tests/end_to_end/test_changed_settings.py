@@ -52,10 +52,11 @@ def told(inbox: Any) -> list[tuple[str, str]]:
 
 
 async def write(librechat: Any, number: int) -> None:
+    """The message is last: whoever was told of it has read the others, too."""
     row = {"conversationId": f"c{number}", "user": "u1", "endpoint": "openAI"}
-    await librechat.messages.insert_one({**row, "messageId": f"m{number}", "text": "hi"})
     await librechat.conversations.insert_one({**row, "title": "New Chat", "pinned": True})
     await librechat.conversations.insert_one({**row, "conversationId": f"d{number}", "endpoint": "google"})
+    await librechat.messages.insert_one({**row, "messageId": f"m{number}", "text": "hi"})
 
 
 @pytest.mark.parametrize("end", ["stop", "kill9"])

@@ -182,6 +182,8 @@ async def test_a_batch_is_bound_before_it_is_sent_and_sent_again_as_it_was():
     stage.sender.answer = answer
     await stage.append(*deliveries)
     async with stage.running():
+        await settle_down()
+        stage.clock.advance(timedelta(seconds=1))
         await stage.facts.until(Attempted, 1)
         stage.clock.advance(timedelta(seconds=5))
         await stage.facts.until(Attempted, 2)
@@ -202,6 +204,9 @@ async def test_the_pace_is_kept_by_the_clock():
 
     async with stage.running():
         await stage.append(*deliveries)
+        await settle_down()
+        assert stage.sender.requests == []  # there may have been two just before the start
+        stage.clock.advance(timedelta(seconds=1))
         await stage.facts.until(Attempted, 2)
         await settle_down()
         assert len(stage.sender.requests) == 2
@@ -235,6 +240,8 @@ async def test_a_fresh_delivery_never_dies_with_an_older_ones_last_attempt():
     stage.sender.answer = lambda _: Answered(status=500)
     async with stage.running():
         await stage.append(a_delivery(entity=Entity("conversation:old")))
+        await settle_down()
+        stage.clock.advance(timedelta(seconds=1))
         await stage.facts.until(Attempted, 1)
         for number, wait in ((2, 5), (3, 15)):
             stage.clock.advance(timedelta(seconds=wait))

@@ -120,7 +120,9 @@ def _stands(standing: Standing | None) -> str:
         case "paused":
             return f"paused since {since}: {standing.reason}"
         case "slowed":
-            until = standing.until.isoformat(timespec="seconds") if standing.until else "soon"
+            if standing.until is None or standing.until <= datetime.now(UTC):
+                return f"sent less at once, until it takes some: {standing.reason}"
+            until = standing.until.isoformat(timespec="seconds")
             return f"slowed until {until}: {standing.reason}"
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path as FilePath
+from secrets import token_hex
 from typing import Any
 
 from watcher.config.report import Origin, Report
@@ -157,8 +158,9 @@ NOWHERE = "https://nowhere.invalid/"
 """Stands for every url where nothing is sent."""
 
 
-NO_KEY = "not read where nothing is sent"
-"""Stands for every key of hashes there: they look like those that are sent, and are others."""
+NO_KEY = token_hex()
+"""Stands for every key of hashes there: they look like those that are sent, are others at each run, and tell
+nobody what they are of."""
 
 
 def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:

@@ -82,7 +82,8 @@ class Fate:
     status: int | None
     """Of the last answer; None where there was none."""
     reason: str | None
-    """Why it is not delivered: the last failure, or what cancelled or refused it."""
+    """Why it is not delivered: the last failure, or what cancelled or refused it. Of a delivered one: what
+    was wrong with the answer all the same."""
     due_at: datetime | None
     """Of a pending one that failed: when it is tried again."""
     held_until: datetime | None

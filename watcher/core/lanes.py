@@ -190,6 +190,10 @@ class Lane:
             waits.append(launch - clock)
         return max(0.0, min(waits)) if waits else None
 
+    def begin(self, *, clock: float) -> None:
+        """Somebody else may have sent to it a moment ago: this program before a restart, another replica."""
+        self._pace.fill(clock)
+
     def become(self, endpoint: Endpoint, *, clock: float, now: datetime) -> None:
         """Go on by other settings. What is in flight, and what the pace has counted, stay as they are."""
         self.endpoint = endpoint

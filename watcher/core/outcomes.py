@@ -18,6 +18,11 @@ class Answered:
     left: str = ""
     """Why its body was not read to the end; the status counts all the same. Empty when it was."""
 
+    @property
+    def remark(self) -> str | None:
+        """What there is to say of the answer besides its status."""
+        return f"the answer is {self.left}" if self.left else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unreachable:

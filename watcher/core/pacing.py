@@ -31,8 +31,12 @@ class RateWindow:
         """Another limit from now on. What went before counts, too."""
         was_unlimited = self._unlimited
         self._set(max_per_second)
-        if was_unlimited and not self._unlimited:
-            # Nobody counted what was answered: there may have been as many as there may be now.
+        if was_unlimited:
+            self.fill(now)  # nobody counted what was answered
+
+    def fill(self, now: float) -> None:
+        """Nobody knows what was sent a moment ago: there may have been as many as there may be now."""
+        if not self._unlimited:
             for _ in range(self._limit):
                 self._count(self.take(), until=now + self._window)
 

@@ -59,8 +59,8 @@ def decide(
     match outcome:
         case Answered(status=status) if 200 <= status < 300:
             return Delivered()
-        case Answered(status=status, retry_after=retry_after, left=left):
-            reason, at_least = _reason(status, left), retry_after
+        case Answered(retry_after=retry_after):
+            reason, at_least = _reason(outcome), retry_after
         case Unreachable(reason=reason):
             at_least = None
         case NotSent():
@@ -75,9 +75,9 @@ def decide(
     return _retry(reason, attempts, endpoint, now, at_least=at_least, jitter=jitter)
 
 
-def _reason(status: int, left: str) -> str:
-    redirect = ": redirects are not followed" if status in (301, 302, 303, 307, 308) else ""
-    return f"status {status}{redirect}" + (f" (the answer is {left})" if left else "")
+def _reason(answer: Answered) -> str:
+    redirect = ": redirects are not followed" if answer.status in (301, 302, 303, 307, 308) else ""
+    return f"status {answer.status}{redirect}" + (f" ({answer.remark})" if answer.remark else "")
 
 
 def _retry(

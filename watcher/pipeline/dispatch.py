@@ -56,6 +56,7 @@ class Dispatcher:
 
         Attempts cut after that cost their deliveries nothing: they are pending, as before."""
         attempts: set[asyncio.Task[None]] = set()
+        self._lane.begin(clock=self._clock.monotonic())
         async with asyncio.TaskGroup() as tasks:
             working = [
                 tasks.create_task(self._feed(tasks, attempts)),

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, TypeVar, assert_never
+from typing import Any, TypeVar
 
 from watcher.adapters.sqlite import backfills, memory, standings
 from watcher.adapters.sqlite.checks import crc, demand
@@ -29,9 +29,8 @@ from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
-from watcher.core.outcomes import Answered
 from watcher.core.recovery import Known, Position, Recovery
-from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
@@ -184,7 +183,7 @@ class SqliteOutbox:
         await self._writer.do(lambda db: db.execute(SQL["bind"], given))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        rows = [_settled(each) for each in settlements if not isinstance(each.verdict, Release)]
+        rows = [_settled(each.stored, record) for each in settlements if (record := each.record) is not None]
         if not rows:
             return
 
@@ -382,36 +381,18 @@ def _mark_row(mark: Mark) -> dict[str, Any]:
     return {"entity": mark.entity, "row": mark.row or "", "at": to_ms(mark.at), "spent": mark.spent}
 
 
-def _settled(settlement: Settlement) -> Sequence[Any]:
-    state, failed, due_at, reason = _verdict(settlement)
-    stored, outcome = settlement.stored, settlement.outcome
-    ended = settlement.attempted_at + settlement.took
+def _settled(stored: Stored, record: Record) -> Sequence[Any]:
     return (
         stored.seq,
-        state,
-        # Not one more than there are: a store that failed may have settled it, and is asked again.
-        stored.attempts + failed,
-        to_ms(due_at),
-        outcome.status if isinstance(outcome, Answered) else None,
-        reason,
-        to_ms(settlement.attempted_at),
-        settlement.took // MILLISECOND,
-        None if state == "pending" else to_ms(ended),
+        record.state,
+        record.attempts,
+        to_ms(record.due_at),
+        record.status,
+        record.reason,
+        to_ms(record.attempted_at),
+        record.took // MILLISECOND,
+        to_ms(record.settled_at),
     )
-
-
-def _verdict(settlement: Settlement) -> tuple[str, int, datetime | None, str | None]:
-    match settlement.verdict:
-        case Delivered():
-            return "delivered", 0, None, None
-        case RetryAt(at=at, reason=reason):
-            return "pending", 1, at, reason
-        case Dead(reason=reason):
-            return "dead", 1, None, reason
-        case Release():
-            return "pending", 0, None, None
-        case _:
-            assert_never(settlement.verdict)
 
 
 def _stored(row: Sequence[Any]) -> Stored:
