@@ -10,6 +10,7 @@ WatcherError
 │       └── NotRecognised operator: and nothing that was remembered is there; another database?
 ├── OutboxError           supervisor: the state store cannot be written (disk full)
 │   └── OutboxLocked      operator: another `run` holds this state
+├── LeaseLost             nobody: another replica does it now
 ├── OutboxBroken          operator: the state was damaged, or taken away while it was used
 └── DemoError             operator: the demo's private MongoDB cannot be started
 """
@@ -84,6 +85,14 @@ class OutboxError(WatcherError):
 
 class OutboxLocked(OutboxError):
     """Another process holds this state."""
+
+
+class LeaseLost(WatcherError):
+    """Another replica has taken over what this one was doing: nothing more of it is written here."""
+
+    def __init__(self, lease: str) -> None:
+        self.lease = lease
+        super().__init__(f"the lease {lease!r} was taken over by another replica")
 
 
 class OutboxBroken(WatcherError):

@@ -1,10 +1,11 @@
-"""The Outbox contract over the double and over SQLite."""
+"""The Outbox contract over the double, over SQLite and over MongoDB."""
 
 from __future__ import annotations
 
 import pytest
 
 from tests.contracts.outbox_contract import OutboxContract
+from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.testing import MemoryOutbox
 
@@ -19,4 +20,11 @@ class TestSqliteOutbox(OutboxContract):
     @pytest.fixture
     async def outbox(self, tmp_path):
         async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+            yield outbox
+
+
+class TestMongoOutbox(OutboxContract):
+    @pytest.fixture
+    async def outbox(self, mongodb_uri, database):
+        async with MongoOutbox.open(mongodb_uri, database) as outbox:
             yield outbox

@@ -9,7 +9,7 @@ from typing import Any
 
 from watcher.adapters.sqlite.database import read_beside
 from watcher.adapters.sqlite.statements import SQL
-from watcher.adapters.sqlite.times import from_ms, maybe_from_ms
+from watcher.adapters.times import from_ms, maybe_from_ms
 from watcher.core.deliveries import Fate
 from watcher.core.events import Entity, EventId, EventType
 

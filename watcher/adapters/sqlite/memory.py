@@ -1,24 +1,22 @@
 """The memory's rows in SQLite: a generation of rows per scan, so that forgetting a million is one statement.
 
-A row is a checksum and a JSON array: a bit per remembered name (in order of the names) that says which values
-follow."""
+A row is a checksum and a JSON array (`records.packed`)."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from watcher.adapters.records import packed, unpacked
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.statements import SQL
-from watcher.adapters.sqlite.times import from_ms, to_ms
+from watcher.adapters.times import from_ms, to_ms
 from watcher.core.changes import Document
 from watcher.core.events import Entity
 from watcher.core.memory import Remembered, Scan
 
-DATE = "$date"
 CRC_DIGITS = 8
 
 
@@ -121,27 +119,12 @@ def _by_collection(rows: Iterable[Entity]) -> Mapping[str, list[str]]:
 
 
 def _packed(fields: Document, names: Sequence[str]) -> str:
-    which = sum(1 << place for place, name in enumerate(names) if name in fields)
-    values = [fields[name] for name in names if name in fields]
-    text = json.dumps([which, *values], default=_dated, ensure_ascii=False, separators=(",", ":"))
+    text = packed(fields, names)
     return f"{crc(text):08x}{text}"
 
 
-def _unpacked(packed: str, names: Sequence[str]) -> Document:
-    if packed.startswith("["):
-        text = packed  # a row of version 1 has no checksum
-    else:
-        text = packed[CRC_DIGITS:]
-        demand(packed[:CRC_DIGITS] == f"{crc(text):08x}", "what is remembered of a row")
-    which, *values = json.loads(text, object_hook=_undated)
-    return dict(zip((name for place, name in enumerate(names) if which >> place & 1), values, strict=True))
-
-
-def _dated(value: Any) -> Any:
-    return {DATE: to_ms(value)} if isinstance(value, datetime) else str(value)
-
-
-def _undated(value: dict[str, Any]) -> Any:
-    if value.keys() == {DATE} and isinstance(value[DATE], int):
-        return from_ms(value[DATE])
-    return value
+def _unpacked(text: str, names: Sequence[str]) -> Document:
+    if text.startswith("["):
+        return unpacked(text, names)  # a row of version 1 has no checksum
+    demand(text[:CRC_DIGITS] == f"{crc(text[CRC_DIGITS:]):08x}", "what is remembered of a row")
+    return unpacked(text[CRC_DIGITS:], names)

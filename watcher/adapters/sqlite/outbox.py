@@ -20,8 +20,8 @@ from watcher.adapters.sqlite.database import connect, examine, locked, read_besi
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import checkpoint, keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
-from watcher.adapters.sqlite.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.adapters.sqlite.writer import Writer
+from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from watcher.adapters.records import recovery_of, recovery_text
 from watcher.adapters.sqlite import memory
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.statements import SQL
-from watcher.adapters.sqlite.times import from_ms, maybe_from_ms, to_ms
+from watcher.adapters.times import from_ms, maybe_from_ms, to_ms
 from watcher.core.changes import Checkpoint
 from watcher.core.events import Entity
-from watcher.core.recovery import Gap, Known, Position, Recovery
+from watcher.core.recovery import Known, Position
 
 
 def checkpoint(db: sqlite3.Connection) -> Checkpoint | None:
@@ -33,7 +33,7 @@ def position(db: sqlite3.Connection) -> Position | None:
         checkpoint=Checkpoint(token=token, at=maybe_from_ms(at)),
         through=from_ms(through),
         began=maybe_from_ms(began),
-        recovery=_recovery(json.loads(recovery)) if recovery else None,
+        recovery=recovery_of(recovery) if recovery else None,
     )
 
 
@@ -46,7 +46,7 @@ def keep_position(db: sqlite3.Connection, position: Position) -> None:
         "token": position.checkpoint.token,
         "at": to_ms(at),
         "through": to_ms(position.through),
-        "recovery": json.dumps(_written(position.recovery)) if position.recovery else None,
+        "recovery": recovery_text(position.recovery) if position.recovery else None,
     }
     db.execute(SQL["keep_position"], {**given, "crc": crc(*given.values())})
 
@@ -64,34 +64,3 @@ def known(db: sqlite3.Connection, rows: Sequence[Entity]) -> Mapping[Entity, Kno
         for row in rows
         if row in told or row in memories
     }
-
-
-def _written(recovery: Recovery) -> dict[str, Any]:
-    gap = recovery.gap
-    return {
-        "since": to_ms(gap.since),
-        "until": to_ms(gap.until),
-        "earliest": to_ms(gap.earliest),
-        "reason": gap.reason,
-        "stage": recovery.stage,
-        "after": recovery.after,
-        "rows": recovery.rows,
-        "counts": dict(recovery.counts),
-    }
-
-
-def _recovery(written: dict[str, Any]) -> Recovery:
-    gap = Gap(
-        since=from_ms(written["since"]),
-        until=from_ms(written["until"]),
-        earliest=from_ms(written["earliest"]),
-        reason=written["reason"],
-    )
-    stage = written["stage"]
-    return Recovery(
-        gap=gap,
-        stage=(stage[0], stage[1]) if stage else None,
-        after=written["after"],
-        rows=written["rows"],
-        counts=written["counts"],
-    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from watcher.adapters.sqlite.database import read_beside
 from watcher.adapters.sqlite.statements import SQL
-from watcher.adapters.sqlite.times import from_ms, maybe_from_ms, to_ms
+from watcher.adapters.times import from_ms, maybe_from_ms, to_ms
 from watcher.core.circuits import Standing
 from watcher.ports import ANYTHING, Counts
 

@@ -1,0 +1,227 @@
+"""The state's database: its collections, its indexes, the version of its schema, and its complaints."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import pymongo
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, DESCENDING, IndexModel, ReturnDocument
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import (
+    BulkWriteError,
+    CollectionInvalid,
+    DuplicateKeyError,
+    OperationFailure,
+    PyMongoError,
+)
+from pymongo.read_concern import ReadConcern
+from pymongo.read_preferences import ReadPreference
+from pymongo.write_concern import WriteConcern
+
+from watcher.adapters.mongo.connect import Client, Place
+from watcher.core.leases import Lease
+from watcher.errors import LeaseLost, OutboxError
+
+T = TypeVar("T")
+Document = dict[str, Any]
+Session = AsyncClientSession
+Collection = AsyncCollection[Document]
+
+SCHEMA_VERSION = 1
+
+PATIENCE = timedelta(seconds=10)
+"""For one transaction with all that it takes to try again: an election takes less. Then the caller hears of
+it, and waits by its own rules."""
+
+DUPLICATE = 11000
+COLLISIONS = 5
+"""How often a transaction is begun anew because another one entered the same: it finds that there, then."""
+
+PENDING, HELD, IN_BATCH, SETTLED = (
+    {"state": "pending"},
+    {"state": "held"},
+    {"state": "pending", "batch": {"$exists": True}},
+    {"settled_at": {"$exists": True}},
+)
+
+
+def _index(*keys: str, where: Mapping[str, Any] | None = None) -> IndexModel:
+    directions = [(key.removeprefix("-"), DESCENDING if key[0] == "-" else ASCENDING) for key in keys]
+    return IndexModel(directions, **({"partialFilterExpression": where} if where else {}))
+
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "deliveries": [
+        # What dispatch reads by. Partial, so that the many settled ones weigh nothing in them.
+        _index("endpoint", "seq", where=PENDING),
+        _index("endpoint", "entity", "seq", where=PENDING),
+        _index("batch", "seq", where=IN_BATCH),
+        # What ends holds.
+        _index("held_until", where=HELD),
+        _index("hold_key", where=HELD),
+        _index("entity", "held_until", where=HELD),
+        # What housekeeping drops.
+        _index("state", "settled_at", where=SETTLED),
+        # What became of one row's events.
+        _index("row", "-seq"),
+    ],
+    "marks": [_index("at")],
+}
+COLLECTIONS = (
+    *INDEXES,
+    "position",
+    "sequence",
+    "counts",
+    "scans",
+    "memory",
+    "backfills",
+    "standings",
+    "leases",
+    "replicas",
+)
+"""All of them are made at the start: in a transaction a collection cannot be made by two at once."""
+
+
+class State:
+    """The state's database as all of its parts use it."""
+
+    def __init__(self, client: Client, place: Place) -> None:
+        self._client = client
+        self.place = place
+        self._database: AsyncDatabase[Document] = client.get_database(
+            place.database,
+            codec_options=CodecOptions(tz_aware=True),
+            read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority"),
+        )
+
+    def __getitem__(self, collection: str) -> Collection:
+        return self._database[collection]
+
+    async def prepare(self) -> None:
+        """Make what is missing. Raises OutboxError, also for a state of a newer version."""
+        with translated(self.place), pymongo.timeout(3 * PATIENCE.total_seconds()):
+            schema = await self["schema"].find_one({"_id": "schema"})
+            if schema is not None and schema["version"] > SCHEMA_VERSION:
+                raise OutboxError(
+                    f"the state in {self.place}, database {self.place.database!r}, was written by a newer"
+                    f" librechat-watcher (schema {schema['version']}; known: {SCHEMA_VERSION}).\n"
+                    "  Run that version or a newer one; or give this one another state, which begins anew."
+                )
+            if schema is not None and schema["version"] == SCHEMA_VERSION:
+                return
+            known = set(await self._database.list_collection_names())
+            for name in COLLECTIONS:
+                if name not in known:
+                    await self._create(name)
+                if name in INDEXES:
+                    await self[name].create_indexes(INDEXES[name])
+            await self["schema"].update_one(
+                {"_id": "schema"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True
+            )
+
+    async def transact(self, work: Callable[[Session], Awaitable[T]], *, lease: Lease | None) -> T:
+        """Do the work in one transaction, again as often as MongoDB asks for it.
+
+        `lease`: in whose name; LeaseLost when another holds it by now, and nothing is written. The lease is
+        written to, not only read: a transaction that takes it away must meet this one, before or after.
+        Raises LeaseLost or OutboxError."""
+
+        async def whole(session: Session) -> T:
+            if lease is not None:
+                await self.fence(lease, session)
+            return await work(session)
+
+        with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
+            for collision in range(COLLISIONS):
+                try:
+                    async with self._client.start_session() as session:
+                        return await session.with_transaction(
+                            whole,
+                            read_concern=ReadConcern("snapshot"),
+                            write_concern=WriteConcern("majority"),
+                            read_preference=ReadPreference.PRIMARY,
+                        )
+                except (DuplicateKeyError, BulkWriteError) as error:
+                    if not _is_duplicate(error) or collision == COLLISIONS - 1:
+                        raise
+        raise AssertionError("the last collision is raised")
+
+    async def fence(self, lease: Lease, session: Session) -> None:
+        """Raises LeaseLost when another replica holds it by now."""
+        held = await self["leases"].update_one(
+            {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
+            {"$inc": {"writes": 1}},
+            session=session,
+        )
+        if held.matched_count == 0:
+            raise LeaseLost(lease.name)
+
+    async def next_number(self, sequence: str, session: Session) -> int:
+        """The next number of a sequence, and the right to set it: who comes second begins anew behind us."""
+        counter = await self["sequence"].find_one_and_update(
+            {"_id": sequence},
+            {"$inc": {"value": 1}},
+            upsert=True,
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        return int(counter["value"]) if counter is not None else 1
+
+    async def size_bytes(self) -> int:
+        """What the documents weigh, uncompressed, and their indexes on the disk."""
+        with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
+            stats = await self._database.command("dbStats")
+        return int(stats["dataSize"] + stats["indexSize"])
+
+    async def _create(self, name: str) -> None:
+        try:
+            await self._database.create_collection(name)
+        except CollectionInvalid:
+            pass  # another replica was faster
+        except OperationFailure as error:
+            if error.code != 48:  # NamespaceExists
+                raise
+
+
+@contextmanager
+def translated(place: Place) -> Iterator[None]:
+    """The driver's and the server's complaints as an OutboxError with the cure."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise OutboxError(
+            f"the state in {place}, database {place.database!r}: {_why(error, place)}"
+        ) from error
+
+
+def _why(error: PyMongoError, place: Place) -> str:
+    """Without the server's own text, which may quote what is stored."""
+    code = error.code if isinstance(error, OperationFailure) else None
+    if code == 13:
+        return (
+            "this user may not write there (code 13 Unauthorized).\n"
+            "  As an administrator, in mongosh:\n"
+            f'      db.getSiblingDB("admin").grantRolesToUser("{place.user or "USER"}",'
+            f' [{{role: "readWrite", db: "{place.database}"}}])'
+        )
+    if code == 20:
+        return (
+            "it is a standalone server, and transactions need a replica set (code 20 IllegalOperation).\n"
+            "  One member is enough: librechat-watcher prepare --init-replica-set HOST:PORT"
+        )
+    label = f"code {code}" if code is not None else type(error).__name__
+    return f"cannot be used now ({label}).\n  It is tried again; nothing is lost meanwhile."
+
+
+def _is_duplicate(error: DuplicateKeyError | BulkWriteError) -> bool:
+    if isinstance(error, DuplicateKeyError):
+        return True
+    return any(each.get("code") == DUPLICATE for each in (error.details or {}).get("writeErrors", ()))

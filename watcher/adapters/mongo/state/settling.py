@@ -1,0 +1,124 @@
+"""Settling: what became of attempts, written together when it comes together.
+
+A settlement waits for the transaction before it, never for a timer: alone when it is quiet, by the hundred
+when there is much to do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import UpdateOne
+
+from watcher.adapters.mongo.state.counting import SETTLED, count
+from watcher.adapters.mongo.state.database import Session, State
+from watcher.adapters.mongo.state.documents import change_of
+from watcher.core.events import EventId
+from watcher.core.leases import Lease
+from watcher.core.settlements import Record
+from watcher.errors import LeaseLost
+
+MOST = 500
+"""Deliveries in one transaction: more gain little, and hold others up."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    lease: Lease | None
+    records: Sequence[tuple[EventId, int, Record]]
+    """Which delivery, its `seq`, and what to write of it."""
+    done: asyncio.Future[None]
+
+
+class Settler:
+    """Writes settlements until its task is cancelled."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._wishes: deque[_Wish] = deque()
+        self._wished = asyncio.Event()
+
+    async def settle(self, lease: Lease | None, records: Sequence[tuple[EventId, int, Record]]) -> None:
+        """Raises LeaseLost or OutboxError; then nothing of it is written."""
+        done = asyncio.get_running_loop().create_future()
+        self._wishes.append(_Wish(lease, records, done))
+        self._wished.set()
+        await done
+
+    async def run(self) -> None:
+        while True:
+            await self._wished.wait()
+            wishes = self._next()
+            while wishes:
+                wishes = await self._write(wishes)
+
+    def _next(self) -> Sequence[_Wish]:
+        wishes, size = [], 0
+        while self._wishes and size < MOST:
+            wishes.append(self._wishes.popleft())
+            size += len(wishes[-1].records)
+        if not self._wishes:
+            self._wished.clear()
+        return wishes
+
+    async def _write(self, wishes: Sequence[_Wish]) -> Sequence[_Wish]:
+        """Write them; those that remain when a lease of some was lost come back."""
+        records = [record for wish in wishes for record in wish.records]
+        leases = sorted({wish.lease for wish in wishes if wish.lease is not None}, key=lambda each: each.name)
+
+        async def work(session: Session) -> None:
+            for lease in leases:
+                await self._state.fence(lease, session)
+            await _settle(self._state, records, session)
+
+        error: Exception | None = None
+        try:
+            await self._state.transact(work, lease=None)
+        except LeaseLost as lost:
+            mine, others = _of(lost.lease, wishes)
+            _end(mine, lost)
+            return others
+        except Exception as failure:
+            error = failure
+        _end(wishes, error)
+        return ()
+
+
+async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], session: Session) -> None:
+    deliveries = state["deliveries"]
+    found = deliveries.find(
+        {"_id": {"$in": [identity for identity, _, _ in records]}, "state": "pending"},
+        {"endpoint": 1, "seq": 1},
+        session=session,
+    )
+    pending = {each["_id"]: each for each in await found.to_list()}
+    tally: Counter[tuple[str, Any]] = Counter()
+    writes = []
+    for identity, seq, record in records:
+        there = pending.get(identity)
+        if there is None or there["seq"] != seq:
+            continue  # settled before, by who knows whom: left as it is
+        writes.append(UpdateOne({"_id": identity}, change_of(record)))
+        tally[there["endpoint"], "pending"] -= 1
+        tally[there["endpoint"], record.state] += 1
+    if writes:
+        await deliveries.bulk_write(writes, ordered=False, session=session)
+        await count(state, tally, by=SETTLED, session=session)
+
+
+def _of(lease: str, wishes: Sequence[_Wish]) -> tuple[Sequence[_Wish], Sequence[_Wish]]:
+    mine = [wish for wish in wishes if wish.lease is not None and wish.lease.name == lease]
+    return mine, [wish for wish in wishes if wish not in mine]
+
+
+def _end(wishes: Sequence[_Wish], error: Exception | None) -> None:
+    for wish in wishes:
+        if wish.done.done():
+            continue  # nobody waits any more
+        if error is None:
+            wish.done.set_result(None)
+        else:
+            wish.done.set_exception(error)
