@@ -17,6 +17,7 @@ from watcher.core.deliveries import Delivery, Fate, Lift, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.headroom import Reach
+from watcher.core.leases import Lease, Look
 from watcher.core.marks import Mark as Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
@@ -272,6 +273,30 @@ class Outbox(Protocol):
     ) -> int:
         """Drop at most `limit` settled deliveries older than that, of each state the oldest first, and old
         marks; how many deliveries went."""
+        ...
+
+
+class Leases(Protocol):
+    """Who of several replicas does what."""
+
+    async def look(self) -> Look:
+        """Say that this replica lives, renew what it holds, and see who else lives and holds what.
+
+        What is not renewed for `LASTS` is free. Raises OutboxError."""
+        ...
+
+    async def take(self, name: str) -> Lease | None:
+        """Hold a lease that nobody holds, with the next epoch; None when somebody does.
+
+        Whatever is written in the name of an earlier epoch after this is refused. Raises OutboxError."""
+        ...
+
+    async def give_back(self, lease: Lease) -> None:
+        """Nobody holds it any more, unless another has taken it meanwhile. Raises OutboxError."""
+        ...
+
+    async def leave(self) -> None:
+        """This replica is no more, and all that it held is free. Raises OutboxError."""
         ...
 
 

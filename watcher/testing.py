@@ -18,6 +18,7 @@ from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.leases import LASTS, Lease, Look
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
@@ -515,3 +516,53 @@ def _after(row: _Row, record: Record | None) -> _Row:
         attempted_at=record.attempted_at,
         settled_at=record.settled_at,
     )
+
+
+@dataclass(slots=True)
+class Board:
+    """What all replicas see: who lives until when, and who holds what until when."""
+
+    now: datetime = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    alive: dict[str, datetime] = field(default_factory=dict)
+    held: dict[str, tuple[Lease, datetime]] = field(default_factory=dict)
+    epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+
+class MemoryLeases:
+    """`Leases` of replicas that share a `Board`."""
+
+    def __init__(self, replica: str, board: Board) -> None:
+        self._replica = replica
+        self._board = board
+
+    async def look(self) -> Look:
+        board, until = self._board, self._board.now + LASTS
+        board.alive[self._replica] = until
+        for name, (lease, _) in board.held.items():
+            if lease.holder == self._replica:
+                board.held[name] = lease, until
+        live = {name: lease for name, (lease, end) in board.held.items() if end > board.now}
+        return Look(
+            replicas=frozenset(replica for replica, end in board.alive.items() if end > board.now),
+            holders={name: lease.holder for name, lease in live.items()},
+            mine=frozenset(lease for lease in live.values() if lease.holder == self._replica),
+        )
+
+    async def take(self, name: str) -> Lease | None:
+        board = self._board
+        if name in board.held and board.held[name][1] > board.now:
+            return None
+        board.epochs[name] += 1
+        lease = Lease(name=name, holder=self._replica, epoch=board.epochs[name])
+        board.held[name] = lease, board.now + LASTS
+        return lease
+
+    async def give_back(self, lease: Lease) -> None:
+        if self._board.held.get(lease.name, (None, None))[0] == lease:
+            del self._board.held[lease.name]
+
+    async def leave(self) -> None:
+        self._board.alive.pop(self._replica, None)
+        mine = [lease for lease, _ in self._board.held.values() if lease.holder == self._replica]
+        for lease in mine:
+            del self._board.held[lease.name]

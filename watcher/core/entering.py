@@ -62,7 +62,7 @@ def entered(
     through: datetime,
 ) -> Entered:
     """`held`: at least those whose time is over, and those that a lift names. `there`: at least those of the
-    entries' deliveries that are stored already: they are left as they are. `last_seq`: the greatest so far."""
+    entries' deliveries that are stored already: they stay as they are. `last_seq`: the greatest so far."""
     done = Entered(last_seq=last_seq, held={each.id: each for each in held})
 
     lifted = {entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"}

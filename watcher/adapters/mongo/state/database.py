@@ -51,9 +51,10 @@ PENDING, HELD, IN_BATCH, SETTLED = (
 )
 
 
-def _index(*keys: str, where: Mapping[str, Any] | None = None) -> IndexModel:
+def _index(*keys: str, where: Mapping[str, Any] | None = None, **more: Any) -> IndexModel:
     directions = [(key.removeprefix("-"), DESCENDING if key[0] == "-" else ASCENDING) for key in keys]
-    return IndexModel(directions, **({"partialFilterExpression": where} if where else {}))
+    partly = {"partialFilterExpression": where} if where else {}
+    return IndexModel(directions, **partly, **more)
 
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
@@ -72,6 +73,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("row", "-seq"),
     ],
     "marks": [_index("at")],
+    # Of replicas that are no more.
+    "leases": [_index("until", where={"replica": True}, expireAfterSeconds=86_400)],
 }
 COLLECTIONS = (
     *INDEXES,
@@ -82,8 +85,6 @@ COLLECTIONS = (
     "memory",
     "backfills",
     "standings",
-    "leases",
-    "replicas",
 )
 """All of them are made at the start: in a transaction a collection cannot be made by two at once."""
 

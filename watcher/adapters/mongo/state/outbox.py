@@ -25,6 +25,7 @@ from watcher.adapters.mongo.state.documents import (
     held_of,
     stored_of,
 )
+from watcher.adapters.mongo.state.leases import MongoLeases
 from watcher.adapters.mongo.state.news import News
 from watcher.adapters.mongo.state.settling import Settler
 from watcher.adapters.records import backfill_of, backfill_text, recovery_of, recovery_text
@@ -72,6 +73,10 @@ class MongoOutbox:
                 finally:
                     for task in helping:
                         task.cancel()
+
+    def leases(self, replica: str) -> MongoLeases:
+        """The leases of those who share this state, as seen by one of them."""
+        return MongoLeases(self._state, replica)
 
     def under(self, lease: Lease) -> MongoOutbox:
         """The same outbox; what is written by it is refused once another replica has that lease."""

@@ -1,0 +1,62 @@
+"""Who is to hold what: as even as it can be, with few moves, and the same for all."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.core.leases import Look, shared_out
+
+NAMES = [f"endpoint:{number}" for number in range(9)]
+REPLICAS = ["a", "b", "c", "d"]
+
+
+def look(*replicas: str, **holders: str) -> Look:
+    return Look(replicas=frozenset(replicas), holders=holders)
+
+
+def test_one_alone_holds_all():
+    assert shared_out(["x", "y"], look("a")) == {"x": "a", "y": "a"}
+
+
+def test_what_is_free_goes_to_those_who_have_least():
+    assert shared_out(["x", "y", "z"], look("a", "b", x="a")) == {"x": "a", "y": "b", "z": "a"}
+
+
+def test_who_comes_gets_a_share_and_nothing_else_moves():
+    assert shared_out(["w", "x", "y", "z"], look("a", "b", w="a", x="a", y="a", z="a")) == {
+        "w": "a",
+        "x": "a",
+        "y": "b",
+        "z": "b",
+    }
+
+
+def test_a_difference_of_one_moves_nothing():
+    assert shared_out(["x", "y", "z"], look("a", "b", x="b", y="b", z="a")) == {"x": "b", "y": "b", "z": "a"}
+
+
+def test_what_the_dead_held_is_free():
+    assert shared_out(["x"], look("a", x="gone")) == {"x": "a"}
+
+
+@given(
+    st.sets(st.sampled_from(NAMES), max_size=9),
+    st.sets(st.sampled_from(REPLICAS), min_size=1),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from([*REPLICAS, "gone"])),
+)
+def test_every_name_has_one_who_lives_and_the_shares_are_even(names, replicas, holders):
+    seen = Look(replicas=frozenset(replicas), holders=holders)
+
+    target = shared_out(names, seen)
+
+    shares = Counter(dict.fromkeys(replicas, 0)) + Counter()
+    shares.update(target.values())
+    sizes = [shares[replica] for replica in replicas]
+    assert target.keys() == names
+    assert set(target.values()) <= replicas
+    assert max(sizes) - min(sizes) <= 1
+    # Once all hold what they are to hold, nothing moves any more.
+    assert shared_out(names, Look(replicas=seen.replicas, holders=target)) == target

@@ -1,0 +1,95 @@
+"""The leases in MongoDB, one document each. Time is the server's alone: a replica's clock may be wrong.
+
+    {_id: "endpoint:crm", holder: "host-1-7f3a", epoch: 12, until: 2026-11-26T12:00:05Z}
+
+A replica lives as long as the lease of its own name does (`replica:<name>`). The documents stay: a lease that
+began again with its first epoch would let a stale holder write. Those of replicas go after a day."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+import pymongo
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError
+
+from watcher.adapters.mongo.state.database import State, translated
+from watcher.core.leases import BEAT, LASTS, Lease, Look
+
+T = TypeVar("T")
+
+OVER = datetime(1970, 1, 1, tzinfo=UTC)
+REPLICA = "replica:"
+SOON = 4 * BEAT
+"""A look that takes longer is of no use any more: what it would renew is nearly over."""
+
+RENEWED = [{"$set": {"until": {"$add": ["$$NOW", LASTS // timedelta(milliseconds=1)]}}}]
+FREE = {"$set": {"holder": "", "until": OVER}}
+ENDED = {"$expr": {"$lte": ["$until", "$$NOW"]}}
+
+
+class MongoLeases:
+    """`Leases` in the state's database, of one replica."""
+
+    def __init__(self, state: State, replica: str) -> None:
+        self._state = state
+        self._leases = state["leases"]
+        self._replica = replica
+
+    async def look(self) -> Look:
+        return await self._do(self._look)
+
+    async def take(self, name: str) -> Lease | None:
+        return await self._do(lambda: self._take(name))
+
+    async def give_back(self, lease: Lease) -> None:
+        mine = {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch}
+        await self._do(lambda: self._leases.update_one(mine, FREE))
+
+    async def leave(self) -> None:
+        mine = {"holder": self._replica}
+        await self._do(lambda: self._leases.update_many(mine, FREE))
+
+    async def _look(self) -> Look:
+        renewed = await self._leases.update_many({"holder": self._replica}, RENEWED)
+        if renewed.matched_count == 0:
+            await self._take(REPLICA + self._replica)
+        live = await self._leases.aggregate(
+            [{"$match": {"$expr": {"$gt": ["$until", "$$NOW"]}}}, {"$project": {"holder": 1, "epoch": 1}}]
+        )
+        held = {each["_id"]: each for each in await live.to_list()}
+        replicas = {name.removeprefix(REPLICA) for name in held if name.startswith(REPLICA)}
+        leases = {name: each for name, each in held.items() if not name.startswith(REPLICA)}
+        return Look(
+            replicas=frozenset(replicas | {self._replica}),
+            holders={name: each["holder"] for name, each in leases.items()},
+            mine=frozenset(
+                Lease(name=name, holder=self._replica, epoch=each["epoch"])
+                for name, each in leases.items()
+                if each["holder"] == self._replica
+            ),
+        )
+
+    async def _take(self, name: str) -> Lease | None:
+        taken = await self._free(name)
+        if taken is None:
+            try:
+                kind = {"replica": True} if name.startswith(REPLICA) else {}
+                await self._leases.insert_one({"_id": name, "epoch": 0, **kind, **FREE["$set"]})
+            except DuplicateKeyError:
+                return None  # it is there, and not over
+            taken = await self._free(name)
+        return Lease(name=name, holder=self._replica, epoch=taken["epoch"]) if taken is not None else None
+
+    async def _free(self, name: str) -> dict[str, Any] | None:
+        return await self._leases.find_one_and_update(
+            {"_id": name, **ENDED},
+            [{"$set": {"holder": self._replica, "epoch": {"$add": ["$epoch", 1]}}}, *RENEWED],
+            return_document=ReturnDocument.AFTER,
+        )
+
+    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
+        with translated(self._state.place), pymongo.timeout(SOON.total_seconds()):
+            return await work()
