@@ -12,8 +12,9 @@ MODELS := $(LIBRECHAT)/node_modules/.package-lock.json
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
 
+# As many at once as there are cores: most of them wait for something. Each worker has a MongoDB of its own.
 test: $(READY)
-	$(BIN)/pytest tests -m "not long and not librechat"
+	$(BIN)/pytest tests -m "not long and not librechat" -n auto --dist worksteal
 
 # LibreChat's published models do all that its users do (needs Node): docs/ACTIONS.md tells what.
 test-librechat: $(READY) $(MODELS)

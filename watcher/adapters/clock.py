@@ -7,6 +7,8 @@ import random
 import time
 from datetime import UTC, datetime, timedelta
 
+from watcher.adapters.cancelling import heed
+
 
 class SystemClock:
     """A `Clock`."""
@@ -18,6 +20,7 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, span: timedelta) -> None:
+        heed()
         await asyncio.sleep(span.total_seconds())
 
     def jitter(self) -> float:

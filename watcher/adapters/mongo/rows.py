@@ -19,6 +19,7 @@ from bson import Binary, Decimal128, Int64, ObjectId, Timestamp, json_util
 from bson.errors import InvalidId
 from pymongo.errors import OperationFailure, PyMongoError
 
+from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.classify import classify
 from watcher.adapters.mongo.connect import Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, id_text, plain
@@ -148,6 +149,7 @@ class MongoRows:
         if after is not None:
             # Not `$gte`, which would not pass from one type of `_id` to the next.
             command["min"] = json_util.loads(after, json_options=_EXACT)
+        heed()
         async with self._client.start_session(causal_consistency=False) as session:
             try:
                 reply = await self._database.command(command, codec_options=CODEC, session=session)

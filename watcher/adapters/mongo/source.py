@@ -19,6 +19,7 @@ from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
+from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
@@ -139,6 +140,7 @@ class _Stream:
 
     async def batches(self) -> AsyncIterator[Batch]:
         while True:
+            heed()
             # Tokens are in the order of what they stand for. By a time a stream begins a little too early.
             token = max(self._reply["postBatchResumeToken"]["_data"], self._passed)
             events = [
