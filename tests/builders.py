@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+from watcher.config.settings import Settings, StateFile
 from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.endpoints import Endpoint, Secret
@@ -18,6 +20,12 @@ from watcher.ports import Outbox, Settlement
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 
 _numbers = count(1)
+
+
+def state_file(settings: Settings) -> Path:
+    """Where a state of one replica's own is."""
+    assert isinstance(settings.state, StateFile)
+    return settings.state.path
 
 
 async def checkpoint_of(outbox: Outbox) -> Checkpoint | None:

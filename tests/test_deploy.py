@@ -16,11 +16,12 @@ import pytest
 import yaml
 from pydantic import AfterValidator
 
-from watcher.app import GRACE
+from tests.builders import state_file
 from watcher.cli import COMMANDS
 from watcher.config import shapes, values
 from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
+from watcher.roles import GRACE
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLE = ROOT / "deploy" / "webhooks.example.yaml"
@@ -138,7 +139,7 @@ def test_the_images_settings_are_good_ones() -> None:
         file=None, env={**_image_environment(), **ENVIRONMENT, "WEBHOOK_URL": "https://your-server.com/"}
     )
 
-    assert settings.state_path == _state_path()
+    assert state_file(settings) == _state_path()
     assert settings.log == "json"
 
 
@@ -180,7 +181,7 @@ def test_the_example_loads() -> None:
     settings = load(file=EXAMPLE, env=ENVIRONMENT)
 
     assert [endpoint.name for endpoint in settings.endpoints] == ["crm", "audit", "statistics", "chat", "own"]
-    assert settings.state_path == _state_path()
+    assert state_file(settings) == _state_path()
 
 
 def test_the_example_shows_every_key_that_works_and_no_other() -> None:

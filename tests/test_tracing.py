@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint, state_file
 from tests.config.settings_texts import loaded
 from watcher.adapters.mongo import connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox
@@ -37,7 +37,7 @@ def of_row(identity: str = ROW, collection: str = "messages", **fields: Any) -> 
 
 
 async def store(settings: Settings, *deliveries: Delivery, token: str = "826B044D470000000100") -> None:
-    async with SqliteOutbox.open(settings.state_path) as outbox:
+    async with SqliteOutbox.open(state_file(settings)) as outbox:
         await outbox.append(deliveries, checkpoint=a_checkpoint(token), through=NOON)
 
 
@@ -98,7 +98,7 @@ async def test_of_many_deliveries_the_newest_are_told(settings: Settings) -> Non
 
 
 async def test_beside_a_run_it_is_told_as_it_stands(settings: Settings) -> None:
-    async with SqliteOutbox.open(settings.state_path) as outbox:
+    async with SqliteOutbox.open(state_file(settings)) as outbox:
         await outbox.append([of_row()], checkpoint=a_checkpoint(), through=NOON)
         (stored,) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
         await outbox.settle([a_settlement(stored)])
@@ -152,7 +152,7 @@ async def test_where_run_was_never_started_that_is_the_reason(settings: Settings
     found = await trace(settings, "messages", ROW)
 
     assert "`run` was never started" in found.notes[-1]
-    assert not settings.state_path.exists(), "who only asks makes no state"
+    assert not state_file(settings).exists(), "who only asks makes no state"
 
 
 async def test_a_mongodb_that_does_not_answer_is_told_and_the_state_tells_all_the_same(
@@ -178,7 +178,7 @@ async def test_without_a_uri_the_id_in_mongodb_is_asked_for(settings: Settings) 
 
 
 async def test_that_an_earlier_version_did_not_note_rows_is_told(settings: Settings) -> None:
-    with closing(sqlite3.connect(settings.state_path)) as db:
+    with closing(sqlite3.connect(state_file(settings))) as db:
         db.executescript(OLD_STATE.read_text())
 
     with pytest.raises(OutboxError, match="older librechat-watcher"):

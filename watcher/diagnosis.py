@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from watcher import stores
 from watcher.adapters.http_probe import reach
 from watcher.adapters.mongo.oplog import position_time
 from watcher.adapters.mongo.probe import MongoReport, inspect
-from watcher.adapters.sqlite.outbox import stored_position
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.catalogue import catalogue, fields_of
@@ -47,7 +47,7 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
     """Look at everything that `run` needs, changing nothing. Raises ConfigError for bad mapping files."""
     mappings = load_mappings(settings.mapping_paths)
     plan = Plan.of(mappings, settings.endpoints, unfinished_hold=settings.unfinished_hold)
-    position, state = await asyncio.to_thread(_state, settings)
+    position, state = await _state(settings)
     mongo, receivers = await asyncio.gather(
         _mongo(settings, plan, position),
         asyncio.gather(*(_receiver(endpoint) for endpoint in settings.endpoints)),
@@ -199,11 +199,12 @@ def _answering(endpoint: Endpoint) -> str:
     return "its proxy answers; over http:// only a request tells if the receiver does, too: `ping`"
 
 
-def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
+async def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
     about = "state"
     try:
-        position = stored_position(settings.state_path)
-    except (OutboxError, OutboxBroken) as error:
+        async with stores.read(settings) as state:
+            position = await state.checkpoint()
+    except (OutboxError, OutboxBroken, SourceError) as error:
         return None, _problem(about, error)
     if position is None:
         begin = settings.start_from.isoformat() if settings.start_from else "now"

@@ -7,17 +7,16 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime, timedelta
 
+from watcher import stores
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.http import AiohttpSender
 from watcher.adapters.mongo.rows import MongoRows
-from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.backfill import CREATED, Backfill, fillable
 from watcher.core.events import EventType
 from watcher.core.facts import Fact
 from watcher.core.planning import Plan
-from watcher.errors import OutboxLocked
 from watcher.pipeline.backfilling import backfill
 from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.room import Store
@@ -77,10 +76,7 @@ async def fill(
         )
 
     async with AsyncExitStack() as stack:
-        try:
-            outbox, alone = await stack.enter_async_context(SqliteOutbox.open(settings.state_path)), True
-        except OutboxLocked:
-            outbox, alone = await stack.enter_async_context(SqliteOutbox.beside(settings.state_path)), False
+        outbox, alone = await stack.enter_async_context(stores.beside(settings))
         store = Store(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
 

@@ -276,6 +276,20 @@ class Outbox(Protocol):
         ...
 
 
+class StateReader(Protocol):
+    """What commands look at in a state, beside a `run` or without one; empty where none was ever begun.
+
+    Raises OutboxError, and OutboxBroken where it is damaged."""
+
+    async def checkpoint(self) -> Checkpoint | None: ...
+
+    async def standings(self) -> Mapping[str, Standing]: ...
+
+    async def counts(self) -> Mapping[str, Counts]: ...
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]: ...
+
+
 class Leases(Protocol):
     """Who of several replicas does what."""
 

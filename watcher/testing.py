@@ -543,6 +543,7 @@ class MemoryLeases:
                 board.held[name] = lease, until
         live = {name: lease for name, (lease, end) in board.held.items() if end > board.now}
         return Look(
+            replica=self._replica,
             replicas=frozenset(replica for replica, end in board.alive.items() if end > board.now),
             holders={name: lease.holder for name, lease in live.items()},
             mine=frozenset(lease for lease in live.values() if lease.holder == self._replica),

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 
+from watcher import stores
 from watcher.adapters.mongo.ids import ids_of
 from watcher.adapters.mongo.progress import token_time
-from watcher.adapters.sqlite.fates import stored_fates
-from watcher.adapters.sqlite.outbox import stored_position
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
+from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Fate
 from watcher.core.events import Entity
 from watcher.core.mapping import CollectionMapping
@@ -56,7 +55,10 @@ async def trace(settings: Settings, collection: str, identity: str) -> Trace:
     ids, notes = await _looked_up(settings, collection, identity)
     rows = [await _traced(settings, collection, each) for each in ids]
     if not any(each.fates for each in rows):
-        notes += await asyncio.to_thread(lambda: tuple(_reasons(settings, mapping)))
+        async with stores.read(settings) as state:
+            position = await state.checkpoint()
+            nameless = bool(position) and bool(await state.fates(Entity(""), limit=1))
+        notes += tuple(_reasons(settings, mapping, position, nameless=nameless))
     return Trace(rows=tuple(rows), notes=notes)
 
 
@@ -72,7 +74,8 @@ def _mapping(settings: Settings, collection: str) -> CollectionMapping:
 
 async def _traced(settings: Settings, collection: str, identity: str) -> Traced:
     row = Entity(f"{collection}:{identity}")
-    fates = await asyncio.to_thread(stored_fates, settings.state_path, row, limit=NEWEST)
+    async with stores.read(settings) as state:
+        fates = await state.fates(row, limit=NEWEST)
     return Traced(row=row, fates=tuple(fates))
 
 
@@ -97,11 +100,12 @@ async def _looked_up(
     return (), (note,)
 
 
-def _reasons(settings: Settings, mapping: CollectionMapping) -> Iterator[str]:
+def _reasons(
+    settings: Settings, mapping: CollectionMapping, position: Checkpoint | None, *, nameless: bool
+) -> Iterator[str]:
     """Why nothing may be known, the surest first."""
-    position = stored_position(settings.state_path)
     if position is None:
-        yield f"There is no state at {settings.state_path}: `run` was never started with these settings."
+        yield f"There is no state in {settings.state}: `run` was never started with these settings."
         return
     events = list(dict.fromkeys(rule.event for rule in mapping.rules if rule.event))
     listeners = [
@@ -119,7 +123,7 @@ def _reasons(settings: Settings, mapping: CollectionMapping) -> Iterator[str]:
     yield f"It may not have been read yet: `run` has read up to {_told(at)}."
     delivered, dead = _span(settings.retention_delivered), _span(settings.retention_dead)
     yield f"It may be over: what was delivered is kept for {delivered}, what is dead for {dead}."
-    if stored_fates(settings.state_path, Entity(""), limit=1):
+    if nameless:
         yield "An earlier version stored some deliveries without noting their row: these are not found here."
     yield "`librechat-watcher explain FILE` tells what becomes of one change, and why."
 

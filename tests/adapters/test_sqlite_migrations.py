@@ -10,8 +10,8 @@ import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
-from watcher.adapters.sqlite.fates import stored_fates
-from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.adapters.sqlite.statements import MIGRATIONS
 from watcher.core.changes import Checkpoint
 from watcher.core.events import Entity
@@ -96,23 +96,23 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     connect(old_state, writing=True).close()
 
 
-def test_a_position_can_be_looked_at_in_every_version(old_state: Path) -> None:
+async def test_a_position_can_be_looked_at_in_every_version(old_state: Path) -> None:
     before = schema(old_state)
 
-    assert stored_position(old_state) == Checkpoint(token="82AB", at=NOON)
+    assert await SqliteReader(old_state).checkpoint() == Checkpoint(token="82AB", at=NOON)
 
     assert schema(old_state) == before, "who only looks changes nothing"
 
 
-def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:
+async def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:
     with closing(sqlite3.connect(old_state)) as db:
         (version,) = db.execute("PRAGMA user_version").fetchone()
     if version >= 2:
-        assert len(stored_fates(old_state, Entity("messages:2"), limit=9)) == 1
+        assert len(await SqliteReader(old_state).fates(Entity("messages:2"), limit=9)) == 1
         return
 
     with pytest.raises(OutboxError, match="older librechat-watcher") as refused:
-        stored_fates(old_state, Entity("messages:1"), limit=9)
+        await SqliteReader(old_state).fates(Entity("messages:1"), limit=9)
 
     assert "run" in str(refused.value).partition("\n")[2]
 

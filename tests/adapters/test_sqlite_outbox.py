@@ -16,8 +16,8 @@ import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, checkpoint_of
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
-from watcher.adapters.sqlite.fates import stored_fates
-from watcher.adapters.sqlite.outbox import SqliteOutbox, stored_position
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.backfill import Backfill
 from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
@@ -83,33 +83,33 @@ async def test_a_second_process_is_kept_away_and_told_why(tmp_path):
 
 async def test_the_position_can_be_looked_at_while_run_is_at_work(tmp_path):
     path = tmp_path / "state.db"
-    assert stored_position(path) is None
+    assert await SqliteReader(path).checkpoint() is None
 
     async with SqliteOutbox.open(path) as outbox:
-        assert stored_position(path) is None
+        assert await SqliteReader(path).checkpoint() is None
         await outbox.append([], checkpoint=a_checkpoint("82FF"), through=NOON)
 
-        assert stored_position(path) == a_checkpoint("82FF")
+        assert await SqliteReader(path).checkpoint() == a_checkpoint("82FF")
 
 
 async def test_what_became_of_a_row_can_be_looked_at_while_run_is_at_work_and_without_it(tmp_path):
     path, delivery = tmp_path / "state.db", a_delivery()
-    assert stored_fates(path, delivery.row, limit=9) == []
+    assert await SqliteReader(path).fates(delivery.row, limit=9) == []
 
     async with SqliteOutbox.open(path) as outbox:
         await outbox.append([delivery], checkpoint=a_checkpoint(), through=NOON)
-        beside = stored_fates(path, delivery.row, limit=9)
+        beside = await SqliteReader(path).fates(delivery.row, limit=9)
 
     assert [fate.id for fate in beside] == [delivery.id]
-    assert stored_fates(path, delivery.row, limit=9) == beside
+    assert await SqliteReader(path).fates(delivery.row, limit=9) == beside
 
 
 async def test_a_file_that_is_only_just_being_made_holds_nothing(tmp_path):
     path = tmp_path / "state.db"
     path.touch()
 
-    assert stored_position(path) is None
-    assert stored_fates(path, a_delivery().row, limit=9) == []
+    assert await SqliteReader(path).checkpoint() is None
+    assert await SqliteReader(path).fates(a_delivery().row, limit=9) == []
 
 
 async def test_only_its_owner_may_read_what_people_wrote(tmp_path):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import yaml
 
+from tests.builders import state_file
 from tests.config.settings_texts import DOCUMENTED, VALID, loaded, write_mapping
 from watcher.config.loading import DEFAULTS
 from watcher.config.shapes import EndpointShape, FileShape, ReceiverShape, Shape, TlsShape
@@ -41,7 +42,7 @@ def test_the_documented_example_means_what_it_says(tmp_path: Path) -> None:
     assert (crm.filters, crm.rate) == (top.filters, top.rate)
     assert settings.mongo_uri == env["MONGO_URI"]
     assert settings.database == "LibreChat"
-    assert settings.state_path == Path("/var/lib/librechat-watcher/state.db")
+    assert state_file(settings) == Path("/var/lib/librechat-watcher/state.db")
     assert (settings.http_host, settings.http_port) == ("127.0.0.1", 8686)
     assert settings.admin_token == Secret(key=b"t0ken")
     assert settings.start_from is None
@@ -78,7 +79,7 @@ def test_what_default_yaml_shows_is_what_happens(tmp_path: Path) -> None:
     assert webhooks["ordering"] == "entity"
     assert endpoint.route == Route(deny_private=webhooks["denyPrivate"]) == Route()
     assert webhooks["endpoints"] == []
-    assert str(settings.state_path) == "/xdg/librechat-watcher/state.db"
+    assert str(state_file(settings)) == "/xdg/librechat-watcher/state.db"
     assert watcher["state"].startswith("sqlite:///${XDG_STATE_HOME:-~/.local/state}/")
     assert f"{settings.http_host}:{settings.http_port}" == watcher["http"]["listen"] == "127.0.0.1:8686"
     assert watcher["startFrom"] == "now"

@@ -8,7 +8,6 @@ import pytest
 
 from tests.config.settings_texts import VALID, loaded, refused, told
 
-NOT_YET = "not supported by this version"
 TEXT = "must be text, not "
 LIST = "must be a list, not "
 MAPPING = "must be a mapping, not "
@@ -194,13 +193,14 @@ WATCHER: dict[str, dict[str, str]] = {
     "state": {
         **EMPTY,
         **NO_TEXT,
-        "/var/lib/state.db": "not sqlite:/// and the path of a file",
-        "sqlite://state.db": "not sqlite:/// and the path of a file",
-        "sqlite:///": "not sqlite:/// and the path of a file",
+        "/var/lib/state.db": "neither sqlite:/// and the path of a file, nor `mongodb`",
+        "sqlite://state.db": "neither sqlite:/// and the path of a file, nor `mongodb`",
+        "sqlite:///": "neither sqlite:/// and the path of a file, nor `mongodb`",
         "sqlite:///var/lib/": "the path is a folder's",
-        "mongodb": NOT_YET,
-        "mongodb://host/librechat_watcher": NOT_YET,
-        "mongodb+srv://host/librechat_watcher": NOT_YET,
+        "mongo": "neither sqlite:/// and the path of a file, nor `mongodb`",
+        "mongodb:": "does not begin with mongodb:// or mongodb+srv://",
+        "mongodb:///name": "names no host",
+        "mongodb+srv://host/a.b": "names no valid database in its path",
     },
     "http": {**EMPTY, **NO_MAPPING},
     "startFrom": {

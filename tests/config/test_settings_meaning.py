@@ -11,6 +11,7 @@ import yaml
 
 from tests.config.settings_texts import VALID, loaded, refused, told, write_mapping
 from watcher.config.loading import load
+from watcher.config.settings import StateDatabase
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.errors import ConfigError
 
@@ -40,7 +41,7 @@ webhooks:
 watcher:
   mongoUri: host
   retention: {dead: 30 days}
-  state: mongodb
+  state: mongo
 wacher: 1
 """
 
@@ -413,7 +414,35 @@ def test_what_follows_sqlite_is_an_absolute_path(
 ) -> None:
     text = VALID if uri is None else f"{VALID}  state: {uri}\n"
 
-    assert str(loaded(tmp_path, text, env=env).state_path) == path
+    assert str(loaded(tmp_path, text, env=env).state) == path
+
+
+@pytest.mark.parametrize(
+    ("state", "uri", "name"),
+    [
+        ("mongodb", "mongodb://me:pw@mongo:27017/LibreChat", "librechat_watcher"),
+        ("mongodb://other/", "mongodb://other/", "librechat_watcher"),
+        ("mongodb://me:pw@other:27018/mine?authSource=admin", None, "mine"),
+        ("mongodb+srv://other.example", None, "librechat_watcher"),
+    ],
+)
+def test_a_shared_state_is_a_database_beside_librechat_s_or_elsewhere(
+    tmp_path: Path, state: str, uri: str | None, name: str
+) -> None:
+    env = {"MONGO_URI": "mongodb://me:pw@mongo:27017/LibreChat"}
+
+    settings = loaded(tmp_path, f"{VALID}  state: {state}\n", env=env)
+
+    assert settings.state == StateDatabase(uri=uri or state, name=name)
+    assert "pw" not in repr(settings) + str(settings.state)
+
+
+def test_a_shared_state_is_not_put_among_librechat_s_own_data(tmp_path: Path) -> None:
+    problems = refused(tmp_path, f"{VALID}  state: mongodb://elsewhere/LibreChat\n")
+
+    assert [(each.what, "librechat_watcher" in each.cure) for each in problems] == [
+        ("the database LibreChat is LibreChat's own", True)
+    ]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import state_file
 from tests.config.settings_texts import VALID, loaded, refused, told
 from watcher.config.loading import load
 from watcher.config.settings import Settings
@@ -53,7 +54,7 @@ def summary(settings: Settings) -> tuple[object, ...]:
         endpoint.url,
         endpoint.secrets,
         endpoint.events,
-        str(settings.state_path),
+        str(state_file(settings)),
         (settings.http_host, settings.http_port),
         settings.admin_token,
         settings.log,
@@ -425,8 +426,8 @@ def test_of_a_bad_mounted_file_nothing_else_is_made(
         ("WEBHOOK_URL", "http://receiver.example", "http:// shows the events to everybody in between"),
         ("WEBHOOK_EVENTS", "user.login,user.logi", "no event is called `user.logi`"),
         ("WEBHOOK_EVENTS", " , ", "the list is empty"),
-        ("WATCHER_STATE", "state.db", "not sqlite:/// and the path of a file"),
-        ("WATCHER_STATE", "mongodb", "not supported by this version"),
+        ("WATCHER_STATE", "state.db", "neither sqlite:/// and the path of a file, nor `mongodb`"),
+        ("WATCHER_STATE", "mongodb://", "names no host"),
         ("WATCHER_HTTP", "8686", "not an address to listen at (host:port)"),
         ("WATCHER_LOG", "xml", "must be json or console"),
         ("WATCHER_ADMIN_TOKEN", " ", "is empty"),

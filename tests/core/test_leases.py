@@ -14,7 +14,7 @@ REPLICAS = ["a", "b", "c", "d"]
 
 
 def look(*replicas: str, **holders: str) -> Look:
-    return Look(replicas=frozenset(replicas), holders=holders)
+    return Look(replica="a", replicas=frozenset(replicas), holders=holders)
 
 
 def test_one_alone_holds_all():
@@ -48,7 +48,7 @@ def test_what_the_dead_held_is_free():
     st.dictionaries(st.sampled_from(NAMES), st.sampled_from([*REPLICAS, "gone"])),
 )
 def test_every_name_has_one_who_lives_and_the_shares_are_even(names, replicas, holders):
-    seen = Look(replicas=frozenset(replicas), holders=holders)
+    seen = look(*replicas, **holders)
 
     target = shared_out(names, seen)
 
@@ -59,4 +59,4 @@ def test_every_name_has_one_who_lives_and_the_shares_are_even(names, replicas, h
     assert set(target.values()) <= replicas
     assert max(sizes) - min(sizes) <= 1
     # Once all hold what they are to hold, nothing moves any more.
-    assert shared_out(names, Look(replicas=seen.replicas, holders=target)) == target
+    assert shared_out(names, look(*replicas, **target)) == target

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.harness import SECRET, Watcher
-from watcher.adapters.sqlite.fates import stored_fates
+from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.core.deliveries import Fate
 from watcher.core.events import Entity
 
@@ -52,7 +52,7 @@ async def test_a_document_is_followed_from_its_hold_to_its_end(librechat, uri, r
 async def told(watcher: Watcher, row: Entity, wanted: Callable[[Fate], bool]) -> Any:
     """What is told of the newest delivery by LibreChat's id, as soon as it is as wanted."""
     for _ in range(1_000):
-        fates = stored_fates(watcher.folder / "state.db", row, limit=1)
+        fates = await SqliteReader(watcher.folder / "state.db").fates(row, limit=1)
         if fates and wanted(fates[-1]):
             break
         await asyncio.sleep(0.02)

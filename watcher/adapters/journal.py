@@ -18,6 +18,9 @@ from watcher.core.facts import (
     CapturePaused,
     CaptureResumed,
     Fact,
+    LeaseEnded,
+    LeasesSeen,
+    LeaseTaken,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -91,6 +94,16 @@ LINES = {
         "`librechat-watcher endpoints resume NAME`, when it may go on; or take it out of the settings.",
     ),
     "endpoint.resumed": ("info", "It is sent what there is again.", ""),
+    "lease.taken": (
+        "info",
+        "This replica now does what the lease is for: `capture`, or sending to an endpoint.",
+        "",
+    ),
+    "lease.ended": (
+        "info; warning: lost",
+        "It does so no more: it gave the lease back, or (`lost`) did not renew it in time; another has it.",
+        "Lost again and again: is this replica short of CPU, or cut off from MongoDB at times?",
+    ),
     "settings.reloaded": (
         "info; warning: some need a restart",
         "The settings or a mounted secret changed, and are in force.",
@@ -300,6 +313,13 @@ class Journal:
                 )
             case StandingChanged():
                 self._standing(fact)
+            case LeasesSeen():
+                pass  # once a second
+            case LeaseTaken(lease=lease, epoch=epoch):
+                self._log.info("lease.taken", lease=lease, epoch=epoch)
+            case LeaseEnded(lease=lease, epoch=epoch, lost=lost):
+                log = self._log.warning if lost else self._log.info
+                log("lease.ended", lease=lease, epoch=epoch, lost=lost)
             case SettingsReloaded(endpoints=endpoints, needs_restart=keys):
                 log = self._log.warning if keys else self._log.info
                 log("settings.reloaded", endpoints=list(endpoints), needs_restart=list(keys))

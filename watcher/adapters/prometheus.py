@@ -19,6 +19,9 @@ from watcher.core.facts import (
     CapturePaused,
     CaptureResumed,
     Fact,
+    LeaseEnded,
+    LeasesSeen,
+    LeaseTaken,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -39,6 +42,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
+from watcher.core.leases import CAPTURE
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 from watcher.ports import Counts
@@ -103,6 +107,17 @@ class Metrics:
         self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
         self._slowed = counter(
             "watcher_endpoint_slowed", "Times an endpoint asked to be left alone for a while.", "endpoint"
+        )
+        self._replicas = gauge(
+            "watcher_replicas", "Replicas that share a state in MongoDB, this one included."
+        )
+        self._lease_held = gauge(
+            "watcher_lease_held",
+            "1 while this replica does what the lease is for; over all replicas together, 1 each.",
+            "lease",
+        )
+        self._leases_lost = counter(
+            "watcher_leases_lost", "Leases that another replica took over, as they were not renewed in time."
         )
         self._reloads = counter("watcher_settings_reloads", "Times changed settings came into force.")
         self._settings_refused = gauge(
@@ -173,6 +188,15 @@ class Metrics:
                 self._endpoint_paused.labels(endpoint).set(state == "paused")
                 if state == "slowed":
                     self._slowed.labels(endpoint).inc()
+            case LeasesSeen(replicas=replicas):
+                self._replicas.set(replicas)
+            case LeaseTaken(lease=lease):
+                self._lease_held.labels(lease).set(1)
+            case LeaseEnded(lease=lease, lost=lost):
+                self._lease_held.labels(lease).set(0)
+                self._leases_lost.inc(lost)
+                if lease == CAPTURE:
+                    self._stream_open.set(0)
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)

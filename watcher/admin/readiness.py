@@ -12,6 +12,9 @@ from watcher.core.facts import (
     CapturePaused,
     CaptureResumed,
     Fact,
+    LeaseEnded,
+    LeasesSeen,
+    LeaseTaken,
     OplogMeasured,
     OplogUnknown,
     Recovering,
@@ -23,6 +26,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
 )
+from watcher.core.leases import CAPTURE, LASTS
 from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
@@ -57,6 +61,11 @@ class ReadinessObserver:
     """An Observer that remembers what readiness needs."""
 
     clock: Clock
+    shares: bool = False
+    """The work with other replicas: then it is ready, too, while another one reads the stream."""
+    _held: set[str] = field(default_factory=set)
+    _replicas: int = 0
+    _seen_at: float | None = None
     _open: bool = False
     _lost: str = ""
     _repair: str = ""
@@ -99,6 +108,14 @@ class ReadinessObserver:
                 self._standings.pop(endpoint, None)
                 if after is not None:
                     self._standings[endpoint] = after
+            case LeasesSeen(replicas=replicas):
+                self._replicas, self._seen_at = replicas, self.clock.monotonic()
+            case LeaseTaken(lease=lease):
+                self._held.add(lease)
+            case LeaseEnded(lease=lease):
+                self._held.discard(lease)
+                if lease == CAPTURE:
+                    self._open, self._heard_at, self._repair, self._paused = False, None, "", ""
             case SettingsReloaded(needs_restart=keys):
                 self._settings = f"changed, and in force after a restart: {', '.join(keys)}" if keys else ""
             case SettingsRefused(problems=problems):
@@ -113,6 +130,7 @@ class ReadinessObserver:
     def judge(self) -> Readiness:
         return Readiness(
             parts={
+                **({"leases": self._leases()} if self.shares else {}),
                 "stream": self._stream(),
                 "store": self._stored(),
                 "lag": self._lagging(),
@@ -132,7 +150,26 @@ class ReadinessObserver:
         if fact.changes or began - self._failed_at >= QUIET.total_seconds():
             self._store = ""
 
+    def _leases(self) -> Part:
+        if self._seen_at is None:
+            return Part(
+                ready=False, says="not seen yet: is the state in MongoDB there, and may it be written?"
+            )
+        silent = self.clock.monotonic() - self._seen_at
+        if silent > LASTS.total_seconds():
+            return Part(
+                ready=False, says=f"not renewed for {silent:.0f} s: {self._store or 'MongoDB is silent'}"
+            )
+        held = ", ".join(sorted(self._held)) or "none"
+        return Part(ready=True, says=f"{held} of {self._replicas} replicas' work")
+
+    @property
+    def _stands_by(self) -> bool:
+        return self.shares and CAPTURE not in self._held
+
     def _stream(self) -> Part:
+        if self._stands_by:
+            return Part(ready=True, says="another replica reads it")
         if not self._open and self._repair and not self._lost:
             return Part(ready=False, says=self._repair + self._progress)
         if not self._open:
@@ -158,6 +195,8 @@ class ReadinessObserver:
         return "; ".join(told) or "none is down, slowed or paused"
 
     def _lagging(self) -> Part:
+        if self._stands_by:
+            return Part(ready=True, says="another replica's")
         if self._heard_at is None:
             return Part(ready=False, says="not known yet")
         return Part(

@@ -13,7 +13,7 @@ import click
 
 from watcher.cli.settings import BAD_CONFIG, config_option, settings_from
 from watcher.cli.terminal import printable
-from watcher.errors import OutboxBroken, OutboxError
+from watcher.errors import OutboxBroken, OutboxError, SourceError
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
@@ -87,27 +87,34 @@ def _settings(config: Path | None, name: str) -> Settings:
 
 
 def _stored(settings: Settings) -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
-    from watcher.adapters.sqlite.standings import stored_standings
+    from watcher import stores
+
+    async def stored() -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
+        async with stores.read(settings) as state:
+            return await state.standings(), await state.counts()
 
     try:
-        return stored_standings(settings.state_path)
-    except (OutboxError, OutboxBroken) as error:
+        return asyncio.run(stored())
+    except (OutboxError, OutboxBroken, SourceError) as error:
         _fail(str(error))
 
 
 def _store(settings: Settings, name: str, standing: Standing | None) -> None:
-    from watcher.adapters.sqlite.outbox import SqliteOutbox
+    from watcher import stores
 
-    async def store() -> None:
-        async with SqliteOutbox.beside(settings.state_path) as outbox:
-            await outbox.stand(name, standing)
+    async def store() -> bool:
+        async with stores.read(settings) as state:
+            if await state.checkpoint() is None:
+                return False
+        async with stores.beside(settings) as (outbox, _):
+            return await outbox.stand(name, standing)
 
-    if not settings.state_path.exists():
-        _fail(f"{settings.state_path}: there is no state yet.\n  Start `librechat-watcher run` once.")
     try:
-        asyncio.run(store())
-    except (OutboxError, OutboxBroken) as error:
+        there = asyncio.run(store())
+    except (OutboxError, OutboxBroken, SourceError) as error:
         _fail(str(error))
+    if not there:
+        _fail(f"{settings.state}: there is no state yet.\n  Start `librechat-watcher run` once.")
 
 
 def _stands(standing: Standing | None) -> str:

@@ -16,10 +16,10 @@ from watcher.config.proxies import Surroundings
 from watcher.config.receivers import check_fields, endpoint, over, receivers
 from watcher.config.report import Report
 from watcher.config.routes import route
-from watcher.config.settings import Settings
+from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.config.shapes import FileShape, WatcherShape, WebhooksShape
 from watcher.config.sources import Environment, expand, written
-from watcher.config.values import database
+from watcher.config.values import IN_MONGODB, database
 from watcher.config.yaml_positions import parse
 from watcher.core.catalogue import fields_of
 from watcher.core.endpoints import Secret
@@ -34,6 +34,7 @@ USUAL_FILE = FilePath("webhooks.yaml")
 """Read when neither `--config` nor WATCHER_CONFIG names another."""
 
 USUAL_DATABASE = "LibreChat"
+STATE_DATABASE = "librechat_watcher"
 
 
 def load(
@@ -74,7 +75,7 @@ def load(
         for each in found
     ]
     watcher = over(defaults.watcher.given(), (shape.watcher or WatcherShape()).given())
-    state_path = _state_path(watcher["state"], env, report)
+    state = _state(watcher, env, report)
     mapping_paths = _mapping_paths(watcher["mappings"], source, report)
     if need_mongo:
         _check_mongo(watcher, report)
@@ -91,7 +92,7 @@ def load(
         ),
         mongo_uri=mongo_uri,
         database=database(mongo_uri) or USUAL_DATABASE,
-        state_path=state_path,
+        state=state,
         http_host=host,
         http_port=port,
         admin_token=None if token is None else Secret(key=token.encode()),
@@ -130,6 +131,22 @@ def _check_mongo(watcher: Mapping[str, Any], report: Report) -> None:
     if "mongo_uri" not in watcher and report.sound(path):
         cure = "set MONGO_URI as LibreChat has it, or write `mongoUri:` under `watcher:`"
         report.add(path, "is missing: where is LibreChat's MongoDB?", cure)
+
+
+def _state(watcher: Mapping[str, Any], env: Mapping[str, str], report: Report) -> StateFile | StateDatabase:
+    text = watcher["state"]
+    if text.startswith("sqlite:"):
+        return StateFile(path=_state_path(text, env, report))
+    if text != IN_MONGODB:
+        name = database(text) or STATE_DATABASE
+        if name == (database(watcher.get("mongo_uri", "")) or USUAL_DATABASE):
+            cure = f"write another name into its path, for example {STATE_DATABASE}, or no path at all"
+            report.add(("watcher", "state"), f"the database {name} is LibreChat's own", cure)
+        return StateDatabase(uri=text, name=name)
+    if "mongo_uri" not in watcher and report.sound(("watcher", "mongoUri")):
+        cure = "set MONGO_URI as LibreChat has it, or write `state: mongodb://…` with a URI of its own"
+        report.add(("watcher", "state"), "is to be kept in LibreChat's MongoDB: where is that?", cure)
+    return StateDatabase(uri=watcher.get("mongo_uri", ""), name=STATE_DATABASE)
 
 
 def _state_path(uri: str, env: Mapping[str, str], report: Report) -> FilePath:

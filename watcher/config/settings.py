@@ -14,6 +14,28 @@ LogStyle = Literal["json", "console"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StateFile:
+    """A state of one replica's own."""
+
+    path: Path
+    """The SQLite file. Its folder may not exist yet."""
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateDatabase:
+    """A state that any number of replicas share."""
+
+    uri: str = field(repr=False)
+    name: str
+
+    def __str__(self) -> str:
+        return f"MongoDB, database {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """One program's settings. Printing it shows no secret, no URI and no header."""
 
@@ -23,8 +45,7 @@ class Settings:
     """Empty only where the caller loaded with `need_mongo=False`."""
     database: str
     """LibreChat's database, from the URI's path."""
-    state_path: Path
-    """The SQLite file. Its folder may not exist yet."""
+    state: StateFile | StateDatabase
     http_host: str
     http_port: int
     """0: any free port."""
@@ -58,7 +79,7 @@ class Settings:
 
 NEED_RESTART = {
     "watcher.mongoUri": ("mongo_uri", "database"),
-    "watcher.state": ("state_path",),
+    "watcher.state": ("state",),
     "watcher.http": ("http_host", "http_port", "admin_token"),
     "watcher.log": ("log",),
     "watcher.maxStore": ("max_store_bytes",),

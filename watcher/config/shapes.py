@@ -41,7 +41,6 @@ Events = Annotated[list[EventPattern], BeforeValidator(values.parsed_list), Fiel
 Secrets = Annotated[tuple[Secret, ...], PlainValidator(values.secrets)]
 Fields = Annotated[list[Annotated[str, AfterValidator(values.field)]], BeforeValidator(values.parsed_list)]
 Url = Annotated[str, AfterValidator(values.endpoint_url)]
-NotYet = AfterValidator(values.not_yet)
 
 
 class Shape(BaseModel):

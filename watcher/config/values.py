@@ -8,9 +8,9 @@ import difflib
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
@@ -350,14 +350,23 @@ def moment(value: str) -> datetime | None:
         raise wrong("neither `now` nor an ISO 8601 time", cure) from None
 
 
+IN_MONGODB = "mongodb"
+"""The state beside LibreChat's own data, in the same cluster."""
+
+
 def state_uri(uri: str) -> str:
-    """`sqlite:///` and an absolute path."""
-    if re.match(r"mongodb(\+srv)?(:|$)", uri):
-        not_yet(uri)
+    """`sqlite:///` and an absolute path; `mongodb`; or a MongoDB URI."""
+    if uri == IN_MONGODB:
+        return uri
+    if re.match(r"mongodb(\+srv)?:", uri):
+        return mongo_uri(uri)
     path = uri.removeprefix("sqlite:///")
     if path == uri or not path.strip("/"):
-        cure = "write sqlite:///var/lib/librechat-watcher/state.db (what follows sqlite:/// is absolute)"
-        raise wrong("not sqlite:/// and the path of a file", cure)
+        cure = (
+            "write sqlite:///var/lib/librechat-watcher/state.db (what follows sqlite:/// is absolute),"
+            " or `mongodb` for several replicas"
+        )
+        raise wrong("neither sqlite:/// and the path of a file, nor `mongodb`", cure)
     if path.endswith("/"):
         raise wrong("the path is a folder's", "add the file's name: …/state.db")
     return uri
@@ -382,17 +391,3 @@ def database(uri: str) -> str | None:
     """The database in a URI's path, if there is one."""
     path = uri.partition("://")[2].partition("?")[0].partition("/")[2]
     return urllib.parse.unquote(path) or None
-
-
-def not_yet(value: Any) -> NoReturn:
-    """A known key whose behaviour this version does not have: never ignored in silence."""
-    raise wrong("not supported by this version", "remove it; see docs/OPERATING.md")
-
-
-def only(*supported: str) -> Callable[[str], str]:
-    """Of a key's known words, those that this version understands."""
-
-    def check(word: str) -> str:
-        return word if word in supported else not_yet(word)
-
-    return check

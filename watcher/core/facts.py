@@ -231,6 +231,31 @@ class StandingChanged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeasesSeen:
+    """This replica said that it lives, renewed what it holds, and saw how many live."""
+
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseTaken:
+    """From now on this replica does what the lease is for."""
+
+    lease: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseEnded:
+    """It does so no more."""
+
+    lease: str
+    epoch: int
+    lost: bool
+    """Another has taken it over, as it was not renewed in time; else it was given back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsReloaded:
     """The settings were read again, and are in force."""
 
@@ -284,6 +309,9 @@ Fact = (
     | Backfilled
     | Attempted
     | StandingChanged
+    | LeasesSeen
+    | LeaseTaken
+    | LeaseEnded
     | SettingsReloaded
     | SettingsRefused
     | StoreFailed

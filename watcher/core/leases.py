@@ -41,6 +41,8 @@ class Lease:
 class Look:
     """What one replica sees of all, at one moment."""
 
+    replica: str
+    """The one that looks."""
     replicas: frozenset[str]
     """Those that live; this one is among them."""
     holders: Mapping[str, str]

@@ -21,6 +21,9 @@ from watcher.ports import Clock, Observer, Outbox, Sender, Settlement
 
 T = TypeVar("T")
 
+UNSURE_SECONDS = 0.25
+"""Between two looks whether it may send again."""
+
 OBEYED_WITHIN = timedelta(seconds=1)
 """How soon it is noticed that an operator paused or resumed the endpoint."""
 
@@ -32,8 +35,18 @@ class Dispatcher:
     """Delivers to one endpoint until told to stop."""
 
     def __init__(
-        self, endpoint: Endpoint, *, outbox: Outbox, sender: Sender, clock: Clock, observe: Observer
+        self,
+        endpoint: Endpoint,
+        *,
+        outbox: Outbox,
+        sender: Sender,
+        clock: Clock,
+        observe: Observer,
+        may_send: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_send`: whether this is the one that sends to the endpoint, now. While it is not sure, nothing
+        new goes out."""
+        self._may_send = may_send
         self._endpoint = endpoint
         self._outbox = outbox
         self._sender = sender
@@ -78,7 +91,7 @@ class Dispatcher:
             await self._read_what_is_due()
             await self._read_what_is_new()
 
-            while (launch := self._lane.take(clock=self._clock.monotonic())) is not None:
+            while self._may_send() and (launch := self._lane.take(clock=self._clock.monotonic())):
                 attempt = tasks.create_task(self._attempt(launch))
                 attempts.add(attempt)
                 attempt.add_done_callback(attempts.discard)
@@ -140,6 +153,8 @@ class Dispatcher:
         self._changed.set()
 
     def _next_wake(self) -> float | None:
+        if not self._may_send():
+            return UNSURE_SECONDS
         return self._lane.next_wake(now=self._clock.now(), clock=self._clock.monotonic())
 
     async def _attempt(self, launch: Launch) -> None:

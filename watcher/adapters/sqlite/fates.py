@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from watcher.adapters.sqlite.database import read_beside
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.times import from_ms, maybe_from_ms
 from watcher.core.deliveries import Fate
 from watcher.core.events import Entity, EventId, EventType
-
-
-def stored_fates(path: Path, row: Entity, *, limit: int) -> Sequence[Fate]:
-    """The row's newest deliveries in a state file, read beside a running `run` or without one.
-
-    Raises OutboxError for a file that is no state of ours, and for one of an older version."""
-    return read_beside(path, lambda db: fates(db, row, limit=limit), oldest=2) or []
 
 
 def fates(db: sqlite3.Connection, row: Entity, *, limit: int) -> Sequence[Fate]:

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 from watcher.adapters.sqlite import backfills, memory, standings
 from watcher.adapters.sqlite.checks import crc, demand
-from watcher.adapters.sqlite.database import connect, examine, locked, read_beside, translated
+from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
-from watcher.adapters.sqlite.position import checkpoint, keep_position, known, position
+from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.writer import Writer
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
@@ -310,13 +310,6 @@ class SqliteOutbox:
             for news in self._waiting[endpoint]:
                 if not news.done():
                     news.set_result(None)
-
-
-def stored_position(path: Path) -> Checkpoint | None:
-    """The checkpoint in a state file, read beside a running `run` or without one; None where there is none.
-
-    Raises OutboxError for a file that is no state of ours."""
-    return read_beside(path, checkpoint, oldest=1)
 
 
 def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:

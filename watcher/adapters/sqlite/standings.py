@@ -5,9 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
-from pathlib import Path
 
-from watcher.adapters.sqlite.database import read_beside
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.times import from_ms, maybe_from_ms, to_ms
 from watcher.core.circuits import Standing
@@ -26,13 +24,6 @@ def counts(db: sqlite3.Connection) -> dict[str, Counts]:
     for endpoint, state, number in db.execute(SQL["counts"]):
         numbers[endpoint][state] = number
     return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
-
-
-def stored_standings(path: Path) -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
-    """Both, read beside a running `run` or without one; nothing where nothing is stored.
-
-    Raises OutboxError."""
-    return read_beside(path, lambda db: (kept(db), counts(db))) or ({}, {})
 
 
 def keep(db: sqlite3.Connection, endpoint: str, standing: Standing | None, replacing: str | None) -> bool:

@@ -63,6 +63,7 @@ class MongoLeases:
         replicas = {name.removeprefix(REPLICA) for name in held if name.startswith(REPLICA)}
         leases = {name: each for name, each in held.items() if not name.startswith(REPLICA)}
         return Look(
+            replica=self._replica,
             replicas=frozenset(replicas | {self._replica}),
             holders={name: each["holder"] for name, each in leases.items()},
             mine=frozenset(

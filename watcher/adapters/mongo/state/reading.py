@@ -1,0 +1,45 @@
+"""A state in MongoDB, looked at and left as it is: what was never begun is empty."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from watcher.adapters.mongo.connect import connection, place_of
+from watcher.adapters.mongo.state.database import State
+from watcher.adapters.mongo.state.news import News
+from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.adapters.mongo.state.settling import Settler
+from watcher.core.changes import Checkpoint
+from watcher.core.circuits import Standing
+from watcher.core.deliveries import Fate
+from watcher.core.events import Entity
+from watcher.ports import Counts
+
+
+class MongoReader:
+    """A `StateReader` of one database. Open it with `MongoReader.open`."""
+
+    def __init__(self, outbox: MongoOutbox) -> None:
+        self._outbox = outbox
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, uri: str, database: str) -> AsyncIterator[MongoReader]:
+        """Raises SourceRefused for a string that is no URI."""
+        async with connection(uri) as client:
+            state = State(client, place_of(uri, database))
+            yield cls(MongoOutbox(state, News(state), Settler(state)))
+
+    async def checkpoint(self) -> Checkpoint | None:
+        position = await self._outbox.position()
+        return position.checkpoint if position is not None else None
+
+    async def standings(self) -> Mapping[str, Standing]:
+        return await self._outbox.standings()
+
+    async def counts(self) -> Mapping[str, Counts]:
+        return await self._outbox.counts()
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        return await self._outbox.fates(row, limit=limit)

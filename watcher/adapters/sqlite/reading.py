@@ -1,0 +1,47 @@
+"""A state file read beside a running `run`, or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from watcher.adapters.sqlite import standings
+from watcher.adapters.sqlite.database import SCHEMA_VERSION, read_beside
+from watcher.adapters.sqlite.fates import fates
+from watcher.adapters.sqlite.position import checkpoint
+from watcher.core.changes import Checkpoint
+from watcher.core.circuits import Standing
+from watcher.core.deliveries import Fate
+from watcher.core.events import Entity
+from watcher.ports import Counts
+
+T = TypeVar("T")
+
+
+class SqliteReader:
+    """A `StateReader` of one file. What was never begun is empty.
+
+    Raises OutboxError for a file that is no state of ours, or of a version that has not what is asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def checkpoint(self) -> Checkpoint | None:
+        return await self._read(checkpoint, oldest=1)
+
+    async def standings(self) -> Mapping[str, Standing]:
+        return await self._read(standings.kept) or {}
+
+    async def counts(self) -> Mapping[str, Counts]:
+        return await self._read(standings.counts) or {}
+
+    async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
+        return await self._read(lambda db: fates(db, row, limit=limit), oldest=2) or []
+
+    async def _read(
+        self, work: Callable[[sqlite3.Connection], T], *, oldest: int = SCHEMA_VERSION
+    ) -> T | None:
+        return await asyncio.to_thread(read_beside, self._path, work, oldest=oldest)

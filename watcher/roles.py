@@ -1,0 +1,187 @@
+"""Roles: what one replica may have to do: to read the changes, and to send to each endpoint.
+
+Who plays which is decided by leases (`pipeline/sharing.py`). New settings reach a role while it is played."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from watcher.adapters.mongo.source import MongoSource
+from watcher.config.mappings import load_mappings
+from watcher.config.settings import Settings
+from watcher.core.endpoints import Endpoint
+from watcher.core.leases import CAPTURE, endpoint_lease
+from watcher.core.planning import Plan
+from watcher.pipeline.capture import capture
+from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.headroom import Headroom
+from watcher.pipeline.housekeeping import keep_house
+from watcher.pipeline.recovery import Recoverer
+from watcher.pipeline.remembering import Memory
+from watcher.pipeline.room import BoundedSource
+from watcher.pipeline.room import Store as Room
+from watcher.pipeline.sharing import Tenure
+from watcher.pipeline.supervision import keep_capturing
+from watcher.ports import Clock, Observer, Oplog, Outbox, RowSource, Sender
+from watcher.stores import Store
+
+GRACE = timedelta(seconds=8)
+"""How long attempts in flight may take to end after SIGTERM: below the 10 s after which a container engine
+kills unless told otherwise (our compose override and manifests give it longer)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """Settings, and the plan that they and the mapping files come to."""
+
+    settings: Settings
+    plan: Plan
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Raises ConfigError."""
+        plan = Plan.of(
+            load_mappings(settings.mapping_paths),
+            settings.endpoints,
+            unfinished_hold=settings.unfinished_hold,
+            recover=settings.on_position_lost == "recover",
+        )
+        return cls(settings=settings, plan=plan)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """What it was read from."""
+        return (*self.settings.files, *self.settings.mapping_paths)
+
+
+class Roles:
+    """All that can be done with some settings, and with what is open."""
+
+    def __init__(
+        self,
+        first: Prepared,
+        store: Store,
+        *,
+        sender: Sender,
+        rows: RowSource,
+        oplog: Oplog,
+        clock: Clock,
+        observe: Observer,
+    ) -> None:
+        """`first`: what the program was started with."""
+        self._first = self._prepared = first
+        self._store = store
+        self._sender = sender
+        self._rows = rows
+        self._oplog = oplog
+        self._clock = clock
+        self._observe = observe
+        self._dispatchers: dict[str, Dispatcher] = {}
+        self._changed = asyncio.Event()
+        """Set, and then another one, whenever the settings change."""
+
+    def become(self, prepared: Prepared) -> None:
+        """From now on these are the settings."""
+        self._prepared = prepared
+        for endpoint in prepared.settings.endpoints:
+            if endpoint.name in self._dispatchers:
+                self._dispatchers[endpoint.name].become(endpoint)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    async def play(self, tenure: Tenure) -> None:
+        """Do what the lease is for, until its tenure is `ending`. Raises LeaseLost, and what that raises."""
+        outbox = self._store.under(tenure.lease)
+        if tenure.lease.name == CAPTURE:
+            await self._read_changes(tenure, outbox)
+        for endpoint in self._prepared.settings.endpoints:
+            if tenure.lease.name == endpoint_lease(endpoint.name):
+                await self._send_to(endpoint, tenure, outbox)
+
+    async def _send_to(self, endpoint: Endpoint, tenure: Tenure, outbox: Outbox) -> None:
+        dispatcher = self._dispatchers[endpoint.name] = Dispatcher(
+            endpoint,
+            outbox=outbox,
+            sender=self._sender,
+            clock=self._clock,
+            observe=self._observe,
+            may_send=tenure.lasts,
+        )
+        try:
+            await dispatcher.run(tenure.ending, grace=GRACE)
+        finally:
+            del self._dispatchers[endpoint.name]
+
+    async def _read_changes(self, tenure: Tenure, outbox: Outbox) -> None:
+        settings, clock, observe = self._first.settings, self._clock, self._observe
+        room = Room(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
+        async with asyncio.TaskGroup() as tasks:
+            keeping = [
+                tasks.create_task(Headroom(self._oplog, outbox, clock=clock, observe=observe).watch()),
+                tasks.create_task(
+                    keep_house(
+                        outbox,
+                        delivered=settings.retention_delivered,
+                        dead=settings.retention_dead,
+                        clock=clock,
+                        observe=observe,
+                    )
+                ),
+            ]
+            ending = tasks.create_task(tenure.ending.wait())
+            while not tenure.ending.is_set():
+                capturing = tasks.create_task(self._capture_by(self._prepared, outbox, room))
+                changed = tasks.create_task(self._changed.wait())
+                await asyncio.wait({changed, ending}, return_when=asyncio.FIRST_COMPLETED)
+                # What it is storing is stored before it ends; from there the next one goes on.
+                for task in (capturing, changed):
+                    task.cancel()
+                await asyncio.wait({capturing})
+            for task in keeping:
+                task.cancel()
+
+    async def _capture_by(self, now: Prepared, outbox: Outbox, room: Room) -> None:
+        """Capture, for ever, by these settings."""
+        settings, clock, observe = self._first.settings, self._clock, self._observe
+        plan, always = now.plan, now.settings.memory == "always"
+        memory = Memory(plan.remembered, outbox, always=always, clock=clock, observe=observe)
+
+        def source(start_from: datetime | None, observe: Observer) -> MongoSource:
+            return MongoSource(
+                settings.mongo_uri,
+                settings.database,
+                noise=plan.noise,
+                noise_to_memory=plan.noise_to_memory,
+                remembering=always,
+                observe=observe,
+                start_from=start_from,
+            )
+
+        # A lost position goes on from now, whatever a first start was told.
+        recoverer = Recoverer(
+            source(None, observe),
+            plan,
+            outbox,
+            memory,
+            self._rows,
+            until_room=room.until_room,
+            on_position_lost=now.settings.on_position_lost,
+            clock=clock,
+            observe=observe,
+        )
+
+        async def capture_once(observe: Observer) -> None:
+            stream = BoundedSource(source(settings.start_from, observe), room)
+            await capture(stream, plan, outbox, memory, clock=clock, observe=observe)
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(
+                keep_capturing(
+                    capture_once, recoverer, clock=clock, observe=observe, at_work=now is not self._first
+                )
+            )
+            tasks.create_task(memory.scan(self._rows))

@@ -1,0 +1,77 @@
+"""The state, wherever the settings keep it: a file for one replica, or a database for any number of them."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import assert_never
+
+from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.adapters.mongo.state.reading import MongoReader
+from watcher.adapters.sqlite.leases import SoleLeases
+from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.adapters.sqlite.reading import SqliteReader
+from watcher.config.settings import Settings, StateDatabase, StateFile
+from watcher.core.leases import Lease
+from watcher.errors import OutboxLocked
+from watcher.ports import Leases, Outbox, StateReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """A state, opened by one who works on it."""
+
+    outbox: Outbox
+    leases: Leases
+    under: Callable[[Lease], Outbox]
+    """The outbox in the name of a lease: what is written after another has taken it is refused."""
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Store]:
+    """For `run`. Raises OutboxLocked, OutboxError, OutboxBroken, or SourceRefused for a bad URI."""
+    match settings.state:
+        case StateFile(path=path):
+            async with SqliteOutbox.open(path) as file:
+                yield Store(outbox=file, leases=SoleLeases(), under=lambda _: file)
+        case StateDatabase(uri=uri, name=name):
+            async with MongoOutbox.open(uri, name) as outbox:
+                # The name tells people where it runs; the rest makes it another one after each start.
+                replica = f"{socket.gethostname()}-{token_hex(3)}"
+                yield Store(outbox=outbox, leases=outbox.leases(replica), under=outbox.under)
+        case _:
+            assert_never(settings.state)
+
+
+@asynccontextmanager
+async def beside(settings: Settings) -> AsyncIterator[tuple[Outbox, bool]]:
+    """For a command that stores something; and whether it is alone, so that nobody else will deliver it."""
+    match settings.state:
+        case StateFile(path=path):
+            try:
+                async with SqliteOutbox.open(path) as outbox:
+                    yield outbox, True
+            except OutboxLocked:
+                async with SqliteOutbox.beside(path) as outbox:
+                    yield outbox, False
+        case StateDatabase(uri=uri, name=name):
+            async with MongoOutbox.open(uri, name) as outbox:
+                yield outbox, False
+        case _:
+            assert_never(settings.state)
+
+
+@asynccontextmanager
+async def read(settings: Settings) -> AsyncIterator[StateReader]:
+    """For a command that looks at it. Raises OutboxError, OutboxBroken, or SourceRefused for a bad URI."""
+    match settings.state:
+        case StateFile(path=path):
+            yield SqliteReader(path)
+        case StateDatabase(uri=uri, name=name):
+            async with MongoReader.open(uri, name) as reader:
+                yield reader
+        case _:
+            assert_never(settings.state)
