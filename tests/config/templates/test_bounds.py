@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -73,6 +74,18 @@ BOMBS = {
     "indices": "{% for a in data.list %}{{ data.list[a] }}{% endfor %}" * 20,
     "huge rounding": "{{ 1.5 | round(999999999) }}",
     "truncate to nothing": "{{ data.text | truncate(-99999999999) }}",
+    "trim of many marks": "{% for a in data.list %}{{ data.text | trim(data.same ~ 'x') }}{% endfor %}",
+    "trim that looks far": "{{ data.text | replace('b', 'a') | trim(data.same ~ 'x') }}",
+    "entities": "{{ data.text | replace('b ', '&') | striptags | length }}" * 4,
+    "tags": "{{ data.text | replace('a', '<') | replace('b', '>') | striptags | length }}" * 4,
+    "paths of many steps": "{{ data.list | map(attribute='" + "a." * 30_000 + "a', default=1) | length }}",
+    "sorting by many": "{{ data.list | map('string') | sort(attribute='" + "0," * 30_000 + "0') }}",
+    "paths of a text": "{% for a in data.list %}{{ [1] | map(attribute=data.text, default=1) }}{% endfor %}",
+    "large roundings": "{% for a in data.list %}{% set x = 1.5e300 | round(20) %}{% endfor %}",
+    "kept slices of lists": "".join(f"{{% set x{i} = data.list[{i}:] %}}" for i in range(1_500)),
+    "kept slices of text": "".join(f"{{% set x{i} = data.text[{i}:] %}}" for i in range(1_500)),
+    "names in turns": "".join(f"{{% set n{i} = 1 %}}" for i in range(2_500))
+    + "{% for a in data.list if a %}{% endfor %}",
     "a long number": "{{ data.text | replace('ab ', '9') | int }}",
 }  # fmt: skip
 
@@ -87,6 +100,30 @@ def test_no_template_takes_long_or_grows_large(bomb: str) -> None:
 
     assert time.monotonic() - began < SECONDS
     assert isinstance(made, Failed) or len(str(made.value)) < 5_000_000
+
+
+MEGABYTES = 20
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        *("kept slices of lists", "kept slices of text", "names in turns", "splitting", "striptags", "tags"),
+        *("sorting by many", "trim of many marks", "many names"),
+    ],
+)
+def test_no_template_takes_much_memory(bomb: str) -> None:
+    faults: list[Any] = []
+    transform = read_transform(BOMBS[bomb], faults)
+    assert not faults
+    tracemalloc.start()
+    try:
+        transform.fill(LONG)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < MEGABYTES * 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -222,7 +259,7 @@ PIECES = st.sampled_from(
      ".text", ".files", "[0]", "[-1:]", " | upper", " | join", " | map('upper')", " | list", " | sort", " ~ ",
      " + ", " * ", "'a'", "1", "1.5", " == ", " in ", " is defined", "(", ")", "x", "loop.index", ", ",
      "none", "{", "}", "'k': ", "else", " not ", "-", "%", "__class__", "|attr('x')", ".split()", "\n", "é",
-     "\ud800", "\0"]
+     "\ud800", "'\\ud800'", " | urlencode", " | striptags", " | groupby('text')", " if ", " | unique", "\0"]
 )  # fmt: skip
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
