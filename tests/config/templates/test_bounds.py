@@ -151,6 +151,25 @@ def test_going_through_a_long_value_costs_steps_by_its_length(work: str) -> None
     assert "more than" in made.reason
 
 
+@pytest.mark.parametrize(
+    ("work", "text"),
+    [
+        ("{{ data.text | striptags }}", "&a" * 26_000),
+        ("{{ data.text | striptags }}", "<b>" * 220_000),
+        ("{{ data.text | trim(data.marks) }}", "-" * 60_000),
+        ("{{ data.list | map(attribute=data.text, default=1) }}", "a." * 6_000),
+        ("{{ data.list | sort(attribute=data.text) }}", "0," * 6_000 + "0"),
+        ("{{ data.text.split() | length }}", "a " * 310_000),
+    ],
+)
+def test_what_takes_long_for_its_length_costs_more(work: str, text: str) -> None:
+    marks = "".join(map(chr, range(0x4E00, 0x4E00 + 9_000)))
+
+    made = outcome(work, {**CONTEXT, "data": {"text": text, "marks": marks, "list": [["a"]] * 10}})
+
+    assert made == Failed(reason="transform: takes more than 50,000 steps")
+
+
 def test_what_a_filling_may_do_is_counted_over_the_whole_transform() -> None:
     some = "{% for a in data.list[:6000] %}{{ a }}{% endfor %}"
 
