@@ -21,7 +21,9 @@ from tests.librechat import table
 from watcher.cli import COMMANDS
 from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
-from watcher.config.templates.words import FILTERS, METHODS, TESTS
+from watcher.config.templates.filters import FILTERS
+from watcher.config.templates.methods import METHODS
+from watcher.config.templates.tests import TESTS
 from watcher.core.deliveries import State
 from watcher.core.encoding import encode
 from watcher.core.endpoints import Secret

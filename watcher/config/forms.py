@@ -13,7 +13,7 @@ from watcher.config.yaml_positions import Path
 from watcher.core.forms import DOCUMENTED, Addressing, CloudEvents, Form
 
 if TYPE_CHECKING:
-    from watcher.config.templates.reading import Fault
+    from watcher.config.templates.speech import Fault
 
 WAYS = ("preset", "transform", "format")
 """Keys that say what the body is: whoever writes one of them inherits none of the others."""

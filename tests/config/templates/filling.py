@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from watcher.config.templates.reading import Fault
+from watcher.config.templates.speech import Fault
 from watcher.config.templates.trees import Faults, read_transform
 from watcher.config.yaml_positions import Path
 from watcher.core.forms import Failed, Filled

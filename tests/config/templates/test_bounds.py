@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -73,6 +74,18 @@ BOMBS = {
     "indices": "{% for a in data.list %}{{ data.list[a] }}{% endfor %}" * 20,
     "huge rounding": "{{ 1.5 | round(999999999) }}",
     "truncate to nothing": "{{ data.text | truncate(-99999999999) }}",
+    "trim of many marks": "{% for a in data.list %}{{ data.text | trim(data.same ~ 'x') }}{% endfor %}",
+    "trim that looks far": "{{ data.text | replace('b', 'a') | trim(data.same ~ 'x') }}",
+    "entities": "{{ data.text | replace('b ', '&') | striptags | length }}" * 4,
+    "tags": "{{ data.text | replace('a', '<') | replace('b', '>') | striptags | length }}" * 4,
+    "paths of many steps": "{{ data.list | map(attribute='" + "a." * 30_000 + "a', default=1) | length }}",
+    "sorting by many": "{{ data.list | map('string') | sort(attribute='" + "0," * 30_000 + "0') }}",
+    "paths of a text": "{% for a in data.list %}{{ [1] | map(attribute=data.text, default=1) }}{% endfor %}",
+    "large roundings": "{% for a in data.list %}{% set x = 1.5e300 | round(20) %}{% endfor %}",
+    "kept slices of lists": "".join(f"{{% set x{i} = data.list[{i}:] %}}" for i in range(1_500)),
+    "kept slices of text": "".join(f"{{% set x{i} = data.text[{i}:] %}}" for i in range(1_500)),
+    "names in turns": "".join(f"{{% set n{i} = 1 %}}" for i in range(2_500))
+    + "{% for a in data.list if a %}{% endfor %}",
     "a long number": "{{ data.text | replace('ab ', '9') | int }}",
 }  # fmt: skip
 
@@ -87,6 +100,30 @@ def test_no_template_takes_long_or_grows_large(bomb: str) -> None:
 
     assert time.monotonic() - began < SECONDS
     assert isinstance(made, Failed) or len(str(made.value)) < 5_000_000
+
+
+MEGABYTES = 20
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        *("kept slices of lists", "kept slices of text", "names in turns", "splitting", "striptags", "tags"),
+        *("sorting by many", "trim of many marks", "many names"),
+    ],
+)
+def test_no_template_takes_much_memory(bomb: str) -> None:
+    faults: list[Any] = []
+    transform = read_transform(BOMBS[bomb], faults)
+    assert not faults
+    tracemalloc.start()
+    try:
+        transform.fill(LONG)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < MEGABYTES * 1_000_000
 
 
 @pytest.mark.parametrize(
@@ -112,6 +149,25 @@ def test_going_through_a_long_value_costs_steps_by_its_length(work: str) -> None
     made = outcome(often, LONG)
     assert isinstance(made, Failed)
     assert "more than" in made.reason
+
+
+@pytest.mark.parametrize(
+    ("work", "text"),
+    [
+        ("{{ data.text | striptags }}", "&a" * 26_000),
+        ("{{ data.text | striptags }}", "<b>" * 220_000),
+        ("{{ data.text | trim(data.marks) }}", "-" * 60_000),
+        ("{{ data.list | map(attribute=data.text, default=1) }}", "a." * 6_000),
+        ("{{ data.list | sort(attribute=data.text) }}", "0," * 6_000 + "0"),
+        ("{{ data.text.split() | length }}", "a " * 310_000),
+    ],
+)
+def test_what_takes_long_for_its_length_costs_more(work: str, text: str) -> None:
+    marks = "".join(map(chr, range(0x4E00, 0x4E00 + 9_000)))
+
+    made = outcome(work, {**CONTEXT, "data": {"text": text, "marks": marks, "list": [["a"]] * 10}})
+
+    assert made == Failed(reason="transform: takes more than 50,000 steps")
 
 
 def test_what_a_filling_may_do_is_counted_over_the_whole_transform() -> None:
@@ -222,7 +278,7 @@ PIECES = st.sampled_from(
      ".text", ".files", "[0]", "[-1:]", " | upper", " | join", " | map('upper')", " | list", " | sort", " ~ ",
      " + ", " * ", "'a'", "1", "1.5", " == ", " in ", " is defined", "(", ")", "x", "loop.index", ", ",
      "none", "{", "}", "'k': ", "else", " not ", "-", "%", "__class__", "|attr('x')", ".split()", "\n", "é",
-     "\ud800", "\0"]
+     "\ud800", "'\\ud800'", " | urlencode", " | striptags", " | groupby('text')", " if ", " | unique", "\0"]
 )  # fmt: skip
 FINITE = st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(

@@ -6,6 +6,7 @@ through beyond the budget (a list that holds itself twice, thirty times over, is
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import Any
 
 from watcher.config.templates.budget import Budget, CannotFill
@@ -25,8 +26,24 @@ class Missing:
         self.what = what
 
 
+class Unsaid(Missing):
+    """What an `if` in an expression gives where it has no `else`: to be used, it is an empty text."""
+
+    __slots__ = ()
+
+
+class Group(list[Any]):
+    """A pair: what some items have alike, and those items. Its two parts have names, too."""
+
+    __slots__ = ()
+
+    NAMES = ("grouper", "list")
+
+
 def need(value: Any) -> Any:
     """The value, if it is there."""
+    if isinstance(value, Unsaid):
+        return ""
     if isinstance(value, Missing):
         raise CannotFill(f"{value.what} is undefined")
     return value
@@ -105,6 +122,7 @@ def settled(value: Any, budget: Budget, levels: int = MAX_DEPTH) -> Any:
         raise CannotFill(TOO_DEEP)
     if isinstance(value, list):
         return [settled(item, budget, levels - 1) for item in value]
+    budget.step(1)
     budget.make(sum(map(len, value)))
     return {name: settled(item, budget, levels - 1) for name, item in value.items()}
 
@@ -115,9 +133,7 @@ def alike(one: Any, other: Any, budget: Budget, levels: int = MAX_DEPTH) -> bool
         budget.look(min(len(one), len(other)))
         return one == other
     budget.step()
-    if is_number(one) and is_number(other):
-        return bool(one == other)
-    if type(one) is not type(other):
+    if kind_of(one) != kind_of(other):
         return False
     if not isinstance(one, list | dict):
         return bool(one == other)
@@ -130,20 +146,58 @@ def alike(one: Any, other: Any, budget: Budget, levels: int = MAX_DEPTH) -> bool
     return all(name in other and alike(item, other[name], budget, levels - 1) for name, item in one.items())
 
 
-def in_order(one: Any, other: Any, budget: Budget) -> int:
-    """Below zero, zero or above, as the first is less than, like or more than the second."""
-    if is_number(one) and is_number(other):
-        budget.step()
-    elif isinstance(one, str) and isinstance(other, str):
+def in_order(one: Any, other: Any, budget: Budget, levels: int = MAX_DEPTH) -> int:
+    """Below zero, zero or above, as the first is less than, like or more than the second. Lists go by the
+    first items that differ."""
+    if isinstance(one, str) and isinstance(other, str):
         budget.look(min(len(one), len(other)))
-    else:
+        return int(one > other) - int(one < other)
+    budget.step()
+    if kind_of(one) != kind_of(other) or one is None or isinstance(one, dict):
         raise CannotFill(f"{kind_of(one)} and {kind_of(other)} have no order")
-    return int(one > other) - int(one < other)
+    if not isinstance(one, list):
+        return int(one > other) - int(one < other)
+    if not levels:
+        raise CannotFill(TOO_DEEP)
+    for a, b in zip(one, other, strict=False):
+        if not alike(a, b, budget, levels - 1):
+            return in_order(a, b, budget, levels - 1)
+    return len(one) - len(other)
 
 
-def key_of(value: Any, budget: Budget) -> bytes:
-    """Alike for values that are alike."""
-    return encode(settled(value, budget))
+def key_of(value: Any, budget: Budget, levels: int = MAX_DEPTH) -> Hashable:
+    """The same for values that are alike, and for no others."""
+    if isinstance(value, str):
+        budget.look(len(value))
+        return value
+    budget.step()
+    if isinstance(value, bool):
+        return (value,)  # as Python has it, true is 1
+    if not isinstance(value, list | dict):
+        return value  # type: ignore[no-any-return]
+    if not levels:
+        raise CannotFill(TOO_DEEP)
+    if isinstance(value, list):
+        return ("list", *(key_of(item, budget, levels - 1) for item in value))
+    return frozenset((name, key_of(item, budget, levels - 1)) for name, item in value.items())
+
+
+def name_of(key: Any) -> str:
+    """What a mapping has to be asked for: names are text, `{1: "a"}` has the name `1`."""
+    if isinstance(key, list | dict):
+        raise CannotFill(f"{kind_of(key)} is no name")
+    return text_of(key, Budget())  # of what is short
+
+
+def inside(whole: Any, key: Any, what: str) -> Any:
+    """What a value has by a name or at a place; Missing where nothing is."""
+    if isinstance(whole, dict):
+        name = name_of(key)
+        return whole[name] if name in whole else Missing(what)
+    if isinstance(whole, Group) and isinstance(key, str) and key in Group.NAMES:
+        key = Group.NAMES.index(key)
+    there = isinstance(whole, list | str) and type(key) is int and -len(whole) <= key < len(whole)
+    return whole[key] if there else Missing(what)
 
 
 def items_of(value: Any, budget: Budget) -> list[Any]:

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path as FilePath
 from typing import Any
-from urllib.parse import quote
 
 from watcher.config.report import dotted
+from watcher.config.templates import escapes
 from watcher.config.templates.budget import Budget, CannotFill
+from watcher.config.templates.expressions import Scope
 from watcher.config.templates.plain import kind_of, settled, text_of
-from watcher.config.templates.reading import Fault, Scope, Speech, Text, read
+from watcher.config.templates.reading import Text, read
+from watcher.config.templates.speech import Fault, Speech
 from watcher.config.values import is_template
 from watcher.config.yaml_positions import Path, parse
 from watcher.core.changes import Document
@@ -150,18 +152,16 @@ def _in_url(value: Any, budget: Budget) -> str:
     if value is None or isinstance(value, list | dict):
         raise CannotFill(f"{kind_of(value)} cannot stand in a URL")
     text = text_of(value, budget)
-    budget.make(12 * len(text))
-    return quote(text, safe="")
+    budget.make(escapes.LONGEST_PERCENT * len(text))
+    return escapes.percent(text)
 
 
 def _in_header(value: Any, budget: Budget) -> str:
     """No letter is left that ends a line, or that receivers read in different ways."""
     text = re.sub(r"[\x00-\x1f\x7f]", " ", text_of(value, budget))
-    budget.make(12 * len(text))
-    return quote(text, safe=_ASCII)
+    budget.make(escapes.LONGEST_PERCENT * len(text))
+    return escapes.percent(text, safe=escapes.PRINTABLE_ASCII)
 
-
-_ASCII = "".join(map(chr, range(0x20, 0x7F)))
 
 _URL = Speech(
     spoken=_in_url,
