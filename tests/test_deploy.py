@@ -14,11 +14,10 @@ from typing import Any, get_args
 
 import pytest
 import yaml
-from pydantic import AfterValidator
 
 from tests.builders import state_file
 from watcher.cli import COMMANDS
-from watcher.config import shapes, values
+from watcher.config import shapes
 from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
 from watcher.roles import GRACE
@@ -233,10 +232,8 @@ def _keys(tree: Any, path: str = "") -> Iterator[str]:
 
 
 def _keys_of(shape: type[shapes.Shape], path: str = "") -> Iterator[str]:
-    """The same of the shapes, without the keys that are refused for now."""
+    """The same of the shapes."""
     for field in shape.model_fields.values():
-        if any(isinstance(rule, AfterValidator) and rule.func is values.not_yet for rule in field.metadata):
-            continue
         at = f"{path}{field.alias}"
         inner = [kind for kind in _kinds(field.annotation) if issubclass(kind, shapes.Shape)]
         if field.alias == "endpoints":

@@ -198,7 +198,7 @@ WATCHER: dict[str, dict[str, str]] = {
         "sqlite:///": "neither sqlite:/// and the path of a file, nor `mongodb`",
         "sqlite:///var/lib/": "the path is a folder's",
         "mongo": "neither sqlite:/// and the path of a file, nor `mongodb`",
-        "mongodb:": "does not begin with mongodb:// or mongodb+srv://",
+        "mongodb:/x": "does not begin with mongodb:// or mongodb+srv://",
         "mongodb:///name": "names no host",
         "mongodb+srv://host/a.b": "names no valid database in its path",
     },

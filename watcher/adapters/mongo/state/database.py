@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -24,6 +25,7 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
+from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.connect import Client, Place
 from watcher.core.leases import Lease
 from watcher.errors import LeaseLost, OutboxError
@@ -38,6 +40,9 @@ SCHEMA_VERSION = 1
 PATIENCE = timedelta(seconds=10)
 """For one transaction with all that it takes to try again: an election takes less. Then the caller hears of
 it, and waits by its own rules."""
+
+SESSIONS = 8
+"""Transactions at once, of one replica. Most of what there is to write goes in one after the other."""
 
 DUPLICATE = 11000
 COLLISIONS = 5
@@ -74,7 +79,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ],
     "marks": [_index("at")],
     # Of replicas that are no more.
-    "leases": [_index("until", where={"replica": True}, expireAfterSeconds=86_400)],
+    "leases": [_index("until", where={"sessions": {"$exists": True}}, expireAfterSeconds=86_400)],
 }
 COLLECTIONS = (
     *INDEXES,
@@ -94,6 +99,11 @@ class State:
 
     def __init__(self, client: Client, place: Place) -> None:
         self._client = client
+        # Always the same few: so that others can end them, should we die in the middle of a transaction.
+        self._sessions = [client.start_session(causal_consistency=False) for _ in range(SESSIONS)]
+        self._free: asyncio.LifoQueue[Session] = asyncio.LifoQueue()
+        for session in self._sessions:
+            self._free.put_nowait(session)
         self.place = place
         self._database: AsyncDatabase[Document] = client.get_database(
             place.database,
@@ -142,18 +152,29 @@ class State:
 
         with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
             for collision in range(COLLISIONS):
+                session = await self._free.get()
                 try:
-                    async with self._client.start_session() as session:
-                        return await session.with_transaction(
-                            whole,
-                            read_concern=ReadConcern("snapshot"),
-                            write_concern=WriteConcern("majority"),
-                            read_preference=ReadPreference.PRIMARY,
-                        )
+                    done = await session.with_transaction(
+                        whole,
+                        read_concern=ReadConcern("snapshot"),
+                        write_concern=WriteConcern("majority"),
+                        read_preference=ReadPreference.PRIMARY,
+                    )
+                    heed()
+                    return done
                 except (DuplicateKeyError, BulkWriteError) as error:
                     if not _is_duplicate(error) or collision == COLLISIONS - 1:
                         raise
+                finally:
+                    self._free.put_nowait(session)
         raise AssertionError("the last collision is raised")
+
+    async def read(self, work: Callable[[], Awaitable[T]], *, within: timedelta = PATIENCE) -> T:
+        """Do what needs no transaction. Raises OutboxError."""
+        with translated(self.place), pymongo.timeout(within.total_seconds()):
+            found = await work()
+        heed()
+        return found
 
     async def fence(self, lease: Lease, session: Session) -> None:
         """Raises LeaseLost when another replica holds it by now."""
@@ -176,10 +197,19 @@ class State:
         )
         return int(counter["value"]) if counter is not None else 1
 
+    @property
+    def session_ids(self) -> Sequence[Any]:
+        """Of the sessions in which all of its transactions are made."""
+        return [session.session_id["id"] for session in self._sessions]
+
+    async def end_sessions(self, ids: Sequence[Any]) -> None:
+        """Abort the transactions that somebody left open: MongoDB itself keeps what they hold for a minute."""
+        if ids:
+            await self._client.admin.command({"killSessions": [{"id": each} for each in ids]})
+
     async def size_bytes(self) -> int:
         """What the documents weigh, uncompressed, and their indexes on the disk."""
-        with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
-            stats = await self._database.command("dbStats")
+        stats = await self.read(lambda: self._database.command("dbStats"))
         return int(stats["dataSize"] + stats["indexSize"])
 
     async def _create(self, name: str) -> None:

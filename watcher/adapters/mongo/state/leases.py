@@ -11,11 +11,10 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import pymongo
 from pymongo import ReturnDocument
 from pymongo.errors import DuplicateKeyError
 
-from watcher.adapters.mongo.state.database import State, translated
+from watcher.adapters.mongo.state.database import State
 from watcher.core.leases import BEAT, LASTS, Lease, Look
 
 T = TypeVar("T")
@@ -74,15 +73,25 @@ class MongoLeases:
         )
 
     async def _take(self, name: str) -> Lease | None:
+        await self._end_what_is_left_open(name)
         taken = await self._free(name)
         if taken is None:
             try:
-                kind = {"replica": True} if name.startswith(REPLICA) else {}
-                await self._leases.insert_one({"_id": name, "epoch": 0, **kind, **FREE["$set"]})
+                own = {"sessions": self._state.session_ids} if name.startswith(REPLICA) else {}
+                await self._leases.insert_one({"_id": name, "epoch": 0, **own, **FREE["$set"]})
             except DuplicateKeyError:
                 return None  # it is there, and not over
             taken = await self._free(name)
         return Lease(name=name, holder=self._replica, epoch=taken["epoch"]) if taken is not None else None
+
+    async def _end_what_is_left_open(self, name: str) -> None:
+        """Who died in the middle of a transaction still holds the lease by it, and much else."""
+        over = await self._leases.find_one({"_id": name, **ENDED}, {"holder": 1})
+        if over is None or over["holder"] in ("", self._replica):
+            return
+        holder = await self._leases.find_one({"_id": REPLICA + over["holder"]}, {"sessions": 1})
+        if holder is not None:
+            await self._state.end_sessions(holder["sessions"])
 
     async def _free(self, name: str) -> dict[str, Any] | None:
         return await self._leases.find_one_and_update(
@@ -92,5 +101,4 @@ class MongoLeases:
         )
 
     async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
-        with translated(self._state.place), pymongo.timeout(SOON.total_seconds()):
-            return await work()
+        return await self._state.read(work, within=SOON)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
+from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.state.counting import APPENDED
 from watcher.adapters.mongo.state.database import State
 
@@ -36,7 +37,9 @@ class News:
             with suppress(PyMongoError):
                 async with await self._state["counts"].watch(telling) as stream:
                     async for change in stream:
+                        heed()
                         self.tell([change["documentKey"]["_id"]["endpoint"]])
+            heed()
             await asyncio.sleep(AGAIN_SECONDS)
 
     def tell(self, endpoints: Iterable[str]) -> None:

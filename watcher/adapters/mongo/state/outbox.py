@@ -10,13 +10,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import pymongo
 from pymongo import UpdateOne
 
 from watcher.adapters.mongo.connect import connection, place_of
 from watcher.adapters.mongo.state import memory
 from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted
-from watcher.adapters.mongo.state.database import PATIENCE, Session, State, translated
+from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import (
     DUE,
     FATE,
@@ -400,8 +399,7 @@ class MongoOutbox:
         return await self._read(read)
 
     async def _read(self, work: Callable[[], Awaitable[T]]) -> T:
-        with translated(self._state.place), pymongo.timeout(PATIENCE.total_seconds()):
-            return await work()
+        return await self._state.read(work)
 
     async def _write(self, work: Callable[[Session], Awaitable[T]]) -> T:
         return await self._state.transact(work, lease=self._lease)
