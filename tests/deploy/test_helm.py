@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy" / "helm" / "librechat-watcher"
 LIBRECHAT_VALUES = ROOT / "deploy" / "helm" / "librechat-values.yaml"
 KUSTOMIZE = ROOT / "deploy" / "kubernetes"
+PAGE = (ROOT / "deploy" / "README.md").read_text()
 MODES = ("deployment", "statefulset", "sidecar")
 REPOSITORY = "registry.example.com/librechat-watcher"
 
@@ -120,6 +121,15 @@ class TestAll(ChartLaws):
         [rule] = of_kind(objects, "PrometheusRule")
 
         alerts.check(rule["spec"]["groups"])
+
+
+@needs_helm
+def test_the_values_that_the_page_shows_are_good_ones():
+    [shown] = re.findall(r"values\.yaml <<'END'\n(.*?)\nEND\n", PAGE, re.DOTALL)
+
+    made = objects_of(json.dumps(yaml.safe_load(shown)))
+
+    assert {each["kind"] for each in made} >= {"Deployment", "Secret", "ConfigMap"}
 
 
 # --- what is refused --------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from watcher.config.loading import load
 from watcher.errors import ConfigError
 
 FOLDER = Path(__file__).resolve().parents[2] / "deploy" / "kubernetes"
+PAGE = (FOLDER.parent / "README.md").read_text()
 FORMS = ("deployment", "statefulset", "sidecar")
 
 needs_kubectl = pytest.mark.skipif(
@@ -136,6 +137,35 @@ def test_nothing_starts_with_settings_that_nobody_filled_in(tmp_path: Path):
     assert values.keys() == {"MONGO_URI", "WEBHOOK_SECRET"}
     assert set(values.values()) == {""}
     assert {problem.where for problem in refused.value.problems} == environment.keys()
+
+
+@needs_kubectl
+def test_another_secret_is_a_line_and_the_patch_that_the_page_shows(tmp_path: Path):
+    mine = a_copy(tmp_path)
+    [patch] = re.findall(r"```yaml\n(patches:\n.*?)```", PAGE, re.DOTALL)
+    with (mine / "secrets.env").open("a") as secrets, (mine / "kustomization.yaml").open("a") as file:
+        secrets.write("CRM_SECRET=s\n")
+        file.write(f"\n{patch}")
+
+    objects = render(mine)
+
+    [watcher] = ours(objects)
+    named = Path(watcher.environment["CRM_SECRET_FILE"])
+    assert str(named.parent) in watcher.mounts
+    assert named.name in {key for each in of_kind(objects, "Secret") for key in each["data"]}
+
+
+# --- alerts -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="no promtool on PATH (Debian: prometheus)")
+def test_prometheus_reads_the_rules(tmp_path: Path):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(yaml.safe_dump(_read("components/monitoring/prometheus-rule.yaml")["spec"]))
+
+    done = subprocess.run(["promtool", "check", "rules", rules], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
 
 
 # --- the sidecar ------------------------------------------------------------------------------------------
