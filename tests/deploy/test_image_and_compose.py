@@ -22,7 +22,7 @@ from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
 from watcher.roles import GRACE
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "deploy" / "webhooks.example.yaml"
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 COMPOSE = yaml.safe_load((ROOT / "deploy" / "docker-compose.override.yml").read_text())

@@ -22,7 +22,7 @@ from watcher.core.endpoints import Secret
 from watcher.demo.binary import find_mongod
 from watcher.receiver import Receipt, Receiver
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SERVICES = yaml.safe_load((ROOT / "deploy" / "docker-compose.override.yml").read_text())["services"]
 
 
