@@ -59,6 +59,7 @@ async def beside(settings: Settings) -> AsyncIterator[tuple[Outbox, bool]]:
                     yield outbox, False
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name) as outbox:
+                await outbox.prepare()
                 yield outbox, False
         case _:
             assert_never(settings.state)

@@ -27,4 +27,5 @@ class TestMongoOutbox(OutboxContract):
     @pytest.fixture
     async def outbox(self, mongodb_uri, database):
         async with MongoOutbox.open(mongodb_uri, database) as outbox:
+            await outbox.prepare()
             yield outbox

@@ -15,10 +15,10 @@ import kubernetes_validate
 import pytest
 
 from watcher import __version__
-from watcher.app import GRACE
 from watcher.cli import COMMANDS
 from watcher.config.loading import load
 from watcher.config.sources import OVERRIDES
+from watcher.roles import GRACE
 
 Object = dict[str, Any]
 
@@ -311,8 +311,6 @@ class ManifestLaws:
                     secret = folder / Path(value).name
                     secret.write_text(_values(objects, each)[secret.name] or _FILLED_IN[secret.name])
                     environment[name] = str(secret)
-            # Where the state is has a law of its own.
-            environment["WATCHER_STATE"] = f"sqlite://{folder}/state.db"
 
             settings = load(file=folder / "webhooks.yaml", env=environment)
 

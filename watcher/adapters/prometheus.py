@@ -195,8 +195,11 @@ class Metrics:
             case LeaseEnded(lease=lease, lost=lost):
                 self._lease_held.labels(lease).set(0)
                 self._leases_lost.inc(lost)
-                if lease == CAPTURE:
+                if lease == CAPTURE:  # what it told of the stream is another replica's to tell
                     self._stream_open.set(0)
+                    self._paused.set(0)
+                    self._recovering.set(0)
+                    self._oplog.measured = None
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)

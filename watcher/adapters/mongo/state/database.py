@@ -28,7 +28,7 @@ from pymongo.write_concern import WriteConcern
 from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.connect import Client, Place
 from watcher.core.leases import Lease
-from watcher.errors import LeaseLost, OutboxError
+from watcher.errors import LeaseLost, OutboxBroken, OutboxError
 
 T = TypeVar("T")
 Document = dict[str, Any]
@@ -101,6 +101,7 @@ class State:
         self._client = client
         # Always the same few: so that others can end them, should we die in the middle of a transaction.
         self._sessions = [client.start_session(causal_consistency=False) for _ in range(SESSIONS)]
+        self._prepared = False
         self._free: asyncio.LifoQueue[Session] = asyncio.LifoQueue()
         for session in self._sessions:
             self._free.put_nowait(session)
@@ -117,26 +118,30 @@ class State:
         return self._database[collection]
 
     async def prepare(self) -> None:
-        """Make what is missing. Raises OutboxError, also for a state of a newer version."""
+        """Make what is missing; once, however often it is asked for. Raises OutboxError, or OutboxBroken for
+        a state of a newer version."""
+        if self._prepared:
+            return
         with translated(self.place), pymongo.timeout(3 * PATIENCE.total_seconds()):
             schema = await self["schema"].find_one({"_id": "schema"})
             if schema is not None and schema["version"] > SCHEMA_VERSION:
-                raise OutboxError(
+                raise OutboxBroken(
                     f"the state in {self.place}, database {self.place.database!r}, was written by a newer"
                     f" librechat-watcher (schema {schema['version']}; known: {SCHEMA_VERSION}).\n"
                     "  Run that version or a newer one; or give this one another state, which begins anew."
                 )
-            if schema is not None and schema["version"] == SCHEMA_VERSION:
-                return
-            known = set(await self._database.list_collection_names())
-            for name in COLLECTIONS:
-                if name not in known:
-                    await self._create(name)
-                if name in INDEXES:
-                    await self[name].create_indexes(INDEXES[name])
-            await self["schema"].update_one(
-                {"_id": "schema"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True
-            )
+            if schema is None or schema["version"] < SCHEMA_VERSION:
+                await self._make()
+        self._prepared = True
+
+    async def _make(self) -> None:
+        known = set(await self._database.list_collection_names())
+        for name in COLLECTIONS:
+            if name not in known:
+                await self._create(name)
+            if name in INDEXES:
+                await self[name].create_indexes(INDEXES[name])
+        await self["schema"].update_one({"_id": "schema"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
 
     async def transact(self, work: Callable[[Session], Awaitable[T]], *, lease: Lease | None) -> T:
         """Do the work in one transaction, again as often as MongoDB asks for it.
@@ -203,7 +208,7 @@ class State:
         return [session.session_id["id"] for session in self._sessions]
 
     async def end_sessions(self, ids: Sequence[Any]) -> None:
-        """Abort the transactions that somebody left open: MongoDB itself keeps what they hold for a minute."""
+        """Abort transactions that somebody left open. MongoDB itself keeps what they hold for a minute."""
         if ids:
             await self._client.admin.command({"killSessions": [{"id": each} for each in ids]})
 

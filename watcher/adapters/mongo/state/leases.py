@@ -38,6 +38,7 @@ class MongoLeases:
         self._replica = replica
 
     async def look(self) -> Look:
+        await self._state.prepare()  # nothing is done before the first look, so that a start can wait for it
         return await self._do(self._look)
 
     async def take(self, name: str) -> Lease | None:

@@ -58,20 +58,24 @@ class MongoOutbox:
     @classmethod
     @asynccontextmanager
     async def open(cls, uri: str, database: str) -> AsyncIterator[MongoOutbox]:
-        """The outbox in this database, made if need be.
+        """The outbox in this database, which `prepare` makes. Connects at the first use.
 
-        Raises OutboxError; or SourceRefused for a string that is no URI."""
+        Raises SourceRefused for a string that is no URI."""
         async with connection(uri) as client:
             state = State(client, place_of(uri, database))
-            await state.prepare()
             news, settler = News(state), Settler(state)
-            async with asyncio.TaskGroup() as tasks:
-                helping = [tasks.create_task(news.follow()), tasks.create_task(settler.run())]
-                try:
-                    yield cls(state, news, settler)
-                finally:
-                    for task in helping:
-                        task.cancel()
+            # No TaskGroup: it would wrap whatever is raised while the outbox is open.
+            helping = [asyncio.create_task(news.follow()), asyncio.create_task(settler.run())]
+            try:
+                yield cls(state, news, settler)
+            finally:
+                for task in helping:
+                    task.cancel()
+                await asyncio.wait(helping)
+
+    async def prepare(self) -> None:
+        """Make what is missing. Raises OutboxError, or OutboxBroken for a state of a newer version."""
+        await self._state.prepare()
 
     def leases(self, replica: str) -> MongoLeases:
         """The leases of those who share this state, as seen by one of them."""

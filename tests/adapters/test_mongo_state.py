@@ -1,0 +1,289 @@
+"""The state in MongoDB: what faults do to a transaction, and what a stale holder may not do."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from tests.adapters.mongo_servers import running
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+from watcher.adapters.mongo.connect import connection, place_of
+from watcher.adapters.mongo.state.database import State
+from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.core.backfill import Backfill
+from watcher.core.circuits import Standing
+from watcher.core.events import Entity, EventId
+from watcher.core.leases import LASTS, Lease
+from watcher.demo.mongod import PrivateMongo
+from watcher.errors import LeaseLost, OutboxBroken, OutboxError
+from watcher.ports import Counts
+
+PAUSED = Standing(state="paused", reason="by an operator", since=NOON)
+
+
+@pytest.fixture(scope="module")
+def faulty() -> Iterator[PrivateMongo]:
+    """A MongoDB that can be told to fail."""
+    with running(PrivateMongo(parameters={"enableTestCommands": "1"})) as mongo:
+        yield mongo
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[PrivateMongo]:
+    """One that asks who comes."""
+    with running(PrivateMongo(auth=True)) as mongo:
+        yield mongo
+
+
+@asynccontextmanager
+async def opened(uri: str, database: str) -> AsyncIterator[MongoOutbox]:
+    async with MongoOutbox.open(uri, database) as outbox:
+        await outbox.prepare()
+        yield outbox
+
+
+@pytest.fixture
+async def outbox(mongodb_uri: str, database: str) -> AsyncIterator[MongoOutbox]:
+    async with opened(mongodb_uri, database) as outbox:
+        yield outbox
+
+
+async def put(outbox: MongoOutbox, *deliveries: Any, token: str = "82AA") -> int:
+    return await outbox.append(deliveries, checkpoint=a_checkpoint(token), through=NOON)
+
+
+async def patiently(work: Callable[[], Awaitable[Any]]) -> None:
+    """As the pipeline does it: what may not be stored is stored again."""
+    try:
+        await work()
+    except OutboxError:
+        await work()
+
+
+async def pending(outbox: MongoOutbox) -> list[EventId]:
+    rows = await outbox.pending("crm", after=0, limit=1_000, max_bytes=10**9)
+    return [row.delivery.id for row in rows]
+
+
+# ------------------------------------------------------------------ faults
+
+TRANSIENT = {"errorLabels": ["TransientTransactionError"]}
+FAULTS: dict[str, dict[str, Any]] = {
+    "write conflict": {"failCommands": ["insert"], "errorCode": 112, **TRANSIENT},
+    "the transaction is gone": {"failCommands": ["update"], "errorCode": 251, **TRANSIENT},
+    "stepped down in the middle": {"failCommands": ["insert"], "errorCode": 189, **TRANSIENT},
+    "stepped down at the commit": {"failCommands": ["commitTransaction"], "errorCode": 10107, **TRANSIENT},
+    "cut off in the middle": {"failCommands": ["insert"], "closeConnection": True},
+    "cut off at the commit": {"failCommands": ["commitTransaction"], "closeConnection": True},
+    "committed, and nobody knows": {
+        "failCommands": ["commitTransaction"],
+        "writeConcernError": {"code": 91, "errmsg": "Replication is being shut down"},
+    },
+}
+
+
+@asynccontextmanager
+async def failing(mongo: PrivateMongo, fault: dict[str, Any], times: int) -> AsyncIterator[None]:
+    async with AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
+        point = {"configureFailPoint": "failCommand"}
+        await client.admin.command({**point, "mode": {"times": times}, "data": fault})
+        try:
+            yield
+        finally:
+            await client.admin.command({**point, "mode": "off"})
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_whatever_befalls_a_transaction_it_is_done_once(faulty, database, fault, times):
+    deliveries = [a_delivery() for _ in range(3)]
+    async with opened(faulty.uri, database) as outbox:
+        async with failing(faulty, FAULTS[fault], times):
+            await patiently(lambda: put(outbox, *deliveries))
+
+        assert await pending(outbox) == [each.id for each in deliveries]
+        assert await outbox.counts() == {"crm": Counts(pending=3)}
+
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        async with failing(faulty, FAULTS[fault], times):
+            await patiently(lambda: outbox.settle([a_settlement(row) for row in rows[:2]]))
+
+        assert await pending(outbox) == [deliveries[2].id]
+        assert await outbox.counts() == {"crm": Counts(pending=1, delivered=2)}
+
+
+async def test_a_server_that_refuses_for_good_is_told_in_words_of_ours(faulty, database):
+    async with opened(faulty.uri, database) as outbox:
+        refusing = {"failCommands": ["insert"], "errorCode": 13}
+        async with failing(faulty, refusing, times=1):
+            with pytest.raises(OutboxError, match="may not write there") as refused:
+                await put(outbox, a_delivery())
+
+        assert 'role: "readWrite"' in str(refused.value)
+        assert await outbox.position() is None, "nothing of it is stored"
+        assert await put(outbox, a_delivery()) == 1
+
+
+async def test_two_that_store_the_same_at_once_store_it_once(mongodb_uri, database):
+    deliveries = [a_delivery() for _ in range(60)]
+    backfill = Backfill(name="b", since=NOON, until=NOON, events=())
+    async with opened(mongodb_uri, database) as one, opened(mongodb_uri, database) as other:
+        new = await asyncio.gather(
+            *(put(one, *deliveries[start : start + 20]) for start in (0, 20, 40)),
+            *(other.fill(deliveries[start : start + 30], backfill) for start in (0, 30)),
+        )
+
+        rows = await one.pending("crm", after=0, limit=1_000, max_bytes=10**9)
+        assert sum(new) == 60
+        assert {row.delivery.id for row in rows} == {each.id for each in deliveries}
+        assert len({row.seq for row in rows}) == 60
+        assert await other.counts() == {"crm": Counts(pending=60)}
+
+
+# ------------------------------------------------------------------ leases
+
+
+async def test_what_is_written_after_another_has_taken_the_lease_is_refused(outbox):
+    one, other = outbox.leases("one"), outbox.leases("other")
+    lease = await one.take("endpoint:crm")
+    assert lease is not None
+    stale = outbox.under(lease)
+    await put(stale, a_delivery())
+    (row,) = await stale.pending("crm", after=0, limit=9, max_bytes=10**9)
+    await one.give_back(lease)
+    taken = await other.take("endpoint:crm")
+    assert taken is not None
+
+    with pytest.raises(LeaseLost):
+        await put(stale, a_delivery(), token="82FF")
+    with pytest.raises(LeaseLost):
+        await stale.settle([a_settlement(row)])
+    with pytest.raises(LeaseLost):
+        await stale.bind([row], EventId("webhook_batch"))
+    with pytest.raises(LeaseLost):
+        await stale.stand("crm", PAUSED)
+
+    position = await outbox.position()
+    assert position is not None
+    assert position.checkpoint.token == "82AA"
+    assert await outbox.counts() == {"crm": Counts(pending=1)}
+    assert await outbox.standings() == {}
+    await outbox.under(taken).settle([a_settlement(row)])
+    assert await outbox.counts() == {"crm": Counts(delivered=1)}
+
+
+async def test_the_settlements_of_others_are_written_beside_those_of_a_stale_holder(outbox):
+    leases = outbox.leases("one")
+    good, stale = await leases.take("endpoint:crm"), Lease(name="endpoint:slack", holder="two", epoch=7)
+    assert good is not None
+    await put(outbox, a_delivery(), a_delivery(endpoint="slack"), a_delivery())
+    mine = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+    others = await outbox.pending("slack", after=0, limit=9, max_bytes=10**9)
+
+    results = await asyncio.gather(
+        outbox.under(good).settle([a_settlement(mine[0])]),
+        outbox.under(stale).settle([a_settlement(others[0])]),
+        outbox.under(good).settle([a_settlement(mine[1])]),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in results] == [type(None), LeaseLost, type(None)]
+    assert await outbox.counts() == {"crm": Counts(delivered=2), "slack": Counts(pending=1)}
+
+
+async def test_who_died_in_the_middle_of_a_transaction_holds_up_nobody(mongodb_uri, database):
+    async with connection(mongodb_uri) as client, opened(mongodb_uri, database) as outbox:
+        state = State(client, place_of(mongodb_uri, database))
+        dead = MongoOutbox(state, outbox._news, outbox._settler).leases("dead")
+        await dead.look()
+        lease = await dead.take("capture")
+        assert lease is not None
+        session = state._free.get_nowait()
+        await session.start_transaction()
+        await state.fence(lease, session)  # and is never heard of again
+        # Its lease cannot be made older here, as the open transaction holds it.
+        await asyncio.sleep(LASTS.total_seconds())
+
+        taken = await asyncio.wait_for(outbox.leases("living").take("capture"), 3)
+
+        assert taken is not None
+        assert taken.epoch == lease.epoch + 1
+        assert await put(outbox.under(taken), a_delivery()) == 1
+
+
+# ------------------------------------------------------------------ rights, versions, indexes
+
+
+async def test_read_on_librechat_s_database_and_read_write_on_the_state_s_are_enough(guarded, database):
+    roles = [{"role": "read", "db": "LibreChat"}, {"role": "readWrite", "db": database}]
+    await guarded.add_user(database, "pw", roles)
+    uri = guarded.uri_of("LibreChat", user=database, password="pw")
+    async with opened(uri, database) as one, opened(uri, database) as other:
+        leases = one.leases("one")
+        await leases.look()
+        lease = await leases.take("capture")
+        assert lease is not None
+        waiting = asyncio.create_task(other.appended("crm", after=0))
+        await put(one.under(lease), a_delivery())
+        await asyncio.wait_for(waiting, 5)
+        rows = await other.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await one.under(lease).settle([a_settlement(row) for row in rows])
+        assert await one.used_bytes() > 0
+        await one.forget(delivered_before=NOON, dead_before=NOON, marks_before=NOON, limit=9)
+        await one._state.end_sessions(other._state.session_ids)
+        await leases.leave()
+
+
+async def test_without_the_right_to_write_the_cure_is_told(guarded, database):
+    await guarded.add_user(f"{database}_r", "pw", [{"role": "read", "db": "LibreChat"}])
+    uri = guarded.uri_of("LibreChat", user=f"{database}_r", password="pw")
+
+    with pytest.raises(OutboxError) as refused:
+        async with opened(uri, database):
+            pass
+
+    assert f'grantRolesToUser("{database}_r", [{{role: "readWrite", db: "{database}"}}])' in str(
+        refused.value
+    )
+
+
+async def test_a_state_of_a_newer_version_is_refused(mongodb_uri, database, mongo_client):
+    await mongo_client[database].schema.insert_one({"_id": "schema", "version": 99})
+
+    with pytest.raises(OutboxBroken, match="newer librechat-watcher"):
+        async with opened(mongodb_uri, database):
+            pass
+
+    assert await mongo_client[database].list_collection_names() == ["schema"], "it is left as it is"
+
+
+PLANS: dict[str, tuple[dict[str, Any], list[tuple[str, int]]]] = {
+    "endpoint_1_seq_1": ({"state": "pending", "endpoint": "crm", "seq": {"$gt": 5}}, [("seq", 1)]),
+    "endpoint_1_entity_1_seq_1": (
+        {"state": "pending", "endpoint": "crm", "entity": "c:1", "seq": {"$gte": 5}},
+        [("seq", 1)],
+    ),
+    "batch_1_seq_1": ({"state": "pending", "endpoint": "crm", "batch": "b"}, [("seq", 1)]),
+    "state_1_settled_at_1": ({"state": "delivered", "settled_at": {"$lt": NOON}}, [("settled_at", 1)]),
+    "row_1_seq_-1": ({"row": "messages:1"}, [("seq", -1)]),
+}
+
+
+@pytest.mark.parametrize("index", PLANS)
+async def test_what_is_asked_for_is_read_by_its_index_and_needs_no_sorting(
+    outbox, mongo_client, database, index
+):
+    rows = [a_delivery(entity=Entity(f"c:{number % 9}")) for number in range(200)]
+    await put(outbox, *rows)
+    wanted, order = PLANS[index]
+
+    plan = await mongo_client[database].deliveries.find(wanted).sort(order).limit(10).explain()
+
+    stages = str(plan["queryPlanner"]["winningPlan"])
+    assert f"'indexName': '{index}'" in stages
+    assert "'SORT'" not in stages
