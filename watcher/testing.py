@@ -522,7 +522,7 @@ def _after(row: _Row, record: Record | None) -> _Row:
 class Board:
     """What all replicas see: who lives until when, and who holds what until when."""
 
-    now: datetime = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+    clock: FakeClock = field(default_factory=FakeClock)
     alive: dict[str, datetime] = field(default_factory=dict)
     held: dict[str, tuple[Lease, datetime]] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -534,28 +534,33 @@ class MemoryLeases:
     def __init__(self, replica: str, board: Board) -> None:
         self._replica = replica
         self._board = board
+        self.refuse: Exception | None = None
+        """Raised by each look, while it is set."""
 
     async def look(self) -> Look:
-        board, until = self._board, self._board.now + LASTS
+        if self.refuse is not None:
+            raise self.refuse
+        board, now = self._board, self._board.clock.now()
+        until = now + LASTS
         board.alive[self._replica] = until
         for name, (lease, _) in board.held.items():
             if lease.holder == self._replica:
                 board.held[name] = lease, until
-        live = {name: lease for name, (lease, end) in board.held.items() if end > board.now}
+        live = {name: lease for name, (lease, end) in board.held.items() if end > now}
         return Look(
             replica=self._replica,
-            replicas=frozenset(replica for replica, end in board.alive.items() if end > board.now),
+            replicas=frozenset(replica for replica, end in board.alive.items() if end > now),
             holders={name: lease.holder for name, lease in live.items()},
             mine=frozenset(lease for lease in live.values() if lease.holder == self._replica),
         )
 
     async def take(self, name: str) -> Lease | None:
         board = self._board
-        if name in board.held and board.held[name][1] > board.now:
+        if name in board.held and board.held[name][1] > board.clock.now():
             return None
         board.epochs[name] += 1
         lease = Lease(name=name, holder=self._replica, epoch=board.epochs[name])
-        board.held[name] = lease, board.now + LASTS
+        board.held[name] = lease, board.clock.now() + LASTS
         return lease
 
     async def give_back(self, lease: Lease) -> None:

@@ -23,7 +23,7 @@ class TestMemoryLeases(LeasesContract):
     @pytest.fixture
     def pass_time(self, board):
         async def pass_time(span: timedelta) -> None:
-            board.now += span
+            board.clock.advance(span)
 
         return pass_time
 
