@@ -145,6 +145,33 @@ async def test_two_that_store_the_same_at_once_store_it_once(mongodb_uri, databa
         assert await other.counts() == {"crm": Counts(pending=60)}
 
 
+async def test_batches_and_settlements_of_one_moment_do_not_meet_at_their_lease(outbox, mongo_client):
+    async def begun() -> int:
+        status = await mongo_client.admin.command("serverStatus")
+        return int(status["transactions"]["totalStarted"])
+
+    leases = outbox.leases("one")
+    lease, other = await leases.take("endpoint:crm"), await leases.take("endpoint:slack")
+    assert lease is not None
+    assert other is not None
+    await put(outbox, a_delivery(endpoint="slack"), *(a_delivery() for _ in range(100)))
+    rows = await outbox.pending("crm", after=0, limit=100, max_bytes=10**9)
+    (row,) = await outbox.pending("slack", after=0, limit=1, max_bytes=10**9)
+    before = await begun()
+
+    await asyncio.gather(
+        *(outbox.under(lease).bind([each], EventId(f"batch_{each.seq}")) for each in rows),
+        outbox.under(other).settle([a_settlement(row)]),
+    )
+
+    assert await begun() - before <= 5, "written together, not one against the other"
+    for each in rows:
+        assert [bound.seq for bound in await outbox.members("crm", EventId(f"batch_{each.seq}"))] == [
+            each.seq
+        ]
+    assert (await outbox.counts())["slack"] == Counts(delivered=1)
+
+
 # ------------------------------------------------------------------ leases
 
 

@@ -86,6 +86,22 @@ class WatcherFrozen:
 
 
 @dataclass(frozen=True, slots=True)
+class WatcherStopped:
+    """SIGTERM, as when a node is drained, and the same program again. What it has begun it ends."""
+
+    watcher: Watcher
+    name: str = "watcher stopped"
+    loses_answers_of: Sequence[str] = ()
+
+    async def inject(self) -> None:
+        assert await self.watcher.stop() == 0
+
+    async def heal(self) -> None:
+        self.watcher.launch()
+        await self.watcher.becomes_ready(seconds=READY_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
 class SteppedDown:
     """The primary gives up, and another is elected."""
 

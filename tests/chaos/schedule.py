@@ -74,6 +74,17 @@ async def play(hands: Sequence[Hand], record: Record, *, seed: str, until: Calla
             tasks.create_task(_work(hand, record, Random(f"{seed} {hand.name}"), until))
 
 
+async def strike(fault: Fault, record: Record, *, hold: float) -> None:
+    """Bring it about, and heal it after so many seconds."""
+    began = time.monotonic()
+    await fault.inject()
+    try:
+        await asyncio.sleep(hold)
+    finally:
+        await fault.heal()
+    record.strokes.append(Stroke(fault=fault, began=began, ended=time.monotonic()))
+
+
 async def _work(hand: Hand, record: Record, dice: Random, until: Callable[[], bool]) -> None:
     faults = [fault for fault, _ in hand.faults]
     weights = [weight for _, weight in hand.faults]
@@ -81,11 +92,4 @@ async def _work(hand: Hand, record: Record, dice: Random, until: Callable[[], bo
         await asyncio.sleep(dice.uniform(*hand.pause))
         if until():
             return
-        fault = dice.choices(faults, weights)[0]
-        began = time.monotonic()
-        await fault.inject()
-        try:
-            await asyncio.sleep(dice.uniform(*hand.hold))
-        finally:
-            await fault.heal()
-        record.strokes.append(Stroke(fault=fault, began=began, ended=time.monotonic()))
+        await strike(dice.choices(faults, weights)[0], record, hold=dice.uniform(*hand.hold))

@@ -1,12 +1,14 @@
-"""The stage: a replica set of three, people who write, a watcher, three receivers, proxies in between."""
+"""The stage: a replica set of three, people who write, a watcher, three receivers, proxies in between.
+
+Or several replicas of the watcher, without proxies: there it is the replicas that things happen to."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,9 +16,11 @@ from uuid import uuid4
 
 from pymongo import AsyncMongoClient
 
+from tests.chaos.clocking import Clocking
 from tests.chaos.commits import Commits
 from tests.chaos.faults import (
     ConnectionsForgotten,
+    Fault,
     LineCut,
     LineHung,
     PrimaryFrozen,
@@ -26,10 +30,11 @@ from tests.chaos.faults import (
     WatcherFrozen,
     WatcherKilled,
     WatcherKilledStarting,
+    WatcherStopped,
 )
 from tests.chaos.ledger import Ledger
 from tests.chaos.proxy import Proxy
-from tests.chaos.receiver import Mood, Receiver
+from tests.chaos.receiver import Arrival, Mood, Receiver
 from tests.chaos.referee import Referee
 from tests.chaos.schedule import Hand
 from tests.chaos.writer import COLLECTIONS, Writer
@@ -38,14 +43,20 @@ from watcher.demo.mongod import PrivateMongo
 
 DATABASE = "LibreChat"
 
-TEMPERS: dict[str, dict[Mood, float]] = {
+Tempers = Mapping[str, Mapping[Mood, float]]
+
+TEMPERS: Tempers = {
     "good": {},
     "flaky": {"failing": 0.2},
     "crooked": {"failing": 0.02, "silent": 0.005, "late": 0.005, "breaking": 0.02, "short": 0.02},
 }
 """The endpoints, and how each answers on an ordinary day."""
 
-TIMEOUT_SECONDS = {"good": 5.0, "flaky": 5.0, "crooked": 1.5}
+TEMPERS_OF_REPLICAS: Tempers = {"good": {}, "flaky": {"failing": 0.1}, "paced": {"failing": 0.02}}
+
+RATE_LIMITS = {"paced": {"maxPerSecond": 50, "batchSize": 10}}
+
+TIMEOUT_SECONDS = {"good": 5.0, "flaky": 5.0, "crooked": 1.5, "paced": 5.0}
 RETRY_DELAYS = [0.2, 0.4, 0.8, *[1.0] * 900]
 """Nothing turns dead: what is dead has not arrived, and could not be told from what is lost."""
 
@@ -58,16 +69,24 @@ class Stage:
     """All parts, started."""
 
     mongo: PrivateMongo
-    members: Sequence[Proxy]
-    """The lines to the members."""
     receivers: dict[str, Receiver]
-    lines: dict[str, Proxy]
-    """Both by endpoint."""
-    watcher: Watcher
+    """By endpoint."""
     writer: Writer
     commits: Commits
     ledger: Ledger
     referee: Referee
+    clocking: Clocking
+    watchers: Sequence[Watcher] = ()
+    members: Sequence[Proxy] = ()
+    """The lines to the members."""
+    lines: dict[str, Proxy] = field(default_factory=dict)
+    """By endpoint, too."""
+
+    @property
+    def watcher(self) -> Watcher:
+        """The only one."""
+        (watcher,) = self.watchers
+        return watcher
 
     async def first_event(self, *, patience_seconds: float) -> tuple[float, float]:
         """Write once to the primary itself, so that no driver's fail-over comes in between. When it was
@@ -101,11 +120,46 @@ async def staged(
     folder: Path, *, seed: str, per_second: float, pre_images: bool = True
 ) -> AsyncIterator[Stage]:
     """Build it, with a watcher that is ready."""
-    ledger, referee = Ledger(), Referee(TEMPERS)
+    async with (
+        _set_up(TEMPERS, seed=seed, per_second=per_second, pre_images=pre_images) as stage,
+        _proxied(stage.mongo.ports) as members,
+        _lines(stage.receivers) as lines,
+    ):
+        ports = {name: line.port for name, line in lines.items()}
+        watcher = Watcher(folder, _settings([proxy.port for proxy in members], ports))
+        async with _at_work([watcher]):
+            yield replace(stage, watchers=[watcher], members=members, lines=lines)
+
+
+@asynccontextmanager
+async def staged_replicas(
+    folder: Path, *, seed: str, per_second: float, replicas: int
+) -> AsyncIterator[Stage]:
+    """Build it, with several that share one state in MongoDB and are ready."""
+    async with _set_up(TEMPERS_OF_REPLICAS, seed=seed, per_second=per_second) as stage:
+        ports = {name: receiver.port for name, receiver in stage.receivers.items()}
+        watchers = []
+        for number in range(replicas):
+            (own := folder / f"replica{number}").mkdir()
+            watchers.append(Watcher(own, _settings(stage.mongo.ports, ports, state="mongodb")))
+        async with _at_work(watchers):
+            yield replace(stage, watchers=watchers)
+
+
+@asynccontextmanager
+async def _set_up(
+    tempers: Tempers, *, seed: str, per_second: float, pre_images: bool = True
+) -> AsyncIterator[Stage]:
+    """All but watchers, and what stands between them and the rest."""
+    ledger, referee, clocking = Ledger(), Referee(tempers), Clocking(tempers)
+
+    def take(arrival: Arrival) -> None:
+        clocking.take(arrival)
+        referee.take(arrival)
+
     async with (
         PrivateMongo(members=3, oplog_mb=512, patience_seconds=120) as mongo,
-        _proxied(mongo.ports) as members,
-        _receiving(referee, seed) as (receivers, lines),
+        _receiving(tempers, take, seed) as receivers,
         AsyncMongoClient[dict[str, Any]](
             mongo.uri,
             w="majority",
@@ -118,21 +172,26 @@ async def staged(
         for name in COLLECTIONS:
             await client[DATABASE].create_collection(name, **options)
         commits = Commits(client[DATABASE])
-        watcher = Watcher(folder, _settings(members, lines))
-        try:
+        yield Stage(
+            mongo=mongo,
+            receivers=receivers,
+            writer=Writer(commits, ledger, per_second=per_second, seed=seed),
+            commits=commits,
+            ledger=ledger,
+            referee=referee,
+            clocking=clocking,
+        )
+
+
+@asynccontextmanager
+async def _at_work(watchers: Sequence[Watcher]) -> AsyncIterator[None]:
+    """Ready; killed in the end if somebody has not stopped them."""
+    try:
+        for watcher in watchers:
             await watcher.start()
-            yield Stage(
-                mongo=mongo,
-                members=members,
-                receivers=receivers,
-                lines=lines,
-                watcher=watcher,
-                writer=Writer(commits, ledger, per_second=per_second, seed=seed),
-                commits=commits,
-                ledger=ledger,
-                referee=referee,
-            )
-        finally:
+        yield
+    finally:
+        for watcher in watchers:
             if watcher.process and watcher.process.poll() is None:
                 watcher.kill9()
 
@@ -189,6 +248,28 @@ def hands(stage: Stage) -> Sequence[Hand]:
     ]
 
 
+def hands_on_replicas(stage: Stage) -> Sequence[Hand]:
+    """One replica after the other dies, freezes or is stopped; and now and then it is MongoDB's turn."""
+    everyone = tuple(stage.receivers)
+    faults: list[tuple[Fault, float]] = []
+    for watcher in stage.watchers:
+        faults += [
+            (WatcherKilled(watcher, everyone), 2),
+            (WatcherFrozen(watcher, everyone), 2),
+            (WatcherStopped(watcher), 1),
+        ]
+    return [
+        Hand(name="replicas", faults=faults, pause=(3, 5), hold=(8, 12)),
+        Hand(name="primaries", faults=[(SteppedDown(stage.mongo), 1)], pause=(20, 40), hold=(0, 1)),
+        Hand(
+            name="receiver",
+            faults=[(ReceiverIn(stage.receivers["flaky"], "failing"), 1)],
+            pause=(5, 15),
+            hold=(0.5, 3),
+        ),
+    ]
+
+
 @asynccontextmanager
 async def _proxied(ports: Sequence[int]) -> AsyncIterator[Sequence[Proxy]]:
     """A proxy for each member. What the members tell of each other leads through the proxies, too."""
@@ -205,32 +286,37 @@ async def _proxied(ports: Sequence[int]) -> AsyncIterator[Sequence[Proxy]]:
 
 @asynccontextmanager
 async def _receiving(
-    referee: Referee, seed: str
-) -> AsyncIterator[tuple[dict[str, Receiver], dict[str, Proxy]]]:
-    """The receivers, and the line to each, by endpoint."""
+    tempers: Tempers, take: Callable[[Arrival], None], seed: str
+) -> AsyncIterator[dict[str, Receiver]]:
     async with AsyncExitStack() as stack:
-        receivers = {
+        yield {
             name: await stack.enter_async_context(
                 Receiver(
                     name,
                     SECRET.encode(),
-                    on_arrival=referee.take,
+                    on_arrival=take,
                     temper=temper,
                     late_seconds=TIMEOUT_SECONDS[name] + 0.5,
                     dice=Random(f"{seed} {name}"),
                 )
             )
-            for name, temper in TEMPERS.items()
+            for name, temper in tempers.items()
         }
-        lines = {
+
+
+@asynccontextmanager
+async def _lines(receivers: Mapping[str, Receiver]) -> AsyncIterator[dict[str, Proxy]]:
+    """The line to each receiver, by endpoint."""
+    async with AsyncExitStack() as stack:
+        yield {
             name: await stack.enter_async_context(Proxy(receiver.port))
             for name, receiver in receivers.items()
         }
-        yield receivers, lines
 
 
-def _settings(members: Sequence[Proxy], lines: dict[str, Proxy]) -> dict[str, Any]:
-    hosts = ",".join(f"127.0.0.1:{proxy.port}" for proxy in members)
+def _settings(members: Sequence[int], receivers: Mapping[str, int], **keys: Any) -> dict[str, Any]:
+    """The ports where both are found, and further keys of `watcher`."""
+    hosts = ",".join(f"127.0.0.1:{port}" for port in members)
     return {
         "webhooks": {
             "secret": SECRET,
@@ -238,12 +324,17 @@ def _settings(members: Sequence[Proxy], lines: dict[str, Proxy]) -> dict[str, An
             "endpoints": [
                 {
                     "name": name,
-                    "url": f"http://127.0.0.1:{line.port}/",
+                    "url": f"http://127.0.0.1:{port}/",
                     "timeout": int(TIMEOUT_SECONDS[name] * 1000),
+                    **({"rateLimit": RATE_LIMITS[name]} if name in RATE_LIMITS else {}),
                 }
-                for name, line in lines.items()
+                for name, port in receivers.items()
             ],
         },
         # An answer that an election holds up must not be told half-way.
-        "watcher": {"mongoUri": f"mongodb://{hosts}/{DATABASE}?replicaSet=rs0", "unfinishedHold": 600},
+        "watcher": {
+            "mongoUri": f"mongodb://{hosts}/{DATABASE}?replicaSet=rs0",
+            "unfinishedHold": 600,
+            **keys,
+        },
     }

@@ -73,10 +73,10 @@ async def test_nothing_is_lost_changed_or_overtaken(
         assert await stage.watcher.stop() == 0
         journal = stage.watcher.log
         assert "Traceback" not in journal
-        assert not _settled_twice(journal), "what was known to be delivered was sent again"
+        assert not settled_twice(journal), "what was known to be delivered was sent again"
 
 
-def _settled_twice(journal: str) -> Sequence[str]:
+def settled_twice(journal: str) -> Sequence[str]:
     """Ids of which the watcher noted more than once that they were delivered. What a kill left without a note
     is sent again; what has one never is."""
     lines = (json.loads(line) for line in journal.splitlines() if '"verdict": "delivered"' in line)

@@ -198,12 +198,7 @@ class MongoOutbox:
         return await self._pending({"endpoint": endpoint, "batch": batch})
 
     async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
-        ids = [row.delivery.id for row in members]
-        await self._write(
-            lambda session: self._state["deliveries"].update_many(
-                {"_id": {"$in": ids}, "state": "pending"}, {"$set": {"batch": batch}}, session=session
-            )
-        )
+        await self._settler.bind(self._lease, [row.delivery.id for row in members], batch)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         records = [

@@ -1,7 +1,8 @@
-"""Settling: what became of attempts, written together when it comes together.
+"""Settling: what became of attempts, and before them which deliveries go as a batch, written together.
 
-A settlement waits for the transaction before it, never for a timer: alone when it is quiet, by the hundred
-when there is much to do."""
+Each waits for the transaction before it, never for a timer: alone when it is quiet, by the hundred when there
+is much to do. One transaction each would meet all the others at the lease that they are fenced by: fifty
+batches a second then did nothing but begin again, and held up the other endpoints of the replica."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import UpdateMany, UpdateOne
 
 from watcher.adapters.mongo.state.counting import SETTLED, count
 from watcher.adapters.mongo.state.database import Session, State
@@ -28,13 +29,20 @@ MOST = 500
 @dataclass(frozen=True, slots=True)
 class _Wish:
     lease: Lease | None
-    records: Sequence[tuple[EventId, int, Record]]
-    """Which delivery, its `seq`, and what to write of it."""
     done: asyncio.Future[None]
+    records: Sequence[tuple[EventId, int, Record]] = ()
+    """Which delivery, its `seq`, and what to write of it."""
+    batch: EventId | None = None
+    members: Sequence[EventId] = ()
+    """Deliveries that go as this batch."""
+
+    @property
+    def size(self) -> int:
+        return len(self.records) + len(self.members)
 
 
 class Settler:
-    """Writes settlements until its task is cancelled."""
+    """Writes settlements and batches until its task is cancelled."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -43,10 +51,11 @@ class Settler:
 
     async def settle(self, lease: Lease | None, records: Sequence[tuple[EventId, int, Record]]) -> None:
         """Raises LeaseLost or OutboxError; then nothing of it is written."""
-        done = asyncio.get_running_loop().create_future()
-        self._wishes.append(_Wish(lease, records, done))
-        self._wished.set()
-        await done
+        await self._written(_Wish(lease, _promise(), records=records))
+
+    async def bind(self, lease: Lease | None, members: Sequence[EventId], batch: EventId) -> None:
+        """Raises LeaseLost or OutboxError; then nothing of it is written."""
+        await self._written(_Wish(lease, _promise(), batch=batch, members=members))
 
     async def run(self) -> None:
         while True:
@@ -55,24 +64,33 @@ class Settler:
             while wishes:
                 wishes = await self._write(wishes)
 
+    async def _written(self, wish: _Wish) -> None:
+        self._wishes.append(wish)
+        self._wished.set()
+        await wish.done
+
     def _next(self) -> Sequence[_Wish]:
         wishes, size = [], 0
         while self._wishes and size < MOST:
             wishes.append(self._wishes.popleft())
-            size += len(wishes[-1].records)
+            size += wishes[-1].size
         if not self._wishes:
             self._wished.clear()
         return wishes
 
     async def _write(self, wishes: Sequence[_Wish]) -> Sequence[_Wish]:
         """Write them; those that remain when a lease of some was lost come back."""
+        binding = [_binding(wish) for wish in wishes if wish.members]
         records = [record for wish in wishes for record in wish.records]
         leases = sorted({wish.lease for wish in wishes if wish.lease is not None}, key=lambda each: each.name)
 
         async def work(session: Session) -> None:
             for lease in leases:
                 await self._state.fence(lease, session)
-            await _settle(self._state, records, session)
+            if binding:
+                await self._state["deliveries"].bulk_write(binding, ordered=False, session=session)
+            if records:
+                await _settle(self._state, records, session)
 
         error: Exception | None = None
         try:
@@ -85,6 +103,15 @@ class Settler:
             error = failure
         _end(wishes, error)
         return ()
+
+
+def _promise() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+def _binding(wish: _Wish) -> UpdateMany:
+    pending = {"_id": {"$in": wish.members}, "state": "pending"}
+    return UpdateMany(pending, {"$set": {"batch": wish.batch}})
 
 
 async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], session: Session) -> None:
