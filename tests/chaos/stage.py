@@ -52,7 +52,12 @@ TEMPERS: Tempers = {
 }
 """The endpoints, and how each answers on an ordinary day."""
 
-TEMPERS_OF_REPLICAS: Tempers = {"good": {}, "flaky": {"failing": 0.1}, "paced": {"failing": 0.02}}
+TEMPERS_OF_REPLICAS: Tempers = {
+    "good": {},
+    "flaky": {"failing": 0.01, "breaking": 0.05},
+    "paced": {"failing": 0.02},
+}
+"""Not many 503: they slow an endpoint down, and what it gets then says little about fail-overs."""
 
 RATE_LIMITS = {"paced": {"maxPerSecond": 50, "batchSize": 10}}
 
