@@ -238,6 +238,9 @@ def test_what_jinja_itself_gives_is_what_we_give(text: str) -> None:
         ("{{ 1 in 5 }}", "a number cannot be gone through"),
         ("{{ none | length }}", "`length` of null"),
         ("{% for a, b in [[1]] %}{% endfor %}", "a loop over 2 names meets something that is not so many"),
+        ("{{ ['ab', 'cd'] | urlencode }}", "`urlencode` of a list takes pairs"),
+        ("{{ ({} | first) or 'x' }}", "the first of nothing is undefined"),
+        ("{{ (1 and true) + 1 }}", "`+` of true or false and a number (`~` puts texts together)"),
         ("{{ 1e308 * 10 }}", "a number grows too large"),
     ],
 )
