@@ -47,6 +47,11 @@ class Progress:
     answer: ResponseHandler | None = None
     """What reads the answer, once connected."""
 
+    @property
+    def blemish(self) -> str:
+        """What is wrong with an answer that was read to its end."""
+        return self.answer.blemish if isinstance(self.answer, BoundedAnswer) else ""
+
 
 class Line:
     """Connections, opened as they are needed. Raises OSError when the files of its TLS cannot be used."""
