@@ -251,7 +251,7 @@ async def test_a_receiver_that_never_finishes_tls_ends_at_the_timeout() -> None:
         url = receiver.url.replace("http:", "https:")
         outcome = await sender.send(a_request(url, timeout=0.3))
 
-    assert reason(outcome) == "timeout: still connecting after 0.3 s"
+    assert reason(outcome) == "timeout: connected, but TLS was not answered after 0.3 s"
 
 
 async def test_closing_without_an_answer_is_disconnected_and_not_tried_again() -> None:
