@@ -407,7 +407,7 @@ def only(*supported: str) -> Callable[[str], str]:
 
 
 def _is_number(host: str) -> bool:
-    """Is it an IPv4 address in a form that some read, and in different ways: 2130706433, 127.1, 0x7f000001?"""
+    """Is it an IPv4 address in a form that not everybody reads alike: 2130706433, 127.1, 0x7f000001?"""
     if ":" in host or not re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").rpartition(".")[2]):
         return False  # the last part of a name is no number
     try:
