@@ -232,12 +232,17 @@ def _read_file(file: FilePath, report: Report) -> dict[str, Any]:
         for fault in parsed.faults:
             if fault.path and _value_at(parsed.value, fault.path) is None:
                 report.spoil(fault.path)
-        return parsed.value
+        return {key: value for key, value in parsed.value.items() if not _is_own(key)}
     if not parsed.faults:
         what = "the file is empty" if parsed.value is None else "this is no mapping of keys to values"
         report.add_of(str(file), what, "begin with `webhooks:`; docs/OPERATING.md shows every key")
     report.spoil_all()
     return {}
+
+
+def _is_own(key: Any) -> bool:
+    """Is it the operator's own, as in compose files: a home for YAML's anchors?"""
+    return isinstance(key, str) and key.startswith("x-")
 
 
 def _text_of(file: FilePath, report: Report) -> str | None:
