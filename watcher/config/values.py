@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from watcher.config.sources import Expanded
 from watcher.core.endpoints import Secret
 from watcher.core.events import BEYOND, DOCUMENTED, subscribes
+from watcher.core.forms import is_template
 
 
 def wrong(what: str, cure: str) -> PydanticCustomError:
@@ -83,11 +84,6 @@ def endpoint_name(name: str) -> str:
         cure = "take letters, digits, `.`, `_` and `-`, 63 at most, beginning with a letter or digit"
         raise wrong("not a name that can stand in logs, metrics and commands", cure)
     return name
-
-
-def is_template(text: str) -> bool:
-    """Has it holes that are filled for each event?"""
-    return any(mark in text for mark in ("{{", "{%", "{#"))
 
 
 def endpoint_url(url: str) -> str:
