@@ -65,7 +65,7 @@ async def endpoints(options: argparse.Namespace) -> None:
             )
             for _ in range(options.runs or 1)
         ]
-    compare(f"one endpoint at {options.per_second}/s for {options.seconds:.0f} s", runs)
+    compare(f"each endpoint at {options.per_second}/s for {options.seconds:.0f} s", runs)
 
 
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {

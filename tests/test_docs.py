@@ -221,3 +221,17 @@ def test_the_examples_of_forms_load(tmp_path: Path):
         file.write_text(yaml.safe_dump(settings))
 
         load(file=file, env={"HOME": "/", "STATISTICS_HASH_KEY": "k"}, need_mongo=False)
+
+
+def test_the_endpoints_for_chats_load(tmp_path: Path):
+    text = "webhooks:\n  endpoints:\n"
+    for chat in ("slack", "discord", "teams"):
+        text += "".join(f"  {line}\n" for line in only_in_receivers(f"chat-{chat}").splitlines())
+    file = tmp_path / "webhooks.yaml"
+    file.write_text(text)
+    urls = dict.fromkeys(("SLACK_URL", "DISCORD_URL", "TEAMS_URL"), "https://chat.example/a?sig=b")
+
+    settings = load(file=file, env={"HOME": "/", **urls}, need_mongo=False)
+
+    assert [each.name for each in settings.endpoints] == ["slack", "discord", "teams"]
+    assert [each.rate.max_per_second for each in settings.endpoints] == [1, 2, 3]

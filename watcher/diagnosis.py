@@ -19,6 +19,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.endpoints import Endpoint
 from watcher.core.headroom import Reach, is_scarce
 from watcher.core.mapping import CollectionMapping
+from watcher.core.misfits import misfits
 from watcher.core.planning import Plan
 from watcher.core.rehearsal import rehearse
 from watcher.errors import OutboxBroken, OutboxError, SourceError
@@ -57,6 +58,7 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
         state,
         *mongo,
         *receivers,
+        *_filters(settings, mappings),
         *_templates(settings, mappings),
     )
 
@@ -158,8 +160,51 @@ async def _receiver(endpoint: Endpoint) -> Finding:
         level="problem",
         about=about,
         what=f"cannot be reached: {why}",
-        cure="Correct its url, or start it. Deliveries wait only as long as its retryDelays.",
+        cure=f"{cure_of(why)} Deliveries wait only as long as its retryDelays.",
     )
+
+
+def cure_of(why: str) -> str:
+    """Of a failure to reach a receiver, by its word (`adapters/http_faults.py`)."""
+    match why.partition(":")[0]:
+        case "denied":
+            return "Write another url; or `denyPrivate: false`, if the receiver may be in your own network."
+        case "dns":
+            return "Correct the host in its url, or the name server that this machine asks."
+        case "tls":
+            return _tls_cure(why)
+        case "proxy":
+            return "Correct `proxy:` (or HTTPS_PROXY, HTTP_PROXY and NO_PROXY), or the proxy."
+        case "timeout" | "network":
+            return "Correct its url, or let this machine reach it: look at routes and firewalls between."
+        case _:
+            return "Correct its url, or start it."
+
+
+def _tls_cure(why: str) -> str:
+    if "files of our own settings" in why:
+        return "Put the files that `tls:` names in their place."
+    if "client certificate" in why:
+        return "Name a certificate that it takes, and its key: `tls: {cert: …, key: …}`."
+    if "trusted authority" in why:
+        return (
+            "If the authority is your own, name its certificate: `tls: {ca: …}`; else correct the receiver's."
+        )
+    if "does not speak TLS" in why:
+        return "Correct the port in its url, or write http:// with `allowHttp: true`."
+    return "Correct the receiver's certificate or its TLS, or the host in its url."
+
+
+def _filters(settings: Settings, mappings: Sequence[CollectionMapping]) -> Iterator[Finding]:
+    fields = fields_of(mappings)
+    for endpoint in settings.endpoints:
+        for each in misfits(endpoint, fields):
+            yield Finding(
+                level="warning",
+                about=f"endpoint {endpoint.name}",
+                what=f"its filter on {each.pattern} cannot be meant so: {each.what}",
+                cure=each.cure,
+            )
 
 
 def _templates(settings: Settings, mappings: Sequence[CollectionMapping]) -> Iterator[Finding]:
@@ -184,10 +229,19 @@ def _templates(settings: Settings, mappings: Sequence[CollectionMapping]) -> Ite
             )
         for reason, events in rehearsal.failing.items():
             yield Finding(
-                level="warning",
+                level="problem" if rehearsal.mute else "warning",
                 about=about,
                 what=f"cannot be told of {', '.join(events)}: {reason}",
-                cure="Subscribe it to other events, or write `| default(…)` behind what may be missing.",
+                cure="Correct the template: every delivery of these events would be dead."
+                if rehearsal.mute
+                else "Subscribe it to other events, or write `| default(…)` behind what may be missing.",
+            )
+        for path, events in rehearsal.missing.items():
+            yield Finding(
+                level="warning",
+                about=about,
+                what=f"data.{path} may be missing from {', '.join(events)}, and the delivery is dead then",
+                cure=f"Write `data.{path} | default(…)`.",
             )
 
 

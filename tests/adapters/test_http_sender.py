@@ -29,9 +29,27 @@ from tests.adapters.raw_receiver import (
     saying,
 )
 from watcher.adapters.http import LONGEST_WAIT, AiohttpSender, retry_after
+from watcher.adapters.http_answer import BoundedAnswer
 from watcher.core.outcomes import Answered, Unreachable
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+OVERRUN = "followed by more than it announced"
+NO_HTTP = "not HTTP after its headers, and was left"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+SPOILT = {
+    b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok-and-more": Answered(status=200, left=OVERRUN),
+    b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok-and-more": Answered(status=200, left=OVERRUN),
+    b"HTTP/1.1 100 Continue\r\n\r\n" + OK + b"more": Answered(status=200, left=OVERRUN),
+    b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\nmore": Answered(status=500, left=OVERRUN),
+    b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello": Answered(
+        status=204, left="a 204 that announces a body"
+    ),
+    CHUNKED + b"zz\r\nabc": Answered(status=200, left=NO_HTTP),
+    CHUNKED + b"2\r\nok\r\nzz\r\nabc": Answered(status=200, left=NO_HTTP),
+}
+"""Answers as one writes them by hand, and what becomes of them."""
 
 
 # What is put on the wire
@@ -233,7 +251,7 @@ async def test_a_receiver_that_never_finishes_tls_ends_at_the_timeout() -> None:
         url = receiver.url.replace("http:", "https:")
         outcome = await sender.send(a_request(url, timeout=0.3))
 
-    assert reason(outcome) == "timeout: still connecting after 0.3 s"
+    assert reason(outcome) == "timeout: connected, but TLS was not answered after 0.3 s"
 
 
 async def test_closing_without_an_answer_is_disconnected_and_not_tried_again() -> None:
@@ -361,7 +379,7 @@ async def test_what_comes_with_the_end_of_an_answer_is_not_taken_for_the_next_on
     async with receiving(overzealous) as receiver, AiohttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
-    assert outcomes == [Answered(status=200)] * 2
+    assert outcomes == [Answered(status=200, left=OVERRUN)] * 2
     assert receiver.connections == 2
 
 
@@ -371,8 +389,45 @@ async def test_two_answers_to_one_request_are_one_and_the_connection_is_left() -
     async with receiving(saying(twice)) as receiver, AiohttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
-    assert outcomes == [Answered(status=200)] * 2
+    assert outcomes == [Answered(status=200, left=OVERRUN)] * 2
     assert receiver.connections == 2
+
+
+async def test_what_is_wrong_after_the_headers_takes_nothing_from_the_status() -> None:
+    for answer, outcome in SPOILT.items():
+        async with receiving(saying(answer)) as receiver, AiohttpSender() as sender:
+            began = time.monotonic()
+            outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
+            took = time.monotonic() - began
+
+        assert outcomes == [outcome] * 2
+        assert receiver.connections == 2
+        assert took < 0.95  # nobody waits for the end of what cannot be read
+
+
+async def test_a_body_that_a_204_announces_is_not_taken_for_the_next_answer() -> None:
+    async def late(connection: Connection) -> None:
+        while await connection.request() is not None:
+            await connection.say(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\n")
+            await asyncio.sleep(0.05)
+            await connection.say(b"hello")
+
+    async with receiving(late) as receiver, AiohttpSender() as sender:
+        outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
+
+    assert outcomes == [Answered(status=204, left="a 204 that announces a body")] * 2
+    assert receiver.connections == 2
+
+
+async def test_headers_that_are_wrong_themselves_are_no_answer() -> None:
+    for wrong in (
+        b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"Content-Length: two\r\n\r\nok",
+    ):
+        outcome = await outcome_of(saying(b"HTTP/1.1 200 OK\r\n" + wrong))
+
+        assert reason(outcome) == "protocol: the answer is not HTTP"
 
 
 async def test_old_ways_to_end_an_answer_count() -> None:
@@ -426,6 +481,20 @@ def test_on_uvloop_too(law: Law) -> None:
 
 
 # Whatever comes
+
+
+@pytest.mark.parametrize("answer", SPOILT)
+async def test_where_the_network_cuts_an_answer_apart_changes_nothing(answer: bytes) -> None:
+    for cut in range(len(answer)):
+        reading = BoundedAnswer(asyncio.get_running_loop())
+        reading.set_response_params()
+
+        reading.data_received(answer[:cut])
+        reading.data_received(answer[cut:])
+
+        message, _ = await asyncio.wait_for(reading.read(), 1)
+        assert message.code == SPOILT[answer].status
+        assert reading.should_close
 
 
 PIECES = st.one_of(

@@ -163,7 +163,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
             StandingChanged(endpoint="crm", before=before, after=after)
             for before, after in [(None, OPEN), (OPEN, None), (None, SLOWED), (None, PAUSED), (PAUSED, None)]
         ),
-        LeasesSeen(replicas=2),
+        LeasesSeen(replicas=2, reading=True),
         LeaseTaken(lease="capture", epoch=1),
         LeaseEnded(lease="capture", epoch=1, lost=True),
         SettingsReloaded(endpoints=("crm",), needs_restart=()),

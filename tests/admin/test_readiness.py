@@ -14,6 +14,8 @@ from watcher.core.facts import (
     Captured,
     CapturePaused,
     CaptureResumed,
+    LeasesSeen,
+    LeaseTaken,
     OplogMeasured,
     OplogUnknown,
     StoreFailed,
@@ -185,3 +187,22 @@ def test_when_it_goes_on_it_is_ready_and_not_blamed_for_the_silence():
     observer(CaptureResumed(after=2 * STALE))
 
     assert observer.judge().ready
+
+
+def test_a_replica_that_shares_the_work_is_ready_while_another_one_reads():
+    clock = FakeClock()
+    observer = ReadinessObserver(clock=clock, shares=True)
+    assert not observer.judge().parts["leases"].ready
+
+    observer(LeasesSeen(replicas=1, reading=False))
+    assert not observer.judge().ready, "nobody reads yet"
+
+    observer(LeasesSeen(replicas=2, reading=True))
+    assert observer.judge().ready
+    assert observer.judge().parts["stream"].says == "another replica reads it"
+
+    observer(LeaseTaken(lease="capture", epoch=2))
+    assert not observer.judge().ready, "its own stream is not open yet"
+
+    clock.advance(timedelta(seconds=6))
+    assert observer.judge().parts["leases"].says.startswith("not renewed for 6 s")

@@ -255,14 +255,35 @@ async def test_check_warns_of_what_templates_ask_for_in_vain(tmp_path, mongodb_u
     warnings = [each for each in json.loads(done.stdout)["findings"] if each["about"] == "endpoint default"][
         1:
     ]
-    assert done.returncode == 0, "a warning keeps nothing from running"
-    assert [each["level"] for each in warnings] == ["warning", "warning"]
+    assert done.returncode == 1, "it would not be told of anything"
+    assert [each["level"] for each in warnings] == ["warning", "problem"]
     assert warnings[0]["what"] == "a template reads data.titel, which no event that it gets has"
     assert warnings[0]["cure"] == "Did you mean data.title?"
     assert warnings[1]["what"] == (
         "cannot be told of conversation.created: transform.a: data.titel is undefined"
     )
     assert receipts == []
+
+
+async def test_check_warns_of_filters_that_cannot_be_meant(tmp_path, mongodb_uri, database, receiver):
+    opened, _ = receiver
+    file = a_file(tmp_path, f"{mongodb_uri}{database}", opened.url)
+    settings = yaml.safe_load(file.read_text())
+    settings["webhooks"] |= {
+        "filters": [{"event": "message.created", "condition": {"isCreatedByUser": "false"}}],
+        "transform": {"n": "{{ data.files }}"},
+        "events": ["message.created"],
+    }
+    file.write_text(yaml.safe_dump(settings))
+
+    done = await run("check", "--json", folder=tmp_path)
+
+    found = [each for each in json.loads(done.stdout)["findings"] if each["about"] == "endpoint default"][1:]
+    assert done.returncode == 0, "a warning keeps nothing from running"
+    assert [(each["level"], each["cure"]) for each in found] == [
+        ("warning", "Write false without quotes."),
+        ("warning", "Write `data.files | default(…)`."),
+    ]
 
 
 async def test_check_compares_the_stored_position_with_the_oplog(tmp_path, mongodb_uri, database, receiver):

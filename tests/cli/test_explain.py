@@ -257,3 +257,30 @@ def test_each_body_is_shown_in_its_form_and_what_cannot_be_made_says_why(tmp_pat
     assert (cloud["body"]["type"], own["body"]) == ("message.created", {"said": "hello\x1b!"})
     assert (bad["sent"], bad["refused"]) == (False, reason)
     assert SECRET not in words.stdout + data.stdout
+
+
+def test_an_endpoint_whose_address_cannot_be_filled_does_not_get_it(tmp_path: Path) -> None:
+    template = "${BASE}/{{ data.titel }}"
+    names: dict[str, dict[str, Any]] = {
+        "url": {"url": template},
+        "header": {"url": "https://a.example", "headers": {"X-A": "${KEY} {{ data.titel }}", "X-B": SECRET}},
+        "good": {"url": "https://a.example/{{ data.messageId }}?key=${KEY}"},
+    }
+    endpoints = [{"name": name, "secret": SECRET, "events": ["*"], **keys} for name, keys in names.items()]
+    given, settings = json.dumps(an_event(fullDocument=A_MESSAGE)), {"webhooks": {"endpoints": endpoints}}
+
+    words = explain("-", folder=tmp_path, given=given, settings=settings)
+    data = explain("-", "--json", folder=tmp_path, given=given, settings=settings)
+
+    assert "→ url: cannot be sent it: url: data.titel is undefined" in words.stdout
+    assert "→ header: cannot be sent it: headers.X-A: data.titel is undefined" in words.stdout
+    assert "→ good: gets it" in words.stdout
+    assert "dead at its first attempt" in words.stdout
+    assert SECRET not in words.stdout + data.stdout
+    (change,) = json.loads(data.stdout)["changes"]
+    (fires,) = [rule for rule in change["rules"] if rule["verdict"] == "fires"]
+    assert [(each["endpoint"], each["sent"]) for each in fires["endpoints"]] == [
+        ("url", False),
+        ("header", False),
+        ("good", True),
+    ]

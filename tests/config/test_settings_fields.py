@@ -76,6 +76,11 @@ URLS = {
     "https://a.example:0/": "the URL's host or port is not valid",
     "https://a.example:port/": "the URL's host or port is not valid",
     "https://[::1/": "the URL's host or port is not valid",
+    "https://2130706433/": "the URL's host is a number, and no IPv4 address",
+    "https://127.1/": "the URL's host is a number, and no IPv4 address",
+    "https://0x7f000001/": "the URL's host is a number, and no IPv4 address",
+    "https://0177.0.0.1:8443/": "the URL's host is a number, and no IPv4 address",
+    "https://127.0.0.1./": "the URL's host is a number, and no IPv4 address",
     "https://a..example/": "the URL's host or port is not valid",
     "https://a%20b.example/": "the URL's host or port is not valid",
     "http://a.example/": "http:// shows the events to everybody in between",
@@ -153,6 +158,7 @@ RECEIVER: dict[str, dict[str, str]] = {
                 "http://",
                 "http://proxy.example:99999",
                 "http://proxy.example:port",
+                "http://2130706433:3128",
                 "http://me:pass/word@proxy.example:3128",
                 '"http://proxy example"',
             ),
@@ -527,3 +533,35 @@ def test_a_good_url_is_taken_as_it_is(tmp_path: Path, url: str) -> None:
     settings = loaded(tmp_path, VALID.replace("https://receiver.example/hook", url))
 
     assert settings.endpoints[0].url == url
+
+
+def test_a_wrong_filter_does_not_hide_what_is_wrong_in_others(tmp_path: Path) -> None:
+    filters = """\
+    filters:
+      - {event: message.created, condition: null}
+      - {event: message.created, condition: {a: {$gtt: 1}}}
+      - {event: message.created}
+      - {event: message.created, condition: {a: {$inn: []}}}
+"""
+    text = "webhooks:\n  secret: s\n" + filters.replace("    f", "  f").replace("      -", "    -")
+    text += f"  endpoints:\n  - name: crm\n    url: https://crm.example\n{filters}"
+    text += "watcher: {mongoUri: mongodb://m/}\n"
+
+    problems = refused(tmp_path, text)
+
+    wrongs = [(0, "condition"), (1, "condition.a.$gtt"), (2, "condition"), (3, "condition.a.$inn")]
+    assert [problem.where.partition(": ")[2] for problem in problems] == [
+        f"webhooks.{holder}filters[{index}].{where}"
+        for holder in ("", "endpoints[0].")
+        for index, where in wrongs
+    ]
+
+
+def test_keys_of_the_operator_s_own_are_left_alone(tmp_path: Path) -> None:
+    text = "x-shared: &shared {X-Team: ${TEAM}}\nx-unused: {a: ${NOT_SET}}\n" + VALID
+    text = text.replace("webhooks:\n", "webhooks:\n  headers: *shared\n")
+
+    settings = loaded(tmp_path, text, env={"TEAM": "blue"})
+
+    assert settings.endpoints[0].headers == (("X-Team", "blue"),)
+    assert told(refused(tmp_path, text + "y-other: 1\n", env={"TEAM": "blue"}))[0][1] == "unknown key"

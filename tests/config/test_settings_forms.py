@@ -219,14 +219,16 @@ def test_what_is_written_makes_endpoints_the_same_or_not(tmp_path: Path) -> None
     assert one == same != other
 
 
-def test_where_nothing_is_sent_forms_are_read_and_addresses_are_not(tmp_path: Path) -> None:
+def test_where_nothing_is_sent_forms_are_read_and_of_addresses_what_has_holes(tmp_path: Path) -> None:
     text = """\
 webhooks:
-  headers: {X: "{{ event }}"}
-  endpoints: [{name: a, url: "https://a.example/{{ event }}", transform: {a: "{{ event }}"}}]
+  headers: {X: "${NOT_SET} {{ event }}", Y: key}
+  endpoints: [{name: a, url: "https://${NOT_SET}/${NOT_SET}/{{ event }}", transform: {a: "{{ event }}"}}]
 """
 
     found = endpoints(tmp_path, text, need_endpoints=False)["a"]
 
     assert filled(found) == {"a": "user.login"}
-    assert found.addressing is None
+    assert found.url == "https://nowhere.invalid/unread/{{ event }}"
+    assert found.headers == (("X", "unread {{ event }}"),)
+    assert found.addressing is not None

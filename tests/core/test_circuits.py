@@ -31,13 +31,22 @@ class Story:
         self.clock = 0.0
         self._requests = 0
 
-    def hears(self, *outcomes: Outcome, request: str | None = None, began: float | None = None) -> None:
+    def hears(
+        self,
+        *outcomes: Outcome,
+        request: str | None = None,
+        carrying: int = 1,
+        last: bool = False,
+        began: float | None = None,
+    ) -> None:
         """Each of another request, unless one is named; begun just now, unless told."""
         for outcome in outcomes:
             self._requests += 1
+            name = request or f"webhook_{self._requests}"
             self.circuit.heard(
                 outcome,
-                EventId(request or f"webhook_{self._requests}"),
+                [EventId(f"{name}_{number}") for number in range(carrying)],
+                last=last,
                 began=self.clock if began is None else began,
                 clock=self.clock,
                 now=NOON + timedelta(seconds=self.clock),
@@ -116,6 +125,49 @@ def test_a_few_at_once_are_not():
     story.hears(*[DOWN] * 5)
 
     assert story.state == "closed"
+
+
+def test_a_batch_fails_as_all_that_it_carries():
+    story, small = Story(), Story()
+
+    story.hears(DOWN, carrying=MANY)
+    small.hears(DOWN, DOWN, carrying=MANY // 2 - 1)
+
+    assert (story.state, small.state) == ("open", "closed")
+
+
+def test_fewer_than_many_die_before_it_opens_however_often_they_are_tried():
+    story = Story()
+
+    for number in range(MANY - 1):
+        story.hears(*[DOWN] * 50, request=f"webhook_{number}")
+    assert story.state == "closed"
+    story.hears(DOWN)
+
+    assert story.state == "open"
+
+
+def test_a_batch_that_fails_while_others_go_well_dies_of_its_own():
+    story = Story()
+
+    for _ in range(3):
+        story.hears(DOWN, request="webhook_poison", carrying=100)
+        assert story.state == "open"
+        story.waits()
+        story.hears(OK)
+    story.hears(DOWN, request="webhook_poison", carrying=100, last=True)
+
+    assert story.state == "closed"
+
+
+def test_not_so_where_another_fails_as_well():
+    story = Story()
+
+    story.hears(DOWN, carrying=100, last=True)
+    assert story.state == "closed"
+    story.hears(DOWN, carrying=100, last=True)
+
+    assert story.state == "open"
 
 
 def test_open_it_lets_one_probe_go_at_a_time_after_ever_longer_waits():
@@ -307,7 +359,13 @@ def test_whatever_it_hears_it_lets_something_go_within_a_day_unless_it_is_paused
     for outcome, seconds, jitter in heard:
         story.clock += seconds
         story.circuit.heard(
-            outcome, EventId("x"), began=story.clock, clock=story.clock, now=NOON, jitter=jitter
+            outcome,
+            [EventId("x")],
+            last=False,
+            began=story.clock,
+            clock=story.clock,
+            now=NOON,
+            jitter=jitter,
         )
         assert 0 <= story.slots <= SLOTS
 

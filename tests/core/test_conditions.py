@@ -62,7 +62,7 @@ def test_it_judges_as_mongodb_does(condition: Any, document: Any, holds: bool) -
         ({"a": {"$gtt": 1}}, ("a", "$gtt"), "did you mean $gt?"),
         ({"$xor": [{}]}, ("$xor",), "did you mean $or?"),
         ({"$foo": [{}]}, ("$foo",), "here: $and, $or, $nor"),
-        ({"$or": []}, ("$or",), "list of conditions"),
+        ({"$or": []}, ("$or",), "list of conditions, not an empty one"),
         ({"$or": {"a": 1}}, ("$or",), "list of conditions"),
         ({"$or": [1]}, ("$or", 0), "no condition"),
         (

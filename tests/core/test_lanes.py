@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from watcher.core.bodies import Bodies
+from watcher.core.changes import ChangeId
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
-from watcher.core.events import Entity, EventId, EventType
+from watcher.core.events import Entity, Event, EventId, EventType
+from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
 from watcher.core.lanes import LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
@@ -160,6 +163,39 @@ def test_a_batch_stays_below_the_largest_body():
     lane.offer([a_row(seq, size=big) for seq in range(1, 6)], now=NOON)
 
     assert seqs(launched(lane)) == [[1, 2]]
+
+
+def in_form(row: Stored, form: Form) -> Stored:
+    event = Event(
+        type=row.delivery.event,
+        change=ChangeId("82"),
+        at=NOON,
+        entity=row.delivery.entity,
+        user_id=None,
+        data={},
+    )
+    body = Bodies(event).of(replace(an_endpoint(), form=form), row.delivery.id).content
+    return replace(row, delivery=replace(row.delivery, body=body))
+
+
+def test_a_batch_is_of_one_form_whatever_the_settings_were_when_each_was_stored():
+    own = Transform(name="transform", source={}, fill=lambda document: Filled(value={"text": "new"}))
+    forms: list[Form] = [DOCUMENTED, DOCUMENTED, CloudEvents(), CloudEvents(), own, own, DOCUMENTED]
+    for entities in ("aaaaaaa", "abcdefg", "aabbaab"):
+        lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=10)))
+        rows = [a_row(seq, f"conversation:{entities[seq - 1]}") for seq in range(1, 8)]
+        lane.offer([in_form(row, form) for row, form in zip(rows, forms, strict=True)], now=NOON)
+
+        sent: list[Launch] = []
+        for second in range(8):
+            for launch in launched(lane, clock=1.3 * second):
+                lane.settle(launch.parcel, Delivered(), now=NOON)
+                sent.append(launch)
+
+        batches = seqs(sent)
+        assert all(forms[seq - 1] == forms[batch[0] - 1] for batch in batches for seq in batch)
+        assert [seq for batch in batches for seq in batch] == list(range(1, 8))
+        assert [1, 2] in batches
 
 
 def test_a_failed_batch_comes_back_as_the_same_batch():

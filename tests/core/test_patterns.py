@@ -60,11 +60,11 @@ def test_what_filters_commonly_search_for_is_accepted_and_quick(pattern: str) ->
     found = compile_pattern(pattern, "")
     hostile = ["a" * 20_000, "foo" * 2_000 + "bar" * 2_000, "1." * 10_000, "x@" * 10_000, "a,ab" * 5_000]
 
-    started = time.perf_counter()
+    started = time.process_time()
     for text in hostile:
         found(text)
 
-    assert time.perf_counter() - started < 10  # 0.1 s where nothing else is at work; a stall takes for ever
+    assert time.process_time() - started < 10  # 0.1 s where nothing else is at work; a stall takes for ever
 
 
 @pytest.mark.parametrize("pattern", STALLING)

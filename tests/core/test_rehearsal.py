@@ -95,6 +95,77 @@ def test_what_a_filter_keeps_away_need_not_be_told() -> None:
     assert found.failing == {}
 
 
+@pytest.mark.parametrize(
+    ("source", "events", "missing"),
+    [
+        ({"n": "{{ data.files }}"}, ("message.created", "user.login"), {"files": ("message.created",)}),
+        ({"n": "{{ data.files | default([]) }}"}, ("message.created",), {}),
+        ({"n": "{{ data.messageId }}{{ userId }}{{ data.feedback }}"}, ("message.feedback",), {}),
+        ({"n": "{{ data.tenantId }}"}, ("message.created",), {"tenantId": ("message.created",)}),
+        ({"n": "{{ data.recovered }}"}, ("user.login",), {"recovered": ("user.login",)}),
+        ("{{ data.feedback.tag }}", ("message.feedback",), {"feedback.tag": ("message.feedback",)}),
+        ("{{ data.feedback.tag | default('') }}", ("message.feedback",), {}),
+        ("{% if data.text is defined %}{{ data.text }}{% endif %}", ("message.created",), {}),
+        ("{{ data.files[0].filename | default('') }}", ("message.created",), {}),
+    ],
+)
+def test_a_field_that_may_be_missing_is_told_where_the_template_fails_without_it(
+    source: Any, events: tuple[str, ...], missing: dict[str, tuple[str, ...]]
+) -> None:
+    if events[1:]:
+        source = {"n": "{% if data.messageId is defined %}" + source["n"] + "{% endif %}"}
+
+    assert rehearsed(source, events=events).missing == missing
+
+
+@pytest.mark.parametrize(
+    ("condition", "missing"),
+    [
+        ({"files": {"$exists": True}}, set()),
+        ({"files": {"$exists": True}, "tenantId": "acme"}, set()),
+        ({"tenantId": {"$in": ["acme"]}}, {"files"}),
+    ],
+)
+def test_a_field_that_a_filter_asks_for_is_not_missing(condition: dict[str, Any], missing: set[str]) -> None:
+    only = Filter(pattern="*", condition=condition, predicate=compile_condition(condition))
+    source = "{{ data.files }} of {{ data.messageId }}"
+
+    assert rehearsed(source, events=("message.created",), filters=(only,)).missing.keys() == missing
+
+
+@pytest.mark.parametrize(
+    ("source", "fields", "mute"),
+    [
+        ({"a": "{{ 1 // 0 }}"}, {}, True),
+        ({"a": "{{ 1 // 0 }}"}, {"filters": ({"nosuchfield": 1},)}, True),
+        ({"a": "{{ data.titel }}"}, {"events": ("conversation.created",)}, True),
+        ({"a": "{{ data.title }}"}, {"events": ("conversation.created", "user.login")}, False),
+        ({"a": "{{ data.tenantId }}"}, {}, False),
+        ({"a": "{{ data.tenantId }}"}, {"filters": ({"tenantId": "acme"},)}, False),
+        ({"a": "fixed"}, {}, False),
+    ],
+)
+def test_an_endpoint_that_can_be_told_of_nothing_at_all_is_mute(
+    source: Any, fields: dict[str, Any], mute: bool
+) -> None:
+    fields["filters"] = tuple(
+        Filter(pattern="*", condition=each, predicate=compile_condition(each))
+        for each in fields.get("filters", ())
+    )
+
+    assert rehearsed(source, **fields).mute is mute
+
+
+def test_an_address_that_always_leads_elsewhere_makes_it_mute() -> None:
+    faults: Faults = []
+    addressing = read_addressing("https://a.example/{{ '..' }}/", {}, faults)
+
+    found = rehearse(an_endpoint(addressing=addressing), ENTRIES, FIELDS)
+
+    assert found is not None
+    assert found.mute
+
+
 def test_addresses_are_rehearsed_too() -> None:
     faults: Faults = []
     addressing = read_addressing("https://a.example/{{ data.titel }}", {}, faults)
@@ -111,4 +182,4 @@ def test_addresses_are_rehearsed_too() -> None:
 def test_a_preset_needs_nothing(name: str) -> None:
     endpoint = an_endpoint(form=read_preset(name), events=("*", "watcher.gap", "user.deleted"))
 
-    assert rehearse(endpoint, ENTRIES, FIELDS) == Rehearsal(unknown=(), failing={})
+    assert rehearse(endpoint, ENTRIES, FIELDS) == Rehearsal(unknown=(), failing={}, missing={}, mute=False)

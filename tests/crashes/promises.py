@@ -17,7 +17,7 @@ from watcher.core.endpoints import Endpoint
 NEVER = 10**9
 
 MANY, SOME, LONG = 10, 3, timedelta(minutes=1)
-"""An endpoint is down when so many different requests failed in a row; or so many over so long."""
+"""An endpoint is down when so many different deliveries failed in a row; or so many over so long."""
 
 PROBED_WITHIN = timedelta(seconds=15)
 
@@ -81,22 +81,20 @@ class Evidence:
     def perhaps_down(self) -> Mapping[str, frozenset[int]]:
         """By endpoint: the moments at which a failure was heard, and it may have counted as down then."""
         return {
-            endpoint.name: frozenset(self._down(endpoint.name, of_one_life=False))
-            for endpoint in self.endpoints
+            endpoint.name: frozenset(self._down(endpoint, of_one_life=False)) for endpoint in self.endpoints
         }
 
     @cached_property
     def surely_down(self) -> Mapping[str, frozenset[int]]:
         """Those at which it must have counted as down: what failed in that very life was enough."""
         return {
-            endpoint.name: frozenset(self._down(endpoint.name, of_one_life=True))
-            for endpoint in self.endpoints
+            endpoint.name: frozenset(self._down(endpoint, of_one_life=True)) for endpoint in self.endpoints
         }
 
-    def _down(self, endpoint: str, *, of_one_life: bool) -> Iterator[int]:
+    def _down(self, endpoint: Endpoint, *, of_one_life: bool) -> Iterator[int]:
         failed: dict[str, datetime] = {}
         life, down = 0, False
-        heard = [each for each in self.attempts if each.endpoint == endpoint and each.heard is not None]
+        heard = [each for each in self.attempts if each.endpoint == endpoint.name and each.heard is not None]
         for attempt in sorted(heard, key=lambda each: each.heard or 0):
             if of_one_life and attempt.life != life:
                 failed, down = {}, False
@@ -104,7 +102,11 @@ class Evidence:
             if attempt.accepted and attempt.answer != "lost":
                 failed, down = {}, False
                 continue
-            failed.setdefault(attempt.request, attempt.at)
+            carried = [body["webhookId"] for body in attempt.carried]
+            if attempt.number > len(endpoint.retry_delays) and failed.keys() <= set(carried):
+                carried = carried[:1]  # what fails for the last time, and alone, may be wrong itself
+            for identity in carried:
+                failed.setdefault(identity, attempt.at)
             assert attempt.heard is not None
             lasted = (attempt.heard_at or attempt.at) - min(failed.values())
             down = down or len(failed) >= MANY or (len(failed) >= SOME and lasted >= LONG)

@@ -95,7 +95,7 @@ async def test_each_endpoint_gets_its_events_in_its_form(librechat, uri, receive
     assert cloud.headers["Content-Type"] == "application/cloudevents+json"
 
     assert got["own"] == {"text": "<B> & TEXT 1 by u1", "n": 0}
-    assert got["slack"]["text"] == "*New message*\n&lt;b&gt; &amp; text 1"
+    assert got["slack"]["text"] == "New message\n&lt;b&gt; &amp; text 1"
     assert got["discord"]["content"].startswith("**New message**\n\\<b\\> & text 1\n")
     assert got["teams"]["attachments"][0]["content"]["version"] == "1.4"
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -145,3 +147,61 @@ async def test_who_dies_or_freezes_is_replaced_and_writes_nothing_any_more(
     for inbox in inboxes:
         await inbox.until(lambda _, inbox=inbox: len(numbers(inbox)) >= 600, seconds=40)
         assert_each_once_and_in_order(inbox, 600)
+
+
+def command(watcher: Watcher, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "watcher", *words, "--config", str(watcher.config)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+async def test_commands_work_on_a_shared_state_beside_replicas_and_without_them(
+    librechat, receivers, watchers, settings
+):
+    inbox = await receivers()
+    watcher = watchers(settings(inbox))
+
+    async def run(*words: str) -> str:
+        done = await asyncio.to_thread(command, watcher, *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    checked = await run("check")
+    assert "none yet" in checked
+    await write(librechat, 0, 3)  # before the first start: only a backfill tells of them
+    await watcher.start()
+    await write(librechat, 3, 2)
+    await inbox.until_accepted(2)
+
+    assert "2 delivered" in await run("endpoints", "list")
+    await run("backfill", "--since", "2020-01-01", "--event", "message.created")
+    await inbox.until(lambda _: len(numbers(inbox)) == 5)
+    assert sorted(numbers(inbox)) == [0, 1, 2, 3, 4]
+    assert "delivered" in await run("explain", "--document", "messages", "m3")
+
+    await run("endpoints", "pause", "e0")
+    await watcher.until_logged("endpoint.paused")
+    assert await watcher.stop() == 0
+    assert "paused" in await run("endpoints", "list")
+    await run("endpoints", "resume", "e0")
+    assert "holds a position" in await run("check")
+
+
+async def test_a_start_waits_for_a_mongodb_that_is_not_there_yet(watchers, receivers, settings):
+    inbox = await receivers()
+    made = settings(inbox)
+    made["watcher"] |= {"mongoUri": "mongodb://127.0.0.1:1/LibreChat", "state": "mongodb"}
+    watcher = watchers(made)
+
+    watcher.launch()
+    await watcher.until_logged("store.failed")
+
+    assert (await watcher.get("/livez")).status_code == 200
+    ready = await watcher.get("/readyz")
+    assert ready.status_code == 503
+    assert "leases" in ready.text
+    assert await watcher.stop() == 0

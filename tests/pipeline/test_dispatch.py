@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
-from watcher.core.circuits import Standing
+from watcher.core.circuits import MANY, Standing
 from watcher.core.deliveries import Delivery
 from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
@@ -312,6 +312,58 @@ async def test_while_a_receiver_is_down_nothing_dies_and_one_request_at_a_time_f
     assert 8 <= probes <= 30
     assert stage.facts.of(StandingChanged)[-1].after is None
     assert await stage.outbox.standings() == {}
+
+
+SECOND = timedelta(seconds=1)
+BATCHES = RateLimit(max_per_second=2, batch_size=100)
+
+
+async def test_nor_does_what_goes_in_batches_die_of_a_receiver_that_is_down():
+    for conversations, count in ((1, 300), (2, 300), (300, 300), (2, 30)):
+        stage = Stage(an_endpoint(retry_delays=(SECOND,) * 3, rate=BATCHES))
+        stage.sender.answer = lambda _: Answered(status=500)
+
+        async with stage.running():
+            await stage.append(
+                *[a_delivery(entity=Entity(f"conversation:{n % conversations}")) for n in range(count)]
+            )
+            for _ in range(280):
+                stage.clock.advance(SECOND / 10)
+                await settle_down()
+            dead = (await stage.outbox.counts())["crm"].dead
+
+            stage.sender.answer = lambda _: Answered(status=200)
+            while (await stage.outbox.counts())["crm"].pending:
+                stage.clock.advance(SECOND)
+                await settle_down()
+
+        assert dead < MANY
+
+
+async def test_a_batch_with_something_in_it_that_a_receiver_cannot_take_dies_while_all_others_pass():
+    stage = Stage(an_endpoint(retry_delays=(SECOND,) * 3, rate=BATCHES))
+    events = deliveries(60)
+    poison = events[20]
+    stage.sender.answer = lambda request: Answered(status=500 if poison.body in request.body else 200)
+
+    async with stage.running():
+        await stage.append(*events)
+        later = 0
+        while not (await stage.outbox.counts())["crm"].dead:
+            later += 1
+            assert later < 60
+            stage.clock.advance(SECOND)
+            await stage.append(a_delivery(entity=Entity(f"conversation:later {later}")))
+            await settle_down()
+        dead = (await stage.outbox.counts())["crm"].dead
+        for _ in range(60):
+            stage.clock.advance(SECOND)
+            await settle_down()
+
+    tries = [request for request in stage.sender.requests if poison.body in request.body]
+    assert len(tries) == 4
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=60 + later - dead, dead=dead)}
+    assert stage.facts.of(StandingChanged)[-1].after is None
 
 
 async def test_one_delivery_that_a_receiver_cannot_take_dies_and_opens_nothing():

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import ClientResponse
+from aiohttp.http_exceptions import HttpProcessingError
 
 from watcher.adapters.http_faults import NO_CREDENTIALS, files_fault
 from watcher.adapters.http_line import ANSWER_BYTES, Line, Progress
@@ -72,7 +73,7 @@ class AiohttpSender:
             return Unreachable(reason=await line.why(error, progress))
 
         try:
-            left = await _finish(response, deadline)
+            left = await _finish(response, deadline) or progress.blemish
         finally:
             response.close()  # nothing, when all of it was read: then the connection is back in the pool
         if response.status == 407 and request.route.proxy is not None:
@@ -135,6 +136,8 @@ async def _finish(response: ClientResponse, deadline: float) -> str:
                 room -= len(chunk)
     except TimeoutError:
         return "slow, and was left"
+    except HttpProcessingError:
+        return "not HTTP after its headers, and was left"
     except Exception:
         return "cut short by the receiver"
     return "" if room > 0 or content.at_eof() else f"longer than {ANSWER_BYTES} bytes, and was left"

@@ -41,11 +41,18 @@ class Progress:
     on_written: Callable[[], object] = lambda: None
     opened: bool = False
     """A connection of its own was begun; else it came from the pool."""
+    reached: bool = False
+    """TCP has connected us; TLS may still be to come."""
     tunnelled: bool = False
     """The proxy has connected us: what comes now is the receiver's."""
     connected: bool = False
     answer: ResponseHandler | None = None
     """What reads the answer, once connected."""
+
+    @property
+    def blemish(self) -> str:
+        """What is wrong with an answer that was read to its end."""
+        return self.answer.blemish if isinstance(self.answer, BoundedAnswer) else ""
 
 
 class Line:
@@ -100,7 +107,7 @@ class Line:
         # The receiver closed an idle connection just as it was used: its right, and no failure. It may have
         # read the request, so it may get it twice, with the same id. Once only, and not on a pooled
         # connection, which may be as dead: a receiver that dies of this request must not be fed it again.
-        progress.connected = progress.tunnelled = False
+        progress.connected = progress.tunnelled = progress.reached = False
         return await self._post(self._fresh, request)
 
     async def connect(self, url: str, progress: Progress) -> Connection:
@@ -130,7 +137,9 @@ class Line:
             return "connected, but the answer's headers did not end" if begun else "connected, but no answer"
         if self._resolver.busy:
             return "still looking up the host name" + (" of the proxy" if self._proxy else "")
-        return "still waiting for the proxy" if self._is_with_the_proxy(progress) else "still connecting"
+        if self._is_with_the_proxy(progress):
+            return "still waiting for the proxy"
+        return "connected, but TLS was not answered" if progress.reached else "still connecting"
 
     def _is_with_the_proxy(self, progress: Progress) -> bool:
         return self._proxy is not None and not (progress.tunnelled or progress.connected)
@@ -204,6 +213,7 @@ class _Connector(TCPConnector):
 
 
 def _answer(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    _progress.get().reached = True
     return BoundedAnswer(loop)
 
 

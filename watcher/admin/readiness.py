@@ -65,6 +65,7 @@ class ReadinessObserver:
     """The work with other replicas: then it is ready, too, while another one reads the stream."""
     _held: set[str] = field(default_factory=set)
     _replicas: int = 0
+    _read_by_one: bool = False
     _seen_at: float | None = None
     _open: bool = False
     _lost: str = ""
@@ -108,8 +109,9 @@ class ReadinessObserver:
                 self._standings.pop(endpoint, None)
                 if after is not None:
                     self._standings[endpoint] = after
-            case LeasesSeen(replicas=replicas):
-                self._replicas, self._seen_at = replicas, self.clock.monotonic()
+            case LeasesSeen(replicas=replicas, reading=reading):
+                self._replicas, self._read_by_one = replicas, reading
+                self._seen_at = self.clock.monotonic()
             case LeaseTaken(lease=lease):
                 self._held.add(lease)
             case LeaseEnded(lease=lease):
@@ -165,7 +167,7 @@ class ReadinessObserver:
 
     @property
     def _stands_by(self) -> bool:
-        return self.shares and CAPTURE not in self._held
+        return self.shares and self._read_by_one and CAPTURE not in self._held
 
     def _stream(self) -> Part:
         if self._stands_by:

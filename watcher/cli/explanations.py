@@ -158,6 +158,10 @@ def _aim(aim: Aim) -> Iterator[str]:
         cannot = click.style("cannot be told", fg="red")
         yield f"→ {aim.endpoint}: {cannot}: {printable(aim.delivery.refused)}"
         yield f"    {aim.delivery.id} is stored dead, and can be looked at"
+    elif aim.delivery is not None and aim.unaddressed is not None:
+        cannot = click.style("cannot be sent it", fg="red")
+        yield f"→ {aim.endpoint}: {cannot}: {printable(aim.unaddressed)}"
+        yield f"    {aim.delivery.id} is stored, and is dead at its first attempt if that stays so"
     elif aim.delivery is not None:
         gets = click.style("gets it", fg="green")
         passed = "".join(f", passes its filter on {each.filter.pattern}" for each in aim.filters)
@@ -289,12 +293,12 @@ def _aim_record(aim: Aim) -> dict[str, Any]:
     delivery = aim.delivery
     return {
         "endpoint": aim.endpoint,
-        "sent": delivery is not None and delivery.refused is None,
+        "sent": delivery is not None and delivery.refused is None and aim.unaddressed is None,
         "subscription": aim.subscription,
         "filters": [_filter_record(each) for each in aim.filters],
         "webhookId": None if delivery is None else delivery.id,
         "bytes": None if delivery is None else len(delivery.body),
-        "refused": None if delivery is None else delivery.refused,
+        "refused": None if delivery is None else delivery.refused or aim.unaddressed,
         "body": None if delivery is None or aim.documented else json.loads(delivery.body),
     }
 

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from watcher.config.report import Report
-from watcher.config.values import is_template
 from watcher.config.yaml_positions import Path
-from watcher.core.forms import DOCUMENTED, Addressing, CloudEvents, Form
+from watcher.core.forms import DOCUMENTED, Addressing, CloudEvents, Form, is_template
 
 if TYPE_CHECKING:
     from watcher.config.templates.speech import Fault

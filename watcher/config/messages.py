@@ -31,29 +31,39 @@ def shape_of(tree: Mapping[str, Any], report: Report, *, own_events: Collection[
     fitting = dict(tree)
     for whole in {_setting(_path_of(detail)) for detail in details}:
         report.spoil(whole)
-        fitting = _without(fitting, whole)
+        fitting = _without(fitting, whole, leaving=ANY_EVENT if _is_filter(whole) else {})
     return FileShape.model_validate(fitting, context=own_events)
 
 
 def _setting(path: Path) -> Path:
     """The whole setting that a wrong place inside it spoils: `webhooks.endpoints[0].filters`."""
+    for length in (3, 5):
+        if _is_filter(path[:length]):
+            return path[:length]
     return path[:4] if path[:2] == ("webhooks", "endpoints") else path[:2]
 
 
-def _without(tree: Any, path: Path) -> Any:
-    """The tree without one value; a list's item becomes {}, so that the others keep their place."""
+ANY_EVENT = {"event": "*", "condition": {}}
+"""Stands for a wrong filter, so that what is wrong in the conditions of others is told as well."""
+
+
+def _is_filter(path: Path) -> bool:
+    return path[0] == "webhooks" and len(path) in (3, 5) and path[-2] == "filters"
+
+
+def _without(tree: Any, path: Path, *, leaving: Mapping[str, Any]) -> Any:
+    """The tree without one value; a list's item becomes another, so that the others keep their place."""
     step, *deeper = path
     if isinstance(tree, list):
-        return [_emptied(item, tuple(deeper)) if index == step else item for index, item in enumerate(tree)]
+        return [
+            (_without(item, tuple(deeper), leaving=leaving) if deeper else leaving) if index == step else item
+            for index, item in enumerate(tree)
+        ]
     if not deeper:
         return {key: value for key, value in tree.items() if key != step}
     if step not in tree:
         return tree
-    return {**tree, step: _without(tree[step], tuple(deeper))}
-
-
-def _emptied(item: Any, path: Path) -> Any:
-    return _without(item, path) if path else {}
+    return {**tree, step: _without(tree[step], tuple(deeper), leaving=leaving)}
 
 
 # --- words ------------------------------------------------------------------------------------------------

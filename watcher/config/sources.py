@@ -12,6 +12,7 @@ from typing import Any
 
 from watcher.config.report import Origin, Report
 from watcher.config.yaml_positions import Path, is_text, parse
+from watcher.core.forms import is_template
 
 SECTIONS = ("webhooks", "watcher")
 
@@ -170,19 +171,37 @@ def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
     webhooks = tree.get("webhooks")
     if isinstance(webhooks, dict):
         if default or "url" in webhooks:
-            webhooks["url"] = NOWHERE
+            webhooks["url"] = NOWHERE if default else _holes_of_url(webhooks["url"])
         listed = webhooks.get("endpoints")
         endpoints = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
         for each in endpoints:
-            each["url"] = NOWHERE
+            each["url"] = _holes_of_url(each.get("url"))
         for each in (webhooks, *endpoints):
-            for key in ("secret", "headers", "tls", "proxy"):
+            for key in ("secret", "tls", "proxy"):
                 each.pop(key, None)
+            if (headers := each.pop("headers", None)) and isinstance(headers, dict):
+                each["headers"] = {name: _unread(text) for name, text in headers.items() if _has_holes(text)}
             each["signing"] = "none"
             each["hashKey"] = NO_KEY
     http = tree["watcher"].get("http") if isinstance(tree.get("watcher"), dict) else None
     if isinstance(http, dict):
         http.pop("token", None)
+
+
+def _has_holes(text: Any) -> bool:
+    return isinstance(text, str) and is_template(text)
+
+
+def _unread(text: str) -> str:
+    """The text with nothing of the environment in it."""
+    return _VARIABLE.sub("unread", text)
+
+
+def _holes_of_url(url: Any) -> str:
+    """A URL that leads nowhere, and is filled of events as this one."""
+    if not _has_holes(url):
+        return NOWHERE
+    return NOWHERE + re.sub("^([^/{]*//)?[^/{]*/?", "", _unread(url))
 
 
 def _do_without_mongo(tree: dict[str, Any], environment: Environment) -> None:
@@ -213,12 +232,17 @@ def _read_file(file: FilePath, report: Report) -> dict[str, Any]:
         for fault in parsed.faults:
             if fault.path and _value_at(parsed.value, fault.path) is None:
                 report.spoil(fault.path)
-        return parsed.value
+        return {key: value for key, value in parsed.value.items() if not _is_own(key)}
     if not parsed.faults:
         what = "the file is empty" if parsed.value is None else "this is no mapping of keys to values"
         report.add_of(str(file), what, "begin with `webhooks:`; docs/OPERATING.md shows every key")
     report.spoil_all()
     return {}
+
+
+def _is_own(key: Any) -> bool:
+    """Is it the operator's own, as in compose files: a home for YAML's anchors?"""
+    return isinstance(key, str) and key.startswith("x-")
 
 
 def _text_of(file: FilePath, report: Report) -> str | None:

@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 from watcher.config.sources import Expanded
 from watcher.core.endpoints import Secret
 from watcher.core.events import BEYOND, DOCUMENTED, subscribes
+from watcher.core.forms import is_template
 
 
 def wrong(what: str, cure: str) -> PydanticCustomError:
@@ -85,11 +86,6 @@ def endpoint_name(name: str) -> str:
     return name
 
 
-def is_template(text: str) -> bool:
-    """Has it holes that are filled for each event?"""
-    return any(mark in text for mark in ("{{", "{%", "{#"))
-
-
 def endpoint_url(url: str) -> str:
     """Its form only: whether `http://` is allowed depends on other keys, and its holes are read later."""
     present(url)
@@ -127,6 +123,8 @@ def _endpoint_url(url: str) -> str:
         raise wrong("the URL has a user or password in it", cure)
     if not host or port == 0 or not _is_host(host):
         raise wrong("the URL's host or port is not valid", "write https://host:port/path")
+    if _is_number(host):
+        raise wrong("the URL's host is a number, and no IPv4 address", "write the address as 192.0.2.7")
     return url
 
 
@@ -147,7 +145,13 @@ def proxy_url(url: str) -> str:
         host, port = parts.hostname, parts.port
     except ValueError:
         host, port = None, None
-    if not host or port == 0 or not _is_host(host) or re.search(r"[\s\\\x00-\x1f\x7f]", url):
+    if (
+        not host
+        or port == 0
+        or not _is_host(host)
+        or _is_number(host)
+        or re.search(r"[\s\\\x00-\x1f\x7f]", url)
+    ):
         # Not the parts of a password with a / in it: which part is wrong cannot be told without showing it.
         encoded = "percent-encode / ? # @ : and % in user and password (%2F %3F %23 %40 %3A %25)"
         raise wrong("the proxy's host or port is not valid", f"{cure}; {encoded}")
@@ -391,3 +395,14 @@ def database(uri: str) -> str | None:
     """The database in a URI's path, if there is one."""
     path = uri.partition("://")[2].partition("?")[0].partition("/")[2]
     return urllib.parse.unquote(path) or None
+
+
+def _is_number(host: str) -> bool:
+    """Is it an IPv4 address in a form that not everybody reads alike: 2130706433, 127.1, 0x7f000001?"""
+    if ":" in host or not re.fullmatch(r"\d+|0x[0-9a-f]*", host.rstrip(".").rpartition(".")[2]):
+        return False  # the last part of a name is no number
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return True
+    return False

@@ -6,12 +6,12 @@ are; and a form that fails for an event fails for its endpoint only, with the re
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Literal, assert_never
 
 import orjson
 
-from watcher.core.cloudevents import cloud_event
-from watcher.core.encoding import MAX_BODY_BYTES, OpenedBody, close_body, encode, open_body
+from watcher.core.cloudevents import BEGINNING, cloud_event
+from watcher.core.encoding import MAX_BODY_BYTES, OpenedBody, close_body, encode, is_documented, open_body
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Event, EventId
 from watcher.core.forms import CloudEvents, Documented, Failed, Transform
@@ -81,3 +81,10 @@ class Bodies:
 
     def _refused(self, reason: str, documented: bytes) -> Body:
         return Body(content=documented, refused=f"{reason} (event {self._event.type})")
+
+
+def form_of(content: bytes, identity: EventId) -> Literal["documented", "cloudevents", "own"]:
+    """In which form a body is stored: the settings may have been others then."""
+    if content.startswith(BEGINNING):
+        return "cloudevents"
+    return "documented" if is_documented(content, identity) else "own"

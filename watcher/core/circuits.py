@@ -11,6 +11,7 @@ with each 2xx. The law: a receiver that is down gets one request at a time, whic
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -19,11 +20,12 @@ from watcher.core.events import EventId
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 
 MANY = 10
-"""So many different requests that failed in a row open the circuit, however quickly they came."""
+"""So many different deliveries that failed in a row open the circuit, however quickly they came; fewer turn
+dead before, however often each is tried. A batch fails as all that it carries."""
 
 SOME, LONG_SECONDS = 3, 60.0
 """So many do over so long: where an event comes every few minutes, each would be dead before there were many.
-One alone never does: it may be the request that is wrong, and must not keep all others waiting."""
+One alone never does: it may be the event that is wrong, and must not keep all others waiting."""
 
 FIRST_PROBE_SECONDS, LAST_PROBE_SECONDS = 1.0, 15.0
 """Waits between probes, doubled from the first to the last: four requests a minute are no burden for a
@@ -114,14 +116,16 @@ class Circuit:
     def heard(
         self,
         outcome: Outcome,
-        request: EventId,
+        deliveries: Sequence[EventId],
         *,
+        last: bool,
         began: float,
         clock: float,
         now: datetime,
         jitter: float,
     ) -> None:
-        """A request met its outcome. `began`: when it went out; `jitter`: in [0, 1)."""
+        """A request with these deliveries met its outcome. `last`: they die of a failure while it is closed.
+        `began`: when it went out; `jitter`: in [0, 1)."""
         match outcome:
             case NotSent() | Unsendable():
                 return  # nobody was asked
@@ -131,7 +135,7 @@ class Circuit:
                 self._failed.clear()
                 self.standing = Standing(state="paused", reason=f"status {GONE}", since=now)
             case Answered(status=status, retry_after=asked):
-                self._failure(request, f"status {status}", began, clock, now, jitter)
+                self._failure(deliveries, last, f"status {status}", began, clock, now, jitter)
                 if asked is not None:
                     self._slow(min(asked, LONGEST_WAIT), f"status {status}, Retry-After", began, clock, now)
                 elif status in SLOW_DOWN and began > self._slowed_at:
@@ -140,7 +144,7 @@ class Circuit:
                     pause = timedelta(seconds=self._pause * (1 + jitter / 10))
                     self._slow(pause, f"status {status}", began, clock, now)
             case Unreachable(reason=reason):
-                self._failure(request, reason, began, clock, now, jitter)
+                self._failure(deliveries, last, reason, began, clock, now, jitter)
 
     def _well(self, began: float, clock: float, now: datetime) -> None:
         self._failed.clear()
@@ -158,7 +162,14 @@ class Circuit:
         self._width = min(grown, float(self._slots))
 
     def _failure(
-        self, request: EventId, reason: str, began: float, clock: float, now: datetime, jitter: float
+        self,
+        deliveries: Sequence[EventId],
+        last: bool,
+        reason: str,
+        began: float,
+        clock: float,
+        now: datetime,
+        jitter: float,
     ) -> None:
         standing = self.standing
         if standing is not None and standing.state == "paused":
@@ -170,7 +181,10 @@ class Circuit:
             return
         if not self._failed:
             self._failing_since = began
-        self._failed.add(request)
+        alone = self._failed.issubset(deliveries)
+        # Each time before, all that a batch carries was reason enough to ask others. Where they went well,
+        # something in the batch is wrong: it dies, instead of opening the circuit for ever.
+        self._failed.update(deliveries[:1] if last and alone else deliveries)
         lasted = clock - self._failing_since
         if len(self._failed) >= MANY or (len(self._failed) >= SOME and lasted >= LONG_SECONDS):
             self.standing = Standing(state="open", reason=reason, since=now)

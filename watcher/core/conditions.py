@@ -97,7 +97,8 @@ class _Compiler:
         if key in LOGICAL:
             if not isinstance(value, ARRAYS) or not value:
                 cure = f"write {key}: [{{…}}, {{…}}]"
-                return self._refuse(at, f"{key} takes a list of conditions, not {_a(value)}", cure)
+                given = _a(value) if not isinstance(value, ARRAYS) else "an empty one"
+                return self._refuse(at, f"{key} takes a list of conditions, not {given}", cure)
             parts = [self.condition(each, (*at, index)) for index, each in enumerate(value)]
             return LOGICAL[key](parts)
         if key == "$not":

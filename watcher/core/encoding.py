@@ -50,6 +50,11 @@ def close_body(opened: OpenedBody, webhook_id: EventId) -> bytes:
     return b"%b%b}" % (opened, encode(webhook_id))
 
 
+def is_documented(body: bytes, webhook_id: EventId) -> bool:
+    """Was this made by the two above? By its first key and its last, which tells its own id."""
+    return body.startswith(b'{"event":') and body.endswith(b',"webhookId":%b}' % encode(webhook_id))
+
+
 def batch_body(bodies: Sequence[bytes], *, at: datetime, batch: EventId) -> bytes:
     """One body that carries others verbatim. As each of them survives V8, so does the whole."""
     return b'{"event":"batch","timestamp":"%b","data":{"events":[%b]},"userId":null,"webhookId":%b}' % (

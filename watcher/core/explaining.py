@@ -13,10 +13,11 @@ from watcher.core.deliveries import Delivery, Hold
 from watcher.core.encoding import OpenedBody, open_body
 from watcher.core.endpoints import Endpoint, Filter, subject_of
 from watcher.core.events import Event, EventType
-from watcher.core.forms import Documented
+from watcher.core.forms import Documented, Failed
 from watcher.core.mapping import CollectionMapping, Rule
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan, Planned, event_of
+from watcher.core.requests import address_of
 from watcher.core.shortfalls import Shortfall, shortfalls
 from watcher.core.views import Seen, see
 
@@ -40,6 +41,8 @@ class Aim:
     filters: tuple[Sifted, ...]
     delivery: Delivery | None
     """What it would get."""
+    unaddressed: str | None
+    """Why its URL or headers cannot be filled of the event, so that its first attempt is its death."""
     documented: bool
     """It gets the documented body, with nothing hidden: what the event itself shows."""
 
@@ -222,12 +225,15 @@ def _verdict(
 def _aim(event: Event, endpoint: Endpoint, deliveries: _Deliveries) -> Aim:
     subscription = endpoint.subscription(event.type)
     filters = endpoint.filters_of(event.type) if subscription is not None else ()
+    delivery = deliveries.get((event.type, endpoint.name))
+    address = address_of(delivery, endpoint) if delivery is not None and delivery.refused is None else None
     return Aim(
         endpoint=endpoint.name,
         subscription=subscription,
         filters=tuple(
             Sifted(filter=each, shortfalls=shortfalls(each.condition, subject_of(event))) for each in filters
         ),
-        delivery=deliveries.get((event.type, endpoint.name)),
+        delivery=delivery,
+        unaddressed=address.reason if isinstance(address, Failed) else None,
         documented=endpoint.privacy is None and isinstance(endpoint.form, Documented),
     )

@@ -235,6 +235,8 @@ class LeasesSeen:
     """This replica said that it lives, renewed what it holds, and saw how many live."""
 
     replicas: int
+    reading: bool
+    """One of them reads the change stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

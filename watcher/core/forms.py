@@ -35,6 +35,11 @@ class Failed:
     """Names of fields and kinds of values; never what a document holds."""
 
 
+def is_template(text: str) -> bool:
+    """Has it holes that are filled for each event?"""
+    return any(mark in text for mark in ("{{", "{%", "{#"))
+
+
 Fill = Callable[[Document], Filled | Failed]
 """Fills a template from the five keys of an event's body. The same body gives the same, on any machine."""
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from watcher.core.bodies import form_of
 from watcher.core.circuits import Circuit
 from watcher.core.deliveries import Stored
 from watcher.core.encoding import MAX_BODY_BYTES
@@ -278,7 +279,11 @@ class Lane:
         return Parcel(members=tuple(members), batch=batch_id(tuple(row.delivery.id for row in members)))
 
     def _fits(self, row: Stored, weight: int, members: Sequence[Stored]) -> bool:
-        return not members or weight + len(row.delivery.body) + 1 <= MAX_BODY_BYTES
+        if not members:
+            return True
+        # What was stored before the settings changed may be in another form: a receiver reads a batch in one.
+        alike = _form(row) == _form(members[0])
+        return alike and weight + len(row.delivery.body) + 1 <= MAX_BODY_BYTES
 
     def _advance(self, parcel: Parcel, now: datetime) -> None:
         if parcel.batch is not None and parcel.batch in self._batches:
@@ -324,6 +329,10 @@ class Lane:
 
 def _was_sent(row: Stored) -> bool:
     return row.attempts > 0 or row.batch is not None
+
+
+def _form(row: Stored) -> str:
+    return form_of(row.delivery.body, row.delivery.id)
 
 
 def _entities(rows: Iterable[Stored]) -> Iterable[Entity]:

@@ -16,7 +16,7 @@ class Answered:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     """As they came: shown to the operator, never logged."""
     left: str = ""
-    """Why its body was not read to the end; the status counts all the same. Empty when it was."""
+    """Why its body was not read to the end, or what was wrong with it; the status counts all the same."""
 
     @property
     def remark(self) -> str | None:

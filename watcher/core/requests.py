@@ -58,7 +58,7 @@ def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | U
     Where URL or headers are made of the event they are made anew, so that a corrected one holds for all that
     waits; Unsendable where they cannot be."""
     first = parcel.members[0].delivery
-    address = _address(first, endpoint)
+    address = address_of(first, endpoint)
     if isinstance(address, Failed):
         return Unsendable(reason=f"{address.reason} (event {first.event})")
     if parcel.batch is None:
@@ -84,7 +84,8 @@ def compose(parcel: Parcel, endpoint: Endpoint, *, now: datetime) -> Request | U
     )
 
 
-def _address(delivery: Delivery, endpoint: Endpoint) -> Address | Failed:
+def address_of(delivery: Delivery, endpoint: Endpoint) -> Address | Failed:
+    """Where it goes, as the endpoint stands now."""
     if endpoint.addressing is None:
         return Address(url=endpoint.url, headers=endpoint.headers)
     context = orjson.loads(delivery.context or delivery.body)

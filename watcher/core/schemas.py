@@ -8,7 +8,7 @@ same, rather than not at all, and may not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self, get_args
 
@@ -94,6 +94,14 @@ class Known:
         return path in self.paths or any(f"{holder}.*" in self.paths for holder in holders)
 
 
+def schemas_at(fields: Fields, names: Sequence[str]) -> Iterator[Schema]:
+    """What a path from `data` may lead to. Lists take no step of their own; what is in them counts as well.
+
+    Empty where nothing is said, and where the path leads nowhere there is none."""
+    if names and names[0] in fields:
+        yield from _within(fields[names[0]].schema, names[1:])
+
+
 def nullable(field: Field) -> Field:
     """The field where its new value is told, which null may be: what was unset is told as well."""
     kinds = field.schema.get("type")
@@ -170,6 +178,24 @@ def _below(schema: Schema) -> Iterator[str]:
             yield "*"
     if "array" in kinds and isinstance(schema.get("items"), dict):
         yield from _below(schema["items"])
+
+
+def _within(schema: Schema, names: Sequence[str]) -> Iterator[Schema]:
+    if "anyOf" in schema:
+        for choice in schema["anyOf"]:
+            yield from _within(choice, names)
+        return
+    kinds = _listed(schema.get("type", ["object", "array"]))
+    if not names:
+        yield schema
+    elif "object" in kinds:
+        if names[0] in schema.get("properties", {}):
+            yield from _within(schema["properties"][names[0]], names[1:])
+        elif schema.get("additionalProperties", "properties" not in schema):
+            yield {}
+    if "array" in kinds and ("type" in schema or "items" in schema):
+        items = schema.get("items", {})
+        yield from _within(items if isinstance(items, dict) else {}, names)
 
 
 def _listed(kinds: Any) -> list[str]:

@@ -75,6 +75,11 @@ def decide(
     return _retry(reason, attempts, endpoint, now, at_least=at_least, jitter=jitter)
 
 
+def is_last(attempts: int, endpoint: Endpoint) -> bool:
+    """Does a delivery die that fails for this time too, while nothing else is wrong with the endpoint?"""
+    return attempts >= len(endpoint.retry_delays)
+
+
 def _reason(answer: Answered) -> str:
     redirect = ": redirects are not followed" if answer.status in (301, 302, 303, 307, 308) else ""
     return f"status {answer.status}{redirect}" + (f" ({answer.remark})" if answer.remark else "")
@@ -89,7 +94,7 @@ def _retry(
     at_least: timedelta | None,
     jitter: float,
 ) -> Verdict:
-    if attempts >= len(endpoint.retry_delays):
+    if is_last(attempts, endpoint):
         return Dead(reason=reason)
     planned = endpoint.retry_delays[attempts]
     wait = planned + min(planned * SPREAD, LONGEST_SPREAD) * jitter

@@ -15,7 +15,7 @@ from watcher.core.facts import Attempted, StandingChanged
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, Parcel, compose
-from watcher.core.verdicts import Release, Verdict, decide
+from watcher.core.verdicts import Release, Verdict, decide, is_last
 from watcher.pipeline.patience import insist
 from watcher.ports import Clock, Observer, Outbox, Sender, Settlement
 
@@ -168,7 +168,15 @@ class Dispatcher:
         ended, clock = self._clock.now(), self._clock.monotonic()
         took, jitter = timedelta(seconds=clock - began), self._clock.jitter()
         self._lane.answered(launch, clock=clock)
-        self._lane.circuit.heard(outcome, parcel.identity, began=began, clock=clock, now=ended, jitter=jitter)
+        self._lane.circuit.heard(
+            outcome,
+            [row.delivery.id for row in parcel.members],
+            last=is_last(parcel.attempts, self._endpoint),
+            began=began,
+            clock=clock,
+            now=ended,
+            jitter=jitter,
+        )
         verdict = decide(
             outcome,
             attempts=parcel.attempts,

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from watcher.core.facts import LeaseEnded, LeasesSeen, LeaseTaken, StoreFailed
-from watcher.core.leases import BEAT, LASTS, MARGIN, Lease, Look, shared_out
+from watcher.core.leases import BEAT, CAPTURE, LASTS, MARGIN, Lease, Look, shared_out
 from watcher.errors import LeaseLost, OutboxError
 from watcher.ports import Clock, Leases, Observer
 
@@ -89,7 +89,7 @@ class Sharing:
             began = self._clock.monotonic()
             look = await self._leases.look()
             self._lasts_until = began + (LASTS - MARGIN).total_seconds()
-            self._observe(LeasesSeen(replicas=len(look.replicas)))
+            self._observe(LeasesSeen(replicas=len(look.replicas), reading=CAPTURE in look.holders))
             self._part_with_what_is_lost(look)
             target = shared_out(self._names, look)
             for lease in look.mine:

@@ -196,7 +196,8 @@ def _int(value: Any, default: int = 0) -> int | float:
     return float(found) if abs(found) >= 2**53 else found
 
 
-_JINJA = _Jinja(undefined=Gone, finalize=spoken, autoescape=False)
+# Not optimized: Jinja would work out `({} | first) or 1` as it reads it, and fail where nothing comes to it.
+_JINJA = _Jinja(undefined=Gone, finalize=spoken, autoescape=False, optimized=False)
 _JINJA.filters |= {
     "string": spoken,
     "tojson": lambda value: encode(plain(value)).decode(),

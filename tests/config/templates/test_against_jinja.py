@@ -18,10 +18,12 @@ from watcher.core.forms import Failed, Filled
 STRICTER = {
     r"is undefined$": "What is not there is an error in lists and arguments as well",
     r"true or false$": "`true` and `false` are no numbers",
+    r"`\+` of .*true or false": "`true` and `false` are no numbers",
     r"works on numbers, and this is (text|a list|null)$": "`* / // %` do nothing with text",
     r"have no order$": "Only numbers, texts, truths and lists have an order",
     r"cannot be looked for in text$": "`in` looks for text in text only",
-    r"meets something that is not so many$": "takes lists apart, no text",
+    r"meets something that is not so many$": "take lists apart, no text",
+    r"`urlencode` of a list takes pairs$": "`urlencode` take lists apart, no text",
     r"is no name$": "Names in mappings are text",
     r"a number grows too large$": "numbers are written as JavaScript does",
     r"(takes|makes) more than": "Limits, counted and not timed",

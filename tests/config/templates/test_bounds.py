@@ -94,11 +94,11 @@ BOMBS = {
 def test_no_template_takes_long_or_grows_large(bomb: str) -> None:
     if faults_of(bomb):
         return  # refused at load
-    began = time.monotonic()
+    began = time.process_time()
 
     made = outcome(bomb, LONG)
 
-    assert time.monotonic() - began < SECONDS
+    assert time.process_time() - began < SECONDS
     assert isinstance(made, Failed) or len(str(made.value)) < 5_000_000
 
 

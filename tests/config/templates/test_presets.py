@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from watcher.config.mappings import load_mappings
+from watcher.config.templates import escapes
 from watcher.config.templates.trees import PRESETS, read_preset
 from watcher.core.catalogue import Sample, catalogue
 from watcher.core.encoding import encode
@@ -58,17 +59,21 @@ def well_formed(preset: str, told: Any) -> None:
     """The shape that each of them takes, and its limits."""
     shown = list(texts(told))
     assert shown
-    assert all(text.strip() or preset == "teams" for text in shown)
+    assert all(text.strip() or preset in ("slack", "teams") for text in shown)
     if preset == "slack":
-        assert list(told) == ["text", "blocks"]
-        section, context = told["blocks"]
-        assert section == {"type": "section", "text": {"type": "mrkdwn", "text": told["text"]}}
-        assert [each["type"] for each in context["elements"]] == ["mrkdwn"]
+        assert (list(told), told["mrkdwn"]) == (["text", "mrkdwn", "blocks"], False)
+        rich, context = told["blocks"]
+        (section,) = rich["elements"]
+        head, rest = section["elements"]
+        assert (rich["type"], section["type"]) == ("rich_text", "rich_text_section")
+        assert (head["type"], head["style"], rest["type"]) == ("text", {"bold": True}, "text")
+        assert told["text"] == escapes.slack(head["text"] + rest["text"]).strip(), "the same for both"
+        assert [(each["type"], each["emoji"]) for each in context["elements"]] == [("plain_text", False)]
         assert all(0 < len(text) <= 3_000 for text in shown)
     elif preset == "discord":
-        assert list(told) == ["content", "allowed_mentions"]
+        assert list(told) == ["content", "allowed_mentions", "flags"]
         assert 0 < len(told["content"].encode("utf-16-le")) // 2 <= 2_000
-        assert told["allowed_mentions"] == {"parse": []}
+        assert (told["allowed_mentions"], told["flags"]) == ({"parse": []}, 4)
     else:
         (attachment,) = told["attachments"]
         card = attachment["content"]
@@ -141,28 +146,57 @@ def test_whatever_people_write_it_calls_nobody_and_stays_within_the_limits(
     well_formed("discord", discord)
     well_formed("teams", message("teams", context))
 
-    assert not [text for text in texts(slack) if "<" in text or ">" in text]
+    assert not re.search("[<>]|&(?!(amp|lt|gt);)", slack["text"])
     assert re.search(r"(?<!\\)(\\\\)*[<@]", discord["content"]) is None, "each is escaped"
+    assert re.search(r"(?<!\\)(\\\\)*://", discord["content"]) is None, "nothing becomes a link"
+
+
+MARKUP = "*bold* _it_ ~no~ `code`\n> quote\n- one\n1. two\n<!channel> <@U1> @here #general :tada: https://evil.example"
+
+
+def kinds_of_text(value: Any) -> set[str]:
+    """How Slack is told to read each text."""
+    if isinstance(value, list):
+        return set().union(*map(kinds_of_text, value))
+    if not isinstance(value, dict):
+        return set()
+    own = {value["type"]} if isinstance(value.get("text"), str) and "type" in value else set()
+    return own.union(*map(kinds_of_text, value.values()))
+
+
+def test_in_slack_no_markup_is_read_in_what_people_wrote() -> None:
+    told = message("slack", a_context(text=MARKUP, sender="*me*", title="_it_"))
+
+    assert kinds_of_text(told["blocks"]) == {"text", "plain_text"}, "texts of rich text have no markup"
+    assert told["mrkdwn"] is False
+    assert MARKUP in told["blocks"][0]["elements"][0]["elements"][1]["text"], "as it was written"
+
+
+def test_in_discord_lines_of_lists_and_links_are_text() -> None:
+    told = message("discord", a_context(text=MARKUP))
+
+    assert "\n\\- one\n1\\. two\n" in told["content"]
+    assert "https\\://evil.example" in told["content"]
 
 
 def test_a_message_is_shown_shortened_and_its_length_where_that_is_all_that_is_known() -> None:
     long = message("slack", a_context(text="word " * 1_000, isCreatedByUser=False, model="gpt-4o"))
     hidden = message("slack", a_context(textLength=4_711))
 
-    assert long["text"].startswith("*New answer*\nword word")
+    assert long["text"].startswith("New answer\nword word")
     assert long["text"].endswith("…")
     assert len(long["text"]) < 450
-    assert hidden["text"] == "*New message*\n4711 letters"
+    assert hidden["text"] == "New message\n4711 letters"
 
 
 @pytest.mark.parametrize(
     ("data", "head"),
     [
-        ({"feedback": {"rating": "thumbsUp"}}, "*👍 An answer was rated*"),
-        ({"feedback": {"rating": "thumbsDown", "text": "wrong"}}, "*👎 An answer was rated*\nwrong"),
-        ({"feedback": None}, "*A rating was withdrawn*"),
-        ({}, "*An answer was rated*"),
-        ({"feedback": "9f86d081"}, "*An answer was rated*"),
+        ({"feedback": {"rating": "thumbsUp"}}, "👍 An answer was rated"),
+        ({"feedback": {"rating": "thumbsDown", "text": "wrong"}}, "👎 An answer was rated\nwrong"),
+        ({"feedback": None}, "A rating was withdrawn"),
+        ({}, "An answer was rated"),
+        ({"feedback": "9f86d081"}, "An answer was rated"),
     ],
 )
 def test_a_rating_is_told_as_far_as_it_is_known(data: dict[str, Any], head: str) -> None:

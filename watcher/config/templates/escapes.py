@@ -4,6 +4,7 @@ back, from markup to text."""
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 
@@ -21,6 +22,10 @@ def _backslashed(marks: str) -> Mapping[int, str]:
 
 
 _DISCORD = _backslashed("\\*_~`|<>#[]()@")
+_DISCORD_PLACES = re.compile(
+    r"(?:^|(?<=\r))[ \t]*(?=[-+])|(?:^|(?<=\r))[ \t]*\d+(?=\.)|(?=://)", re.MULTILINE
+)
+"""Where lines of lists begin, and what makes links of addresses. Elsewhere these marks mean nothing."""
 _MARKDOWN = _backslashed("\\`*_{}[]()#+-.!|<>~&")
 
 
@@ -34,10 +39,10 @@ def slack(text: str) -> str:
 
 def discord(text: str) -> str:
     r"""
-    >>> discord("@everyone **now**")
-    '\\@everyone \\*\\*now\\*\\*'
+    >>> discord("@everyone **now**"), discord("- one https://a.example")
+    ('\\@everyone \\*\\*now\\*\\*', '\\- one https\\://a.example')
     """
-    return text.translate(_DISCORD)
+    return _DISCORD_PLACES.sub(r"\g<0>\\", text.translate(_DISCORD))
 
 
 def markdown(text: str) -> str:

@@ -36,6 +36,9 @@ NAMES = ("event", "timestamp", "data", "userId", "webhookId")
 LOOP = ("index", "index0", "revindex", "revindex0", "first", "last", "length")
 """What `loop` knows of a turn."""
 
+OF_WORDS = ("map", "select", "reject", "selectattr", "rejectattr")
+"""Filters that are told another filter, or a test."""
+
 MAX_NESTING = 100
 """Levels of an expression, and of statements within each other."""
 
@@ -137,7 +140,9 @@ class Expressions:
             case nodes.Call(node=nodes.Getattr(node=holder, attr=name)):
                 return self._method(node, name, self.needed(holder, depth), depth)
             case nodes.Call():
-                return self.refuse(Fault("a call of a function", f"there are filters: {_listed(FILTERS)}"))
+                return self.refuse(
+                    Fault("a call of a function", f"there are filters: {_listed([*FILTERS, *OF_WORDS])}")
+                )
             case _:
                 return self.refuse(forbidden(node))
 
@@ -247,9 +252,9 @@ class Expressions:
     def _filter(self, node: nodes.Filter, name: str, value: Eval, depth: int) -> Eval:
         if name in self._speech.refused:
             return self.refuse(self._speech.refused[name])
-        if name in ("map", "select", "reject", "selectattr", "rejectattr"):
+        if name in OF_WORDS:
             return self._filter_of_words(node, name, value, depth)
-        word = self._word("filter", name, FILTERS)
+        word = self._word("filter", name, FILTERS, OF_WORDS)
         if word is None:
             return _nothing
         given = self._given(node, f"the filter `{name}`", word, node.args, depth)
@@ -322,11 +327,14 @@ class Expressions:
         given = self._given(node, f"`.{name}()`", word, node.args, depth)
         return lambda scope: word(scope.budget, value(scope), *given[0](scope), **given[1](scope))
 
-    def _word(self, kind: str, name: str, known: Mapping[str, Word]) -> Word | None:
+    def _word(
+        self, kind: str, name: str, known: Mapping[str, Word], others: Sequence[str] = ()
+    ) -> Word | None:
+        """`others`: what there is of its kind besides."""
         if name in known:
             return known[name]
-        meant = did_you_mean(name, known)
-        cure = f"did you mean `{meant}`?" if meant else f"known: {_listed(known)}"
+        meant = did_you_mean(name, [*known, *others])
+        cure = f"did you mean `{meant}`?" if meant else f"known: {_listed([*known, *others])}"
         self.refuse(Fault(f"no {kind} is called {self._speech.quoted(name)}", cure))
         return None
 
@@ -404,5 +412,5 @@ def _path(node: nodes.Node) -> str | None:
             return None
 
 
-def _listed(known: Mapping[str, Any]) -> str:
-    return ", ".join(name for name in known if name.isalpha() and len(name) > 1)
+def _listed(known: Iterable[str]) -> str:
+    return ", ".join(name for name in known if name.isalpha())

@@ -18,10 +18,9 @@ from watcher.config.templates.expressions import Scope
 from watcher.config.templates.plain import kind_of, settled, text_of
 from watcher.config.templates.reading import Text, read
 from watcher.config.templates.speech import Fault, Speech
-from watcher.config.values import is_template
 from watcher.config.yaml_positions import Path, parse
 from watcher.core.changes import Document
-from watcher.core.forms import Address, Addressing, Failed, Filled, Transform
+from watcher.core.forms import Address, Addressing, Failed, Filled, Transform, is_template
 
 PRESETS = FilePath(__file__).parent.with_name("presets")
 """Ready-made transforms, one file each: what may be copied into `transform:` and changed."""

@@ -122,7 +122,7 @@ class State:
         a state of a newer version."""
         if self._prepared:
             return
-        with translated(self.place), pymongo.timeout(3 * PATIENCE.total_seconds()):
+        with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
             schema = await self["schema"].find_one({"_id": "schema"})
             if schema is not None and schema["version"] > SCHEMA_VERSION:
                 raise OutboxBroken(
