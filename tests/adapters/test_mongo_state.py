@@ -223,6 +223,26 @@ async def test_the_settlements_of_others_are_written_beside_those_of_a_stale_hol
     assert await outbox.counts() == {"crm": Counts(delivered=2), "slack": Counts(pending=1)}
 
 
+async def test_what_a_replica_wrote_when_it_held_a_lease_before_does_not_take_it_away_again(outbox):
+    leases = outbox.leases("one")
+    before = await leases.take("endpoint:crm")
+    assert before is not None
+    await put(outbox, a_delivery(), a_delivery())
+    first, second = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+    await leases.give_back(before)
+    now = await leases.take("endpoint:crm")
+    assert now is not None
+
+    results = await asyncio.gather(
+        outbox.under(before).settle([a_settlement(first)]),
+        outbox.under(now).settle([a_settlement(second)]),
+        return_exceptions=True,
+    )
+
+    assert [type(each) for each in results] == [LeaseLost, type(None)]
+    assert await pending(outbox) == [first.delivery.id]
+
+
 async def test_who_died_in_the_middle_of_a_transaction_holds_up_nobody(mongodb_uri, database):
     async with connection(mongodb_uri) as client, opened(mongodb_uri, database) as outbox:
         state = State(client, place_of(mongodb_uri, database))

@@ -19,7 +19,7 @@ from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
 from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.errors import OutboxError
-from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.dispatch import UNSURE_SECONDS, Dispatcher
 from watcher.ports import Counts
 from watcher.testing import Facts, FakeClock, MemoryOutbox, RecordingSender
 
@@ -33,8 +33,15 @@ class Stage:
         self.clock = FakeClock(NOON)
         self.facts = Facts()
         self.stopping = asyncio.Event()
+        self.sure = True
+        """That this replica is the one that sends."""
         self.dispatcher = Dispatcher(
-            endpoint, outbox=self.outbox, sender=self.sender, clock=self.clock, observe=self.facts
+            endpoint,
+            outbox=self.outbox,
+            sender=self.sender,
+            clock=self.clock,
+            observe=self.facts,
+            may_send=lambda: self.sure,
         )
 
     async def append(self, *deliveries: Delivery) -> None:
@@ -104,6 +111,47 @@ async def test_after_the_last_failure_it_is_dead_and_the_next_goes():
     assert verdicts == [Dead(reason="refused: nothing listens")] * 2
     assert stage.sent() == [first.body, second.body]
     assert await stage.outbox.counts() == {"crm": Counts(dead=2)}
+
+
+async def test_nothing_goes_out_while_it_is_not_sure_that_no_other_replica_sends():
+    stage, delivery = Stage(an_endpoint()), a_delivery()
+    stage.sure = False
+
+    async with stage.running():
+        await stage.append(delivery)
+        await settle_down()
+        assert stage.sent() == []
+
+        stage.sure = True
+        stage.clock.advance(timedelta(seconds=UNSURE_SECONDS))
+        await stage.facts.until(Attempted)
+
+    assert stage.sent() == [delivery.body]
+
+
+async def test_what_was_taken_before_it_was_not_sure_any_more_is_not_sent_and_goes_later_as_it_was(
+    monkeypatch,
+):
+    stage = Stage(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
+    bind = stage.outbox.bind
+
+    async def bind_slowly(*batch: Any) -> None:
+        await bind(*batch)
+        stage.sure = False
+
+    monkeypatch.setattr(stage.outbox, "bind", bind_slowly)
+    async with stage.running():
+        await stage.append(a_delivery(), a_delivery(), a_delivery())
+        await settle_down()
+        stage.clock.advance(timedelta(seconds=1))
+        (kept,) = await stage.facts.until(Attempted)
+        assert (kept.outcome, kept.verdict, stage.sent()) == (NotSent(), Release(), [])
+
+        stage.sure = True
+        stage.clock.advance(timedelta(seconds=1))
+        _, sent = await stage.facts.until(Attempted, 2)
+
+    assert (sent.id, sent.attempt, sent.verdict) == (kept.id, 1, Delivered())
 
 
 async def test_attempts_in_flight_end_before_the_dispatcher_does():

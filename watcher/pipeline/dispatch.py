@@ -207,6 +207,8 @@ class Dispatcher:
             request = compose(launch.parcel, self._endpoint, now=started)
             if isinstance(request, Unsendable):
                 return request
+            if not self._may_send():
+                return NotSent()  # the program stood still since it was taken, or the store did
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.

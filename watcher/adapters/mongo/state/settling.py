@@ -82,11 +82,17 @@ class Settler:
         """Write them; those that remain when a lease of some was lost come back."""
         binding = [_binding(wish) for wish in wishes if wish.members]
         records = [record for wish in wishes for record in wish.records]
-        leases = sorted({wish.lease for wish in wishes if wish.lease is not None}, key=lambda each: each.name)
+        leases = sorted(
+            {wish.lease for wish in wishes if wish.lease is not None},
+            key=lambda each: (each.name, each.epoch),
+        )
+
+        fenced: Lease | None = None
 
         async def work(session: Session) -> None:
-            for lease in leases:
-                await self._state.fence(lease, session)
+            nonlocal fenced
+            for fenced in leases:
+                await self._state.fence(fenced, session)
             if binding:
                 await self._state["deliveries"].bulk_write(binding, ordered=False, session=session)
             if records:
@@ -96,9 +102,9 @@ class Settler:
         try:
             await self._state.transact(work, lease=None)
         except LeaseLost as lost:
-            mine, others = _of(lost.lease, wishes)
-            _end(mine, lost)
-            return others
+            # That lease, and not its name: we may hold it again since.
+            _end([wish for wish in wishes if wish.lease == fenced], lost)
+            return [wish for wish in wishes if wish.lease != fenced]
         except Exception as failure:
             error = failure
         _end(wishes, error)
@@ -134,11 +140,6 @@ async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], 
     if writes:
         await deliveries.bulk_write(writes, ordered=False, session=session)
         await count(state, tally, by=SETTLED, session=session)
-
-
-def _of(lease: str, wishes: Sequence[_Wish]) -> tuple[Sequence[_Wish], Sequence[_Wish]]:
-    mine = [wish for wish in wishes if wish.lease is not None and wish.lease.name == lease]
-    return mine, [wish for wish in wishes if wish not in mine]
 
 
 def _end(wishes: Sequence[_Wish], error: Exception | None) -> None:
