@@ -67,7 +67,7 @@ def well_formed(preset: str, told: Any) -> None:
         head, rest = section["elements"]
         assert (rich["type"], section["type"]) == ("rich_text", "rich_text_section")
         assert (head["type"], head["style"], rest["type"]) == ("text", {"bold": True}, "text")
-        assert told["text"] == escapes.slack(head["text"] + rest["text"]).strip(), "the same for both"
+        assert told["text"].strip() == escapes.slack(head["text"] + rest["text"]).strip(), "the same for both"
         assert [(each["type"], each["emoji"]) for each in context["elements"]] == [("plain_text", False)]
         assert all(0 < len(text) <= 3_000 for text in shown)
     elif preset == "discord":
