@@ -39,7 +39,7 @@ async def test_a_replica_that_dies_and_one_that_freezes_are_replaced(tmp_path):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(stage.writer.write(until=lambda: over))
             try:
-                await asyncio.sleep(2)
+                await asyncio.sleep(2)  # of load: a kill of an idle one shows nothing
                 reader = holder(CAPTURE, stage.watchers)
                 await strike(WatcherKilled(reader, everyone), record, hold=8)
                 sender = holder(endpoint_lease("paced"), stage.watchers)

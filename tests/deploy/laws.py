@@ -89,11 +89,7 @@ def of_kind(objects: Sequence[Object], kind: str) -> list[Object]:
 
 
 class ManifestLaws:
-    """The laws. `objects`: one set of them, complete enough to be applied."""
-
-    @pytest.fixture
-    def objects(self) -> list[Object]:
-        raise NotImplementedError
+    """The laws. Subclasses give the `objects` fixture: one set of them, complete enough to be applied."""
 
     # --- the objects ---
 
