@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -14,11 +15,15 @@ from bench.isolation import isolation
 from bench.line import bare_posts, drain, steady
 from bench.scan import filled, first_scan
 from bench.tables import compare, show
+from bench.waiting import waiting
 from bench.wire import Case, turns
 from watcher.demo.mongod import PrivateMongo
 
 OPLOG_MB = 990
 """The least that MongoDB gives itself when nobody says otherwise."""
+
+STATES: Mapping[str, bool] = {"state in SQLite": False, "state in MongoDB": True}
+"""By kind: can replicas share it?"""
 
 
 async def line(options: argparse.Namespace) -> None:
@@ -27,11 +32,24 @@ async def line(options: argparse.Namespace) -> None:
     count, pace, seconds = options.backlog, options.per_second, options.seconds
     yardsticks = [await bare_posts(count=count // 2) for _ in runs]
     async with PrivateMongo(oplog_mb=OPLOG_MB) as mongo:
-        drains = [await drain(mongo.uri, count=count, python=python) for _ in runs]
-        paces = [await steady(mongo.uri, per_second=pace, seconds=seconds, python=python) for _ in runs]
+        # Both kinds of state in turn, on the same machine within minutes.
+        drains = [
+            {
+                kind: await drain(mongo.uri, count=count, python=python, shared=shared)
+                for kind, shared in STATES.items()
+            }
+            for _ in runs
+        ]
+        paces = [
+            {
+                kind: await steady(mongo.uri, per_second=pace, seconds=seconds, python=python, shared=shared)
+                for kind, shared in STATES.items()
+            }
+            for _ in runs
+        ]
     show("the yardstick: bare POSTs, 64 in flight", yardsticks)
-    show(f"backlog of {count:,} changes, single-event signed POSTs", drains)
-    show(f"steady {pace}/s for {seconds:.0f} s", paces)
+    compare(f"backlog of {count:,} changes, single-event signed POSTs", drains)
+    compare(f"steady {pace}/s for {seconds:.0f} s", paces)
 
 
 async def wire(options: argparse.Namespace) -> None:
@@ -68,24 +86,35 @@ async def endpoints(options: argparse.Namespace) -> None:
     compare(f"each endpoint at {options.per_second}/s for {options.seconds:.0f} s", runs)
 
 
+async def store(options: argparse.Namespace) -> None:
+    """What each act of `run` costs the store while many deliveries wait, against few."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with PrivateMongo(oplog_mb=OPLOG_MB) as mongo:
+            kinds = await waiting(mongo.uri, Path(folder), many=options.waiting, rounds=options.runs or 31)
+    for kind, figures in kinds.items():
+        compare(f"{kind}, with so many deliveries waiting", [figures])
+
+
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "line": line,
     "wire": wire,
     "scan": scan,
     "endpoints": endpoints,
+    "store": store,
 }
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", choices=BENCHES, help="measure only this")
-    parser.add_argument("--runs", type=int, help="how often (line: 3, the others: once)")
+    parser.add_argument("--runs", type=int, help="how often (line: 3, store: 31, the others: once)")
     parser.add_argument("--backlog", type=int, default=20_000, help="line: changes that wait")
     parser.add_argument("--per-second", type=int, default=100, help="line: the steady pace")
     parser.add_argument("--seconds", type=float, default=15, help="line: for how long")
     parser.add_argument("--turns", type=int, default=50, help="wire: turns to take the mean of")
     parser.add_argument("--earlier", type=int, default=50, help="wire: messages that each chat already has")
     parser.add_argument("--rows", type=int, default=20_000, help="scan: messages that are there")
+    parser.add_argument("--waiting", type=int, default=100_000, help="store: deliveries that wait")
     parser.add_argument(
         "--python",
         default=Path(sys.executable),

@@ -19,7 +19,7 @@ from bench.tables import Figures
 IDLE_SECONDS = 5
 
 
-async def drain(uri: str, *, count: int, python: Path) -> Figures:
+async def drain(uri: str, *, count: int, python: Path, shared: bool = False) -> Figures:
     """`count` changes are waiting; how fast do they go out?"""
     async with Client(uri) as client:
         database = client[f"bench_{uuid4().hex[:8]}"]
@@ -32,13 +32,21 @@ async def drain(uri: str, *, count: int, python: Path) -> Figures:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             receiver = stack.enter_context(a_receiver())
             watcher = stack.enter_context(
-                a_watcher(folder, f"{uri}{database.name}", receiver.url, start_from=start, python=python)
+                a_watcher(
+                    folder,
+                    f"{uri}{database.name}",
+                    receiver.url,
+                    start_from=start,
+                    python=python,
+                    state=_state(uri, database.name) if shared else None,
+                )
             )
             peak = await watcher.peak_mb(
                 lambda: receiver.requests >= count, f"{count} events", every=0.1, seconds=120
             )
             seen, cpu = receiver.report(), watcher.cpu_seconds
         await client.drop_database(database.name)
+        await client.drop_database(f"{database.name}_state")
     return {
         "events_per_second": count / seen["seconds"],
         "cpu_us_per_event": cpu / count * 1e6,
@@ -46,7 +54,7 @@ async def drain(uri: str, *, count: int, python: Path) -> Figures:
     }
 
 
-async def steady(uri: str, *, per_second: int, seconds: float, python: Path) -> Figures:
+async def steady(uri: str, *, per_second: int, seconds: float, python: Path, shared: bool = False) -> Figures:
     """Latency from commit to receipt at a steady pace; idle cost before it."""
     async with Client(uri) as client:
         database = client[f"bench_{uuid4().hex[:8]}"]
@@ -55,7 +63,13 @@ async def steady(uri: str, *, per_second: int, seconds: float, python: Path) -> 
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             receiver = stack.enter_context(a_receiver())
             watcher = stack.enter_context(
-                a_watcher(folder, f"{uri}{database.name}", receiver.url, python=python)
+                a_watcher(
+                    folder,
+                    f"{uri}{database.name}",
+                    receiver.url,
+                    python=python,
+                    state=_state(uri, database.name) if shared else None,
+                )
             )
             ready = await watcher.until_ready()
             await asyncio.sleep(2)
@@ -71,6 +85,7 @@ async def steady(uri: str, *, per_second: int, seconds: float, python: Path) -> 
             await asyncio.sleep(0.5)
             seen, busy = receiver.report(), watcher.cpu_seconds - before
         await client.drop_database(database.name)
+        await client.drop_database(f"{database.name}_state")
     return {
         "arrived_share": seen["requests"] / int(per_second * seconds),
         "p50_ms": seen["p50_ms"],
@@ -80,6 +95,10 @@ async def steady(uri: str, *, per_second: int, seconds: float, python: Path) -> 
         "idle_cpu_percent": idle_cpu * 100,
         "busy_cpu_percent": busy / seconds * 100,
     }
+
+
+def _state(uri: str, database: str) -> str:
+    return f"{uri}{database}_state"
 
 
 async def bare_posts(*, count: int, in_flight: int = 64) -> Figures:

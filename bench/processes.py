@@ -151,14 +151,17 @@ def a_watcher(
     start_from: datetime | None = None,
     events: Sequence[str] = ("message.created",),
     endpoints: Sequence[Mapping[str, Any]] = (),
+    state: str | None = None,
 ) -> Iterator[Watcher]:
-    """A watcher with its state in the folder; with the same folder, the next one goes on where it stood."""
+    """A watcher with its state in the folder; with the same folder, the next one goes on where it stood.
+
+    `state`: or in this database."""
     port = _free_port()
     settings = {
         "webhooks": {"url": url, "secret": "bench", "events": list(events), "endpoints": list(endpoints)},
         "watcher": {
             "mongoUri": uri,
-            "state": f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",
+            "state": state or f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",
             "http": {"listen": f"127.0.0.1:{port}"},
             **({"startFrom": start_from.isoformat()} if start_from else {}),
         },

@@ -258,6 +258,7 @@ async def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
     try:
         async with stores.read(settings) as state:
             position = await state.checkpoint()
+            await state.try_writing()
     except (OutboxError, OutboxBroken, SourceError) as error:
         return None, _problem(about, error)
     if position is None:

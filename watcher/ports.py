@@ -289,6 +289,10 @@ class StateReader(Protocol):
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]: ...
 
+    async def try_writing(self) -> None:
+        """Find out whether `run` may write there, and leave everything as it is."""
+        ...
+
 
 class Leases(Protocol):
     """Who of several replicas does what."""

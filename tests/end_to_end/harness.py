@@ -62,6 +62,7 @@ class Watcher:
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.folder = folder
+        self.program = ["-m", "watcher"]
         self.port = free_port()
         self.config = folder / "webhooks.yaml"
         self.configure(settings)
@@ -78,7 +79,7 @@ class Watcher:
     def launch(self) -> subprocess.Popen[bytes]:
         with self.log_file.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "watcher", "run", "--config", str(self.config), "--log", "json"],
+                [sys.executable, *self.program, "run", "--config", str(self.config), "--log", "json"],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from tests.chaos.proxy import Proxy
 from tests.end_to_end.harness import SECRET, Inbox, Watcher
+from watcher.demo.mongod import PrivateMongo
 
 FAIL_OVER_SECONDS = 10
 """Promised in CONTRACT §6."""
@@ -147,6 +149,128 @@ async def test_who_dies_or_freezes_is_replaced_and_writes_nothing_any_more(
     for inbox in inboxes:
         await inbox.until(lambda _, inbox=inbox: len(numbers(inbox)) >= 600, seconds=40)
         assert_each_once_and_in_order(inbox, 600)
+
+
+@pytest.mark.parametrize("how", ["hang", "cut"])
+async def test_who_is_cut_off_from_mongodb_is_replaced_and_sends_nothing_until_it_is_back(
+    librechat, receivers, watchers, settings, private_mongo, database, how
+):
+    inboxes = [await receivers() for _ in range(3)]
+    names = {"capture", *(f"endpoint:e{number}" for number in range(3))}
+    async with Proxy(private_mongo.ports[0]) as line:
+        behind = f"mongodb://127.0.0.1:{line.port}/{database}?directConnection=true"
+        made = [settings(*inboxes, headers={"X-Replica": name}) for name in ("cut off", "other")]
+        made[0]["watcher"] |= {"mongoUri": behind, "state": behind.replace(database, f"{database}_state")}
+        cut_off, other = (watchers(each) for each in made)
+        await cut_off.start()  # first, so that it holds everything until the other one comes
+        await other.start()
+        await until_shared([cut_off, other], names)
+        writing = asyncio.create_task(write(librechat, 0, 600, pause=0.02))
+        for inbox in inboxes:
+            await inbox.until_accepted(30)
+
+        line.hang() if how == "hang" else line.cut()
+        began = time.monotonic()
+        await until_shared([other], names, seconds=FAIL_OVER_SECONDS)
+        assert time.monotonic() - began < FAIL_OVER_SECONDS
+        replaced = [len(inbox.receipts) for inbox in inboxes]
+        await writing
+        for inbox in inboxes:
+            await inbox.until(lambda _, inbox=inbox: len(numbers(inbox)) >= 600, seconds=40)
+        senders = [
+            receipt.headers["X-Replica"]
+            for inbox, since in zip(inboxes, replaced, strict=True)
+            for receipt in inbox.receipts[since:]
+        ]
+        assert set(senders) == {"other"}
+        assert (await cut_off.get("/readyz")).status_code == 503
+
+        await line.heal()
+        await until_shared([cut_off, other], names)
+        await write(librechat, 600, 50)
+        for inbox in inboxes:
+            await inbox.until(lambda _, inbox=inbox: len(numbers(inbox)) >= 650, seconds=40)
+            assert_each_once_and_in_order(inbox, 650)
+        # While there is a line: a transaction that nobody ends holds up the drop of its database for a minute.
+        assert await cut_off.stop() == await other.stop() == 0
+
+
+JUMPING = """
+import itertools
+from datetime import timedelta
+from watcher.adapters.clock import SystemClock
+from watcher.__main__ import main
+
+now, jumps = SystemClock.now, itertools.cycle(timedelta(hours=hours) for hours in (6, -6, 0))
+SystemClock.now = lambda self: now(self) + next(jumps)
+main()
+"""
+"""The program, with a time of day that jumps by hours at every look."""
+
+
+async def test_leases_do_not_care_what_time_of_day_a_replica_believes_it_is(
+    librechat, receivers, watchers, settings
+):
+    inboxes = [await receivers() for _ in range(3)]
+    names = {"capture", *(f"endpoint:e{number}" for number in range(3))}
+    jumping, steady = watchers(settings(*inboxes)), watchers(settings(*inboxes))
+    jumping.program = ["-c", JUMPING]
+    await jumping.start()
+    await steady.start()
+    shares = await until_shared([jumping, steady], names)
+
+    await write(librechat, 0, 300, pause=0.02)
+    for inbox in inboxes:
+        await inbox.until(lambda _, inbox=inbox: len(numbers(inbox)) >= 300)
+        assert_each_once_and_in_order(inbox, 300)
+        assert len(inbox.receipts) == 300
+    assert [await held(watcher) for watcher in (jumping, steady)] == shares
+    assert '"lost": true' not in jumping.log + steady.log
+
+
+async def test_the_documented_roles_are_enough_for_all_that_a_replica_does(watchers, receivers):
+    inbox = await receivers()
+    async with PrivateMongo(auth=True) as mongo:
+        roles = [{"role": "read", "db": "LibreChat"}, {"role": "readWrite", "db": "librechat_watcher"}]
+        await mongo.add_user("watcher", "w", roles)
+        made = {
+            "webhooks": {"url": inbox.url, "secret": SECRET},
+            "watcher": {"mongoUri": mongo.uri_of("LibreChat", user="watcher", password="w")},
+        }
+        made["watcher"]["state"] = "mongodb"
+        one, other = watchers(made), watchers(json.loads(json.dumps(made)))
+        await one.start()
+        await other.start()
+        shares = await until_shared([one, other], {"capture", "endpoint:default"})
+        async with AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
+            await write(client.LibreChat, 0, 20)
+            await inbox.until_accepted(20)
+            victim, left = (one, other) if "capture" in shares[0] else (other, one)
+            victim.kill9()
+            await until_shared([left], {"capture", "endpoint:default"}, seconds=FAIL_OVER_SECONDS)
+            await write(client.LibreChat, 20, 20)
+            await inbox.until(lambda _: len(numbers(inbox)) >= 40)
+        for words in (["check"], ["endpoints", "pause", "default"], ["backfill", "--since", "2020-01-01"]):
+            done = await asyncio.to_thread(command, left, *words)
+            assert done.returncode == 0, done.stdout + done.stderr
+        assert "Unauthorized" not in one.log + other.log
+
+
+async def test_check_tells_who_may_not_write_the_state_what_to_grant(watchers, receivers):
+    inbox = await receivers()
+    async with PrivateMongo(auth=True) as mongo:
+        await mongo.add_user("reader", "w", [{"role": "read", "db": "LibreChat"}])
+        uri = mongo.uri_of("LibreChat", user="reader", password="w")
+        made = {"webhooks": {"url": inbox.url, "secret": SECRET}, "watcher": {"mongoUri": uri}}
+        made["watcher"]["state"] = "mongodb"
+
+        done = await asyncio.to_thread(command, watchers(made), "check", "--json")
+
+        found = {each["about"]: each for each in json.loads(done.stdout)["findings"]}
+        assert (done.returncode, found["state"]["level"]) == (1, "problem")
+        assert 'role: "readWrite", db: "librechat_watcher"' in found["state"]["cure"]
+        async with AsyncMongoClient[dict[str, Any]](mongo.uri) as client:
+            assert "librechat_watcher" not in await client.list_database_names()
 
 
 def command(watcher: Watcher, *words: str) -> subprocess.CompletedProcess[str]:

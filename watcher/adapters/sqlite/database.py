@@ -31,10 +31,7 @@ def locked(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise OutboxError(
-            f"{path}: the state cannot be kept there ({error.strerror}).\n"
-            "  Give watcher.state (WATCHER_STATE) a folder that this user may write to."
-        ) from error
+        raise OutboxError(f"{path}: {_unwritable(error.strerror)}") from error
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -46,6 +43,21 @@ def locked(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+def demand_writable(path: Path) -> None:
+    """Raises OutboxError when this user may not write the file, or make it. Leaves everything as it is."""
+    there = path if path.exists() else next(parent for parent in path.absolute().parents if parent.exists())
+    for each in (path.parent, there) if path.exists() else (there,):
+        if not os.access(each, os.W_OK | (os.X_OK if each.is_dir() else 0)):
+            raise OutboxError(f"{path}: {_unwritable(f'{each} may not be written')}")
+
+
+def _unwritable(why: str | None) -> str:
+    return (
+        f"the state cannot be kept there ({why}).\n"
+        "  Give watcher.state (WATCHER_STATE) a folder that this user may write to."
+    )
 
 
 def connect(path: Path, *, writing: bool) -> sqlite3.Connection:

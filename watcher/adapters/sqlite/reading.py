@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from watcher.adapters.sqlite import standings
-from watcher.adapters.sqlite.database import SCHEMA_VERSION, read_beside
+from watcher.adapters.sqlite.database import SCHEMA_VERSION, demand_writable, read_beside
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import checkpoint
 from watcher.core.changes import Checkpoint
@@ -40,6 +40,9 @@ class SqliteReader:
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit), oldest=2) or []
+
+    async def try_writing(self) -> None:
+        await asyncio.to_thread(demand_writable, self._path)
 
     async def _read(
         self, work: Callable[[sqlite3.Connection], T], *, oldest: int = SCHEMA_VERSION

@@ -174,6 +174,14 @@ class State:
                     self._free.put_nowait(session)
         raise AssertionError("the last collision is raised")
 
+    async def try_writing(self) -> None:
+        """Write, and take it back before it is done. Raises OutboxError."""
+        with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
+            async with self._client.start_session(causal_consistency=False) as session:
+                await session.start_transaction(write_concern=WriteConcern("majority"))
+                await self["position"].insert_one({"trial": True}, session=session)
+                await session.abort_transaction()
+
     async def read(self, work: Callable[[], Awaitable[T]], *, within: timedelta = PATIENCE) -> T:
         """Do what needs no transaction. Raises OutboxError."""
         with translated(self.place), pymongo.timeout(within.total_seconds()):

@@ -20,16 +20,16 @@ from watcher.ports import Counts
 class MongoReader:
     """A `StateReader` of one database. Open it with `MongoReader.open`."""
 
-    def __init__(self, outbox: MongoOutbox) -> None:
-        self._outbox = outbox
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._outbox = MongoOutbox(state, News(state), Settler(state))
 
     @classmethod
     @asynccontextmanager
     async def open(cls, uri: str, database: str) -> AsyncIterator[MongoReader]:
         """Raises SourceRefused for a string that is no URI."""
         async with connection(uri) as client:
-            state = State(client, place_of(uri, database))
-            yield cls(MongoOutbox(state, News(state), Settler(state)))
+            yield cls(State(client, place_of(uri, database)))
 
     async def checkpoint(self) -> Checkpoint | None:
         position = await self._outbox.position()
@@ -43,3 +43,6 @@ class MongoReader:
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._outbox.fates(row, limit=limit)
+
+    async def try_writing(self) -> None:
+        await self._state.try_writing()
