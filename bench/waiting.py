@@ -21,6 +21,7 @@ from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Stored
+from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS
 from watcher.core.outcomes import Answered
@@ -38,6 +39,7 @@ BODY = b'{"event":"message.created","data":{"text":"' + b"An engine weaves patte
 """About 1.1 kB."""
 
 ENDPOINT = "crm"
+RECEIVER = Endpoint(name=ENDPOINT, url="http://127.0.0.1/", secrets=(), events=("*",))
 _numbers = count()
 
 
@@ -167,6 +169,7 @@ def _delivered(rows: Sequence[Stored]) -> Sequence[Settlement]:
             stored=row,
             verdict=Delivered(),
             outcome=Answered(status=200),
+            endpoint=RECEIVER,
             attempted_at=now,
             took=timedelta(milliseconds=5),
         )

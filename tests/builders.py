@@ -97,6 +97,7 @@ def a_settlement(
         stored=stored,
         verdict=verdict or Delivered(),
         outcome=outcome or Answered(status=200),
+        endpoint=an_endpoint(),
         attempted_at=NOON,
         took=timedelta(milliseconds=12),
     )

@@ -13,7 +13,7 @@ from typing import Protocol
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Delivery, Fate, Lift, Stored
+from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.headroom import Reach
@@ -23,6 +23,7 @@ from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row
 from watcher.core.requests import Request
+from watcher.core.searching import Wanted
 from watcher.core.settlements import Settlement as Settlement
 
 ANYTHING = "*"
@@ -256,6 +257,10 @@ class Outbox(Protocol):
         the order of `seq`."""
         ...
 
+    async def recalls(self) -> Mapping[str, int]:
+        """How often something was cancelled that an endpoint was to be sent. It only grows."""
+        ...
+
     async def examine(self) -> None:
         """Look through the whole store, beside everything else. Raises OutboxBroken when it is damaged."""
         ...
@@ -276,7 +281,44 @@ class Outbox(Protocol):
         ...
 
 
-class StateReader(Protocol):
+class LogReader(Protocol):
+    """The log of deliveries, looked at. Raises OutboxError, and OutboxBroken where it is damaged."""
+
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        """The next `limit` of those that are wanted, in the order of ids, the newest first.
+
+        `after`: the id of the last one of the page before."""
+        ...
+
+    async def number(self, wanted: Wanted) -> Mapping[State, int]:
+        """How many there are of those that are wanted, by state; without states of which there is none."""
+        ...
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        """All that is kept of one delivery."""
+        ...
+
+
+class Log(LogReader, Protocol):
+    """The log of deliveries, as an operator puts right what went wrong."""
+
+    async def replay(self, ids: Sequence[EventId]) -> int:
+        """Send them again: those that were settled become pending, as if they had never been attempted,
+        behind all that is pending, in the order in which they came at first. What is kept of attempts stays.
+
+        Left as they are: what waits already, and what was refused (`Fate.refused`). How many it were."""
+        ...
+
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+        """Send them never: those that are held or pending become cancelled. How many it were.
+
+        What dispatch holds in memory it hears of by `recalls`; what is under way still arrives."""
+        ...
+
+
+class StateReader(LogReader, Protocol):
     """What commands look at in a state, beside a `run` or without one; empty where none was ever begun.
 
     Raises OutboxError, and OutboxBroken where it is damaged."""

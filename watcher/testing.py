@@ -5,17 +5,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
+from watcher.core.attempts import KEPT, Attempt
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Delivery, Fate, Lift, State, Stored
+from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.leases import LASTS, Lease, Look
@@ -24,6 +25,7 @@ from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
+from watcher.core.searching import Wanted, change_part
 from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
@@ -217,6 +219,7 @@ class _Row:
     reason: str | None = None
     attempted_at: datetime | None = None
     settled_at: datetime | None = None
+    log: tuple[Attempt, ...] = ()
 
 
 class MemoryOutbox:
@@ -231,6 +234,7 @@ class MemoryOutbox:
         self._scans: dict[str, Scan] = {}
         self._memory: dict[Entity, Remembered] = {}
         self._standings: dict[str, Standing] = {}
+        self._recalls: Counter[str] = Counter()
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -390,6 +394,53 @@ class MemoryOutbox:
         rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
         return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]
 
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        fates = sorted(self._wanted(wanted), key=lambda fate: fate.id, reverse=not oldest_first)
+        beyond = [
+            fate for fate in fates if after is None or (fate.id > after if oldest_first else fate.id < after)
+        ]
+        return beyond[:limit]
+
+    async def number(self, wanted: Wanted) -> Mapping[State, int]:
+        return Counter(fate.state for fate in self._wanted(wanted))
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        row = self._rows.get(identity)
+        if row is None:
+            return None
+        delivery = row.stored.delivery
+        return Dossier(
+            fate=_fate(row), entity=delivery.entity, row=delivery.row, body=delivery.body, attempts=row.log
+        )
+
+    async def replay(self, ids: Sequence[EventId]) -> int:
+        self._may_write()
+        settled = self._in(("delivered", "dead", "cancelled"))
+        rows = [row for row in settled if row.stored.delivery.id in ids and not _fate(row).refused]
+        for row in sorted(rows, key=lambda row: (change_part(row.stored.delivery.id), row.stored.seq)):
+            self._last_seq += 1
+            stored = Stored(
+                seq=self._last_seq, delivery=row.stored.delivery, attempts=0, due_at=None, batch=None
+            )
+            self._put(_Row(stored=stored, state="pending", log=row.log))
+        self._news.set()
+        return len(rows)
+
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+        self._may_write()
+        rows = [row for row in self._in(("held", "pending")) if row.stored.delivery.id in ids]
+        for row in rows:
+            stored = replace(row.stored, due_at=None)
+            now = datetime.now(UTC)
+            self._put(replace(row, stored=stored, state="cancelled", settled_at=now, reason=reason))
+        self._recalls.update({row.stored.delivery.endpoint for row in rows})
+        return len(rows)
+
+    async def recalls(self) -> Mapping[str, int]:
+        return dict(self._recalls)
+
     async def examine(self) -> None:
         pass  # memory is sound
 
@@ -449,6 +500,10 @@ class MemoryOutbox:
         self._last_seq += 1
         self._put(replace(row, stored=replace(row.stored, seq=self._last_seq), state="pending"))
 
+    def _wanted(self, wanted: Wanted) -> list[Fate]:
+        rows = self._rows.values()
+        return [_fate(row) for row in rows if wanted.takes(row.stored.delivery, row.state)]
+
     def _put(self, row: _Row) -> None:
         self._rows[row.stored.delivery.id] = row
 
@@ -501,6 +556,8 @@ def _fate(row: _Row) -> Fate:
         held_until=delivery.hold.until if delivery.hold else None,
         attempted_at=row.attempted_at,
         settled_at=row.settled_at,
+        user=delivery.user,
+        conversation=delivery.conversation,
     )
 
 
@@ -515,6 +572,7 @@ def _after(row: _Row, record: Record | None) -> _Row:
         reason=record.reason,
         attempted_at=record.attempted_at,
         settled_at=record.settled_at,
+        log=row.log if record.attempt in row.log else (*row.log, record.attempt)[-KEPT:],
     )
 
 

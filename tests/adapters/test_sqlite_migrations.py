@@ -14,9 +14,10 @@ from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.adapters.sqlite.statements import MIGRATIONS
 from watcher.core.changes import Checkpoint
-from watcher.core.events import Entity
+from watcher.core.events import Entity, EventId
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
+from watcher.core.searching import Wanted
 from watcher.errors import OutboxError
 from watcher.ports import Counts
 
@@ -104,13 +105,24 @@ async def test_a_position_can_be_looked_at_in_every_version(old_state: Path) -> 
     assert schema(old_state) == before, "who only looks changes nothing"
 
 
-async def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:
-    with closing(sqlite3.connect(old_state)) as db:
-        (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version >= 2:
-        assert len(await SqliteReader(old_state).fates(Entity("messages:2"), limit=9)) == 1
-        return
+async def test_what_every_version_counted_can_be_looked_at(old_state: Path) -> None:
+    assert (await SqliteReader(old_state).counts())["audit"] == Counts(pending=1)
 
+
+async def test_what_an_earlier_version_stored_is_searched_and_sent_again(old_state: Path) -> None:
+    async with SqliteOutbox.open(old_state) as outbox:
+        dead = Wanted(states=("dead",))
+        assert [fate.id for fate in await outbox.search(dead, after=None, limit=9)] == [
+            "webhook_refused",
+            "webhook_dead",
+        ]
+        told = await outbox.dossier(EventId("webhook_delivered"))
+        assert told is not None
+        assert (told.fate.status, told.attempts, told.fate.user) == (200, [], None)
+        assert await outbox.replay([EventId("webhook_refused"), EventId("webhook_dead")]) == 1
+
+
+async def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:
     with pytest.raises(OutboxError, match="older librechat-watcher") as refused:
         await SqliteReader(old_state).fates(Entity("messages:1"), limit=9)
 

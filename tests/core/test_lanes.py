@@ -346,6 +346,8 @@ class Store:
 
     def settle(self, launch: Launch, verdict: Verdict) -> None:
         for row in launch.parcel.members:
+            if row.seq not in self.rows:
+                continue  # cancelled meanwhile
             if isinstance(verdict, RetryAt):
                 self.rows[row.seq] = replace(
                     row, attempts=row.attempts + 1, due_at=verdict.at, batch=launch.parcel.batch
@@ -364,6 +366,8 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
     settled: dict[Entity, list[int]] = {}
     batches: dict[EventId, tuple[int, ...]] = {}
     reading: list[Stored] = []
+    cancelled: set[int] = set()
+    taken_back: set[int] = set()
     appended = 0
 
     for _ in range(3_000):
@@ -376,9 +380,12 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
         lane.offer(reading, now=now)  # read a turn ago: what was settled meanwhile is still in it
         reading = store.after(lane.cursor, min(lane.room(), dice.choice([1, 2, 50])))
         for launch in launched(lane, clock=seconds):
+            assert not cancelled & {row.seq for row in launch.parcel.members}
             busy = {row.delivery.entity for other in flying for row in other.parcel.members}
             assert not busy & {row.delivery.entity for row in launch.parcel.members}
-            assert {store.rows[row.seq].batch for row in launch.parcel.members} <= {None, launch.parcel.batch}
+            bound = {store.rows[row.seq].batch for row in launch.parcel.members}
+            whole = {batch for batch in bound if batch and not set(batches[batch]) & taken_back}
+            assert whole <= {launch.parcel.batch}
             if launch.parcel.batch is not None:
                 ids = tuple(row.seq for row in launch.parcel.members)
                 assert batches.setdefault(launch.parcel.batch, ids) == ids
@@ -406,6 +413,15 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
                 if not failing:
                     for row in launch.parcel.members:
                         settled.setdefault(row.delivery.entity, []).append(row.seq)
+                        cancelled.discard(row.seq)  # too late: it was under way
+            case chance if 0.97 < chance < 0.98:
+                taken = dice.sample(sorted(store.rows), k=min(len(store.rows), dice.randint(1, 4)))
+                for seq in taken:
+                    del store.rows[seq]
+                cancelled.update(taken)
+                taken_back.update(taken)
+                lane.recall(now)
+                reading = []
             case chance if chance > 0.97 and dice.random() < 0.9:
                 lane, flying, reading = Lane(endpoint), [], []  # killed, and started again on the same store
         seconds += dice.random() * 0.3
@@ -413,7 +429,7 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
     assert appended > 100
     assert store.rows == {}
     assert all(done == sorted(done) for done in settled.values())
-    assert sum(len(done) for done in settled.values()) == appended
+    assert sum(len(done) for done in settled.values()) + len(cancelled) == appended
 
 
 def test_memory_stays_bounded_when_many_parked_entities_come_due_at_once():

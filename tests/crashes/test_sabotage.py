@@ -98,6 +98,7 @@ def settled_before_it_is_sent(patch: Patch) -> None:
                 Settlement(
                     stored=row,
                     verdict=Delivered(),
+                    endpoint=self._endpoint,
                     outcome=Answered(status=200),
                     attempted_at=now,
                     took=timedelta(0),

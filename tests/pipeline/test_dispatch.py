@@ -532,3 +532,35 @@ async def test_other_settings_hold_for_the_next_attempt_and_what_is_in_flight_go
     old, new = stage.sender.requests
     assert verifies(old.body, dict(old.headers)["X-Webhook-Signature"], [Secret(key=b"old")])
     assert verifies(new.body, dict(new.headers)["X-Webhook-Signature"], [Secret(key=b"new")])
+
+
+async def test_what_is_cancelled_while_the_endpoint_is_paused_is_not_sent_when_it_goes_on():
+    stage = Stage(an_endpoint(max_in_flight=1))
+    rows = [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(5)]
+    paused = Standing(state="paused", reason="by an operator", since=NOON)
+    await stage.outbox.stand("crm", paused)
+    async with stage.running():
+        await stage.append(*rows)
+        await settle_down()  # they are in its memory now
+
+        await stage.outbox.cancel([row.id for row in rows[1:4]], reason="by an operator")
+        await stage.outbox.stand("crm", None)
+        stage.clock.advance(timedelta(seconds=1))
+        await stage.facts.until(Attempted, 2)
+        await settle_down()
+
+    assert stage.sent() == [rows[0].body, rows[4].body]
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=2, cancelled=3)}
+
+
+async def test_what_is_sent_again_goes_out_as_what_it_was():
+    stage, delivery = Stage(an_endpoint()), a_delivery()
+    async with stage.running():
+        await stage.append(delivery)
+        await stage.facts.until(Attempted)
+
+        await stage.outbox.replay([delivery.id])
+        _, again = await stage.facts.until(Attempted, 2)
+
+    assert stage.sent() == [delivery.body] * 2
+    assert (again.id, again.attempt) == (delivery.id, 1)

@@ -22,6 +22,7 @@ from watcher.core.outcomes import Answered, Outcome, Unreachable
 from watcher.core.requests import Request
 from watcher.core.routes import DIRECT
 
+KEPT_BYTES = 1024  # of an answer's body: what receivers say of an error fits in it
 ANSWER_TIME = timedelta(seconds=1)  # a slot is worth more than a connection kept
 LONGEST_WAIT = timedelta(days=365)  # keeps any `Retry-After` inside what a datetime can hold
 
@@ -73,7 +74,8 @@ class AiohttpSender:
             return Unreachable(reason=await line.why(error, progress))
 
         try:
-            left = await _finish(response, deadline) or progress.blemish
+            answer = bytearray()
+            left = await _finish(response, deadline, answer) or progress.blemish
         finally:
             response.close()  # nothing, when all of it was read: then the connection is back in the pool
         if response.status == 407 and request.route.proxy is not None:
@@ -88,6 +90,7 @@ class AiohttpSender:
             headers=tuple(
                 (name.decode("latin-1"), value.decode("latin-1")) for name, value in response.raw_headers
             ),
+            answer=answer.decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
             left=left,
         )
 
@@ -121,8 +124,9 @@ def retry_after(value: str | None, *, date: str | None, now: datetime) -> timede
     return max(timedelta(0), min(until - since, LONGEST_WAIT))
 
 
-async def _finish(response: ClientResponse, deadline: float) -> str:
+async def _finish(response: ClientResponse, deadline: float, beginning: bytearray) -> str:
     """Read the answer to its end, so that the connection can be reused; leave a long or slow one, and say so.
+    `beginning`: takes up what is kept of it.
 
     The status has come, and decides: how the rest ends does not matter."""
     content = response.content
@@ -134,6 +138,7 @@ async def _finish(response: ClientResponse, deadline: float) -> str:
         async with asyncio.timeout_at(until):
             while room > 0 and (chunk := await content.readany()):
                 room -= len(chunk)
+                beginning += chunk[: KEPT_BYTES - len(beginning)]
     except TimeoutError:
         return "slow, and was left"
     except HttpProcessingError:

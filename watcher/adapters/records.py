@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watcher.adapters.times import from_ms, to_ms
+from watcher.adapters.times import MILLISECOND, from_ms, to_ms
+from watcher.core.attempts import Attempt
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Document
 from watcher.core.events import EventType
@@ -86,6 +87,32 @@ def backfill_of(name: str, text: str) -> Backfill:
         until=from_ms(written.pop("until")),
         events=tuple(EventType(event) for event in written.pop("events")),
         **written,
+    )
+
+
+def attempt_text(attempt: Attempt) -> str:
+    """What says nothing is left out: there is one of it for each delivery."""
+    written = {
+        "at": to_ms(attempt.at),
+        "took": attempt.took // MILLISECOND,
+        "status": attempt.status,
+        "reason": attempt.reason,
+        "headers": attempt.headers or None,
+        "answer": attempt.answer or None,
+    }
+    told = {name: value for name, value in written.items() if value is not None}
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+def attempt_of(written: Mapping[str, Any]) -> Attempt:
+    """What `attempt_text` wrote, read as JSON."""
+    return Attempt(
+        at=from_ms(written["at"]),
+        took=written["took"] * MILLISECOND,
+        status=written.get("status"),
+        reason=written.get("reason"),
+        headers=tuple((name, value) for name, value in written.get("headers", ())),
+        answer=written.get("answer", ""),
     )
 
 

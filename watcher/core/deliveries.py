@@ -5,15 +5,17 @@ held ──due──▶ pending ──claim──▶ in_flight ──2xx──�
   │              ├──── retry_at ─────┤
   │              └──── release ──────┤   (our own shutdown costs no attempt)
   ▼                                  ▼
-cancelled     pending ◀─replay── dead
+cancelled     pending ◀─replay── dead, delivered, cancelled
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from watcher.core.attempts import Attempt
 from watcher.core.events import Entity, EventId, EventType
 
 State = Literal["held", "pending", "in_flight", "delivered", "dead", "cancelled"]
@@ -58,6 +60,9 @@ class Delivery:
     context: bytes | None = None
     """The event as its endpoint may know it, where the body does not tell it and the address needs it."""
     hold: Hold | None = None
+    user: str | None = field(default=None, compare=False)
+    """Whose event it is; for people who search, as is the conversation. Dispatch never reads them."""
+    conversation: str | None = field(default=None, compare=False)
     refused: str | None = None
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
 
@@ -92,6 +97,25 @@ class Fate:
     """When the last attempt that counted began."""
     settled_at: datetime | None
     """When it became delivered, dead or cancelled."""
+    user: str | None = None
+    conversation: str | None = None
+
+    @property
+    def refused(self) -> bool:
+        """It is dead, and no request was ever made of it: its bytes are not what its endpoint wants."""
+        return self.state == "dead" and self.attempted_at is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dossier:
+    """All that is kept of one delivery, for who asks for this one."""
+
+    fate: Fate
+    entity: Entity
+    row: Entity
+    body: bytes = field(repr=False)
+    attempts: Sequence[Attempt]
+    """The newest of those that counted, the oldest first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

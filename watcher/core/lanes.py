@@ -145,6 +145,27 @@ class Lane:
         self._ahead.update(row.seq for row in members if row.seq > self.cursor)
         self._again.append(Parcel(members=tuple(members), batch=batch))
 
+    def recall(self, now: datetime) -> None:
+        """Something was taken back in the store: what is here, and not in flight, is to be read again."""
+        resting = set(self._ready)
+        self._ready.clear()
+        for entity, line in list(self._lines.items()):
+            if not line.rows:
+                continue
+            first = line.rows[0].seq
+            self._forget(line.rows)
+            line.rows.clear()
+            if entity not in resting:
+                line.rest = first  # one of it is in flight
+                continue
+            del self._lines[entity]
+            self._parked[entity] = first
+            self._wake(now, entity=entity)
+        while self._again:
+            parcel = self._again.popleft()
+            self._ahead.difference_update(row.seq for row in parcel.members)
+            self._wake(now, batch=parcel.batch)
+
     # ------------------------------------------------------------------ to the receiver
 
     def take(self, *, clock: float) -> Launch | None:

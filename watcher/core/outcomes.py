@@ -15,6 +15,8 @@ class Answered:
     """The `Retry-After` header (RFC 9110 §10.2.3), as a span from the answer."""
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
     """As they came: shown to the operator, never logged."""
+    answer: str = field(default="", repr=False, compare=False)
+    """How its body begins, as text: shown to the operator, never logged."""
     left: str = ""
     """Why its body was not read to the end, or what was wrong with it; the status counts all the same."""
 

@@ -369,8 +369,16 @@ def _delivery(
         body=body.content,
         context=body.context,
         hold=hold if refused is None else None,
+        user=event.user_id,
+        conversation=conversation_of(event),
         refused=refused,
     )
+
+
+def conversation_of(event: Event) -> str | None:
+    """Which conversation it is about, or is a part of."""
+    conversation = event.data.get("conversationId")
+    return conversation if isinstance(conversation, str) else None
 
 
 def _refuse(change: Change, aimed: _Aimed, error: Exception, draft: _Draft) -> None:

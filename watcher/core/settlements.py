@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import assert_never
 
+from watcher.core.attempts import Attempt, attempt_of
 from watcher.core.deliveries import State, Stored
+from watcher.core.endpoints import Endpoint
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 
@@ -18,6 +20,8 @@ class Settlement:
     stored: Stored
     verdict: Verdict
     outcome: Outcome
+    endpoint: Endpoint
+    """As it was at this attempt."""
     attempted_at: datetime
     took: timedelta
 
@@ -50,6 +54,9 @@ class Settlement:
             attempted_at=self.attempted_at,
             took=self.took,
             settled_at=None if state == "pending" else self.attempted_at + self.took,
+            attempt=attempt_of(
+                self.outcome, self.endpoint, at=self.attempted_at, took=self.took, reason=reason
+            ),
         )
 
 
@@ -65,3 +72,5 @@ class Record:
     attempted_at: datetime
     took: timedelta
     settled_at: datetime | None
+    attempt: Attempt
+    """To be added to those that are kept."""

@@ -57,6 +57,7 @@ class Dispatcher:
         self._offered = asyncio.Event()
         self._standing_turn = asyncio.Lock()
         self._stored_standing: Standing | None = None
+        self._recalls, self._recalled = 0, False
 
     def become(self, endpoint: Endpoint) -> None:
         """Go on by other settings of the same endpoint: attempts from now on are made by them."""
@@ -90,6 +91,10 @@ class Dispatcher:
         while True:
             await self._read_what_is_due()
             await self._read_what_is_new()
+            if self._recalled:  # what was read a moment ago, too, may be what was taken back
+                self._recalled = False
+                self._lane.recall(self._clock.now())
+                continue
 
             while self._may_send() and (launch := self._lane.take(clock=self._clock.monotonic())):
                 attempt = tasks.create_task(self._attempt(launch))
@@ -188,7 +193,14 @@ class Dispatcher:
 
         if not isinstance(verdict, Release):
             settlements = [
-                Settlement(stored=row, verdict=verdict, outcome=outcome, attempted_at=started, took=took)
+                Settlement(
+                    stored=row,
+                    verdict=verdict,
+                    outcome=outcome,
+                    endpoint=self._endpoint,
+                    attempted_at=started,
+                    took=took,
+                )
                 for row in parcel.members
             ]
             await self._insist("settle", lambda: self._outbox.settle(settlements))
@@ -237,7 +249,15 @@ class Dispatcher:
         """Notice what an operator decided, who wrote it into the store."""
         while True:
             await self._clock.sleep(OBEYED_WITHIN)
+            await self._look_at_recalls()
             await self._look_at_standing()
+
+    async def _look_at_recalls(self) -> None:
+        """Before standings: an operator cancels what waits, and then lets the endpoint go on."""
+        recalls = (await self._insist("read", self._outbox.recalls)).get(self._endpoint.name, 0)
+        if recalls != self._recalls:
+            self._recalls, self._recalled = recalls, True
+            self._changed.set()
 
     async def _look_at_standing(self) -> None:
         async with self._standing_turn:

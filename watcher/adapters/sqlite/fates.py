@@ -14,10 +14,10 @@ from watcher.core.events import Entity, EventId, EventType
 
 def fates(db: sqlite3.Connection, row: Entity, *, limit: int) -> Sequence[Fate]:
     found = db.execute(SQL["of_row"], {"row": row, "limit": limit}).fetchall()
-    return [_fate(*columns) for columns in reversed(found)]
+    return [fate_of(*columns) for columns in reversed(found)]
 
 
-def _fate(
+def fate_of(
     identity: str,
     endpoint: str,
     event: str,
@@ -30,6 +30,8 @@ def _fate(
     held_until: int | None,
     attempted_at: int | None,
     settled_at: int | None,
+    user: str | None,
+    conversation: str | None,
 ) -> Fate:
     return Fate(
         id=EventId(identity),
@@ -44,4 +46,6 @@ def _fate(
         held_until=maybe_from_ms(held_until),
         attempted_at=maybe_from_ms(attempted_at),
         settled_at=maybe_from_ms(settled_at),
+        user=user,
+        conversation=conversation,
     )

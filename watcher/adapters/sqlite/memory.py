@@ -45,7 +45,7 @@ def recall(db: sqlite3.Connection, rows: Iterable[Entity]) -> Mapping[Entity, Re
             continue
         generation, names = scan
         given = {"generation": generation, "ids": json.dumps(ids)}
-        known |= _found_rows(collection, names, db.execute(SQL["recall"], given))
+        known |= _found_rows(collection, names, db.execute(SQL["recall_rows"], given))
     return known
 
 

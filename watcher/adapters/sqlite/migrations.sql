@@ -28,3 +28,18 @@ CREATE TABLE standings (
 ) WITHOUT ROWID;
 -- The event as its endpoint may know it, where the body does not tell and URL or headers are made of it.
 ALTER TABLE deliveries ADD COLUMN context BLOB;
+
+-- version: 4
+-- What people search by; not known of those that are there already.
+ALTER TABLE deliveries ADD COLUMN user TEXT;
+ALTER TABLE deliveries ADD COLUMN conversation TEXT;
+-- What is kept of attempts, as a JSON array.
+ALTER TABLE deliveries ADD COLUMN log TEXT;
+CREATE INDEX in_the_log      ON deliveries (endpoint, state, id, event);
+CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
+CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
+-- How often something that was to be sent was taken back, so that who sends looks again.
+CREATE TABLE recalls (
+    endpoint TEXT PRIMARY KEY,
+    number   INTEGER NOT NULL
+) WITHOUT ROWID;

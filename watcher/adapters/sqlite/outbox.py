@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from watcher.adapters.sqlite import backfills, memory, standings
+from watcher.adapters.records import attempt_text
+from watcher.adapters.sqlite import backfills, log, memory, standings
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
@@ -22,14 +23,16 @@ from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.statements import SQL, add
 from watcher.adapters.sqlite.writer import Writer
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
+from watcher.core.attempts import KEPT
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Delivery, Fate, Lift, Stored
+from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.recovery import Known, Position, Recovery
+from watcher.core.searching import Wanted
 from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
@@ -189,7 +192,8 @@ class SqliteOutbox:
 
         def work(db: sqlite3.Connection) -> None:
             tally: Tally = Counter()
-            for endpoint, state in db.execute(SQL["settle"], {"rows": json.dumps(rows)}).fetchall():
+            given = {"rows": json.dumps(rows), "kept": KEPT}
+            for endpoint, state in db.execute(SQL["settle"], given).fetchall():
                 tally[endpoint, "pending"] -= 1
                 tally[endpoint, state] += 1
             _count(db, tally)
@@ -222,6 +226,54 @@ class SqliteOutbox:
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit))
+
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        return await self._read(
+            lambda db: log.page(db, wanted, after=after, limit=limit, oldest_first=oldest_first)
+        )
+
+    async def number(self, wanted: Wanted) -> Mapping[State, int]:
+        return await self._read(lambda db: log.number(db, wanted))
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        return await self._read(lambda db: log.dossier(db, identity))
+
+    async def replay(self, ids: Sequence[EventId]) -> int:
+        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+            tally: Tally = Counter()
+            self._notice_others(db)
+            rows = db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall()
+            for seq, endpoint, state in rows:
+                self._last_seq += 1
+                db.execute(SQL["replay"], {"seq": seq, "next": self._last_seq})
+                tally[endpoint, state] -= 1
+                tally[endpoint, "pending"] += 1
+            _count(db, tally)
+            return len(rows), tally
+
+        changed, tally = await self._writer.do(work)
+        self._wake({endpoint for endpoint, _ in tally})
+        return int(changed)
+
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+        def work(db: sqlite3.Connection) -> int:
+            tally: Tally = Counter()
+            given = {"ids": json.dumps(ids), "reason": reason, "now": to_ms(_now())}
+            for state in ("held", "pending"):
+                for (endpoint,) in db.execute(SQL["cancel_all"], {**given, "state": state}).fetchall():
+                    tally[endpoint, state] -= 1
+                    tally[endpoint, "cancelled"] += 1
+            for endpoint in {endpoint for endpoint, _ in tally}:
+                db.execute(SQL["recall"], {"endpoint": endpoint})
+            _count(db, tally)
+            return sum(by for (_, state), by in tally.items() if state == "cancelled")
+
+        return int(await self._writer.do(work))
+
+    async def recalls(self) -> Mapping[str, int]:
+        return await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
 
     async def examine(self) -> None:
         with closing(connect(self._path, writing=False)) as db:
@@ -367,6 +419,8 @@ def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         ),
         delivery.body,
         delivery.context,
+        delivery.user,
+        delivery.conversation,
     )
 
 
@@ -385,6 +439,7 @@ def _settled(stored: Stored, record: Record) -> Sequence[Any]:
         to_ms(record.attempted_at),
         record.took // MILLISECOND,
         to_ms(record.settled_at),
+        attempt_text(record.attempt),
     )
 
 

@@ -60,8 +60,44 @@ WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq
 SELECT EXISTS (SELECT 1 FROM deliveries WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after);
 
 -- name: of_row
-SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at
+SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at,
+       user, conversation
 FROM deliveries WHERE row = :row ORDER BY seq DESC LIMIT :limit;
+
+-- name: of_ids
+SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at,
+       user, conversation
+FROM deliveries WHERE id IN (SELECT value FROM json_each(:ids));
+
+-- name: dossier
+SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at,
+       user, conversation, entity, row, body, log
+FROM deliveries WHERE id = :id;
+
+-- name: to_replay
+-- In the order in which they were sent at first; ids of one change say nothing of it.
+SELECT seq, endpoint, state FROM deliveries
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('delivered', 'dead', 'cancelled')
+  AND NOT (state = 'dead' AND attempted_at IS NULL)
+ORDER BY substr(id, 1, 24), seq;
+
+-- name: replay
+UPDATE deliveries
+SET seq = :next, state = 'pending', attempts = 0, due_at = NULL, batch = NULL, status = NULL, reason = NULL,
+    attempted_at = NULL, took_ms = NULL, settled_at = NULL
+WHERE seq = :seq;
+
+-- name: cancel_all
+UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now, due_at = NULL
+WHERE id IN (SELECT value FROM json_each(:ids)) AND state = :state
+RETURNING endpoint;
+
+-- name: recall
+INSERT INTO recalls (endpoint, number) VALUES (:endpoint, 1)
+ON CONFLICT (endpoint) DO UPDATE SET number = number + 1;
+
+-- name: recalls
+SELECT endpoint, number FROM recalls;
 
 -- name: bind
 UPDATE deliveries SET batch = :batch
@@ -70,13 +106,20 @@ WHERE state = 'pending' AND seq IN (SELECT value FROM json_each(:seqs));
 -- name: settle
 UPDATE deliveries
 SET state = new.state, attempts = new.attempts, due_at = new.due_at, status = new.status,
-    reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at
+    reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at,
+    log = CASE
+        WHEN log IS NULL THEN json_array(json(new.attempt))
+        -- Written before, by a transaction whose end was not heard of.
+        WHEN json_extract(log, '$[#-1].at') = new.attempted_at THEN log
+        WHEN json_array_length(log) < :kept THEN json_insert(log, '$[#]', json(new.attempt))
+        ELSE json_insert(json_remove(log, '$[0]'), '$[#]', json(new.attempt))
+    END
 FROM (
     SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS state,
            json_extract(value, '$[2]') AS attempts, json_extract(value, '$[3]') AS due_at,
            json_extract(value, '$[4]') AS status, json_extract(value, '$[5]') AS reason,
            json_extract(value, '$[6]') AS attempted_at, json_extract(value, '$[7]') AS took_ms,
-           json_extract(value, '$[8]') AS settled_at
+           json_extract(value, '$[8]') AS settled_at, json_extract(value, '$[9]') AS attempt
     FROM json_each(:rows)
 ) AS new
 WHERE deliveries.seq = new.seq AND deliveries.state = 'pending'
@@ -116,7 +159,7 @@ UPDATE scans SET after = :after, rows = :rows, done = :done WHERE collection = :
 -- name: end_scan
 DELETE FROM scans WHERE collection = :collection;
 
--- name: recall
+-- name: recall_rows
 SELECT id, exact_after, fields FROM memory
 WHERE generation = :generation AND id IN (SELECT value FROM json_each(:ids));
 

@@ -8,14 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from watcher.adapters.sqlite import standings
+from watcher.adapters.sqlite import log, standings
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, demand_writable, read_beside
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import checkpoint
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Fate
-from watcher.core.events import Entity
+from watcher.core.deliveries import Dossier, Fate, State
+from watcher.core.events import Entity, EventId
+from watcher.core.searching import Wanted
 from watcher.ports import Counts
 
 T = TypeVar("T")
@@ -33,13 +34,27 @@ class SqliteReader:
         return await self._read(checkpoint, oldest=1)
 
     async def standings(self) -> Mapping[str, Standing]:
-        return await self._read(standings.kept) or {}
+        return await self._read(standings.kept, oldest=3) or {}
 
     async def counts(self) -> Mapping[str, Counts]:
-        return await self._read(standings.counts) or {}
+        return await self._read(standings.counts, oldest=1) or {}
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
-        return await self._read(lambda db: fates(db, row, limit=limit), oldest=2) or []
+        return await self._read(lambda db: fates(db, row, limit=limit)) or []
+
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        found = await self._read(
+            lambda db: log.page(db, wanted, after=after, limit=limit, oldest_first=oldest_first)
+        )
+        return found or []
+
+    async def number(self, wanted: Wanted) -> Mapping[State, int]:
+        return await self._read(lambda db: log.number(db, wanted)) or {}
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        return await self._read(lambda db: log.dossier(db, identity))
 
     async def try_writing(self) -> None:
         await asyncio.to_thread(demand_writable, self._path)

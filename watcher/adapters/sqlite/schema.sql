@@ -24,7 +24,10 @@ CREATE TABLE deliveries (
     body         BLOB NOT NULL,
     row          TEXT NOT NULL DEFAULT '',
     crc          INTEGER,
-    context      BLOB
+    context      BLOB,
+    user         TEXT,
+    conversation TEXT,
+    log          TEXT
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
@@ -40,6 +43,12 @@ CREATE INDEX settled_by_time   ON deliveries (state, settled_at)     WHERE settl
 
 -- What became of one row's events. '' stands in those that version 1 stored.
 CREATE INDEX of_row            ON deliveries (row);
+
+-- What people search by, in the order of ids, which is that of time. With the event, which is then looked at
+-- without reading the row.
+CREATE INDEX in_the_log      ON deliveries (endpoint, state, id, event);
+CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
+CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
 
 -- How many there are in each state: counting a million rows takes 19 ms, each time.
 CREATE TABLE counts (
@@ -82,6 +91,12 @@ CREATE TABLE standings (
     reason   TEXT NOT NULL,
     since    INTEGER NOT NULL,
     until    INTEGER
+) WITHOUT ROWID;
+
+-- How often something that was to be sent was taken back, so that who sends looks again.
+CREATE TABLE recalls (
+    endpoint TEXT PRIMARY KEY,
+    number   INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 CREATE TABLE memory (

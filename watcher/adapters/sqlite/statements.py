@@ -47,7 +47,7 @@ ADDED = ("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold
 @cache
 def add(rows: int) -> str:
     """Insert so many deliveries; what is already there is left as it is. Returns what was new."""
-    columns = (*ADDED, "settled_at", "crc", "body", "context")
+    columns = (*ADDED, "settled_at", "crc", "body", "context", "user", "conversation")
     values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return (
         f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {values} "  # noqa: S608 (constants and `?` only)

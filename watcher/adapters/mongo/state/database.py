@@ -35,7 +35,8 @@ Document = dict[str, Any]
 Session = AsyncClientSession
 Collection = AsyncCollection[Document]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: the first. 2: what people search by, with its indexes; what is there already is not known by it."""
 
 PATIENCE = timedelta(seconds=10)
 """For one transaction with all that it takes to try again: an election takes less. Then the caller hears of
@@ -54,6 +55,9 @@ PENDING, HELD, IN_BATCH, SETTLED = (
     {"state": "pending", "batch": {"$exists": True}},
     {"settled_at": {"$exists": True}},
 )
+
+
+IN_THE_LOG = "in_the_log"
 
 
 def _index(*keys: str, where: Mapping[str, Any] | None = None, **more: Any) -> IndexModel:
@@ -76,6 +80,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("state", "settled_at", where=SETTLED),
         # What became of one row's events.
         _index("row", "-seq"),
+        # What people search by, in the order of ids, which is that of time. With the event, which is then
+        # looked at without reading the document.
+        _index("endpoint", "state", "_id", "event", name=IN_THE_LOG),
+        _index("user", "_id", where={"user": {"$exists": True}}),
+        _index("conversation", "_id", where={"conversation": {"$exists": True}}),
     ],
     "marks": [_index("at")],
     # Of replicas that are no more.
@@ -90,6 +99,7 @@ COLLECTIONS = (
     "memory",
     "backfills",
     "standings",
+    "recalls",
 )
 """All of them are made at the start: in a transaction a collection cannot be made by two at once."""
 

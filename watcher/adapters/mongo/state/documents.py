@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson import Binary, Int64
 
-from watcher.core.deliveries import Delivery, Fate, Stored
+from watcher.adapters.records import attempt_of, attempt_text
+from watcher.core.attempts import KEPT
+from watcher.core.deliveries import Delivery, Dossier, Fate, Stored
 from watcher.core.entering import Held, New
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.settlements import Record
@@ -31,6 +34,8 @@ FATE = (
     "held_until",
     "attempted_at",
     "settled_at",
+    "user",
+    "conversation",
 )
 
 
@@ -50,6 +55,10 @@ def document_of(new: New, *, now: datetime) -> Document:
     }
     if delivery.context is not None:
         document["context"] = Binary(delivery.context)
+    if delivery.user is not None:
+        document["user"] = delivery.user
+    if delivery.conversation is not None:
+        document["conversation"] = delivery.conversation
     if delivery.hold is not None:
         document |= {"hold_key": delivery.hold.key, "held_until": delivery.hold.until}
     if new.reason is not None:
@@ -57,8 +66,9 @@ def document_of(new: New, *, now: datetime) -> Document:
     return document
 
 
-def change_of(record: Record) -> Document:
-    """The update that settles a delivery."""
+def change_of(record: Record, *, is_kept: bool) -> Document:
+    """The update that settles a delivery. `is_kept`: its attempt is written already, by a transaction whose
+    end was not heard of."""
     values = {
         "state": record.state,
         "attempts": record.attempts,
@@ -73,7 +83,12 @@ def change_of(record: Record) -> Document:
     return {
         "$set": {name: value for name, value in values.items() if value is not None},
         **({"$unset": absent} if absent else {}),
+        **({} if is_kept else {"$push": {"log": _pushed(record)}}),
     }
+
+
+def _pushed(record: Record) -> Document:
+    return {"$each": [json.loads(attempt_text(record.attempt))], "$slice": -KEPT}
 
 
 def stored_of(document: Document) -> Stored:
@@ -104,6 +119,16 @@ def held_of(document: Document) -> Held:
         key=document["hold_key"],
         until=document["held_until"],
         seq=int(document["seq"]),
+    )
+
+
+def dossier_of(document: Document) -> Dossier:
+    return Dossier(
+        fate=fate_of(document),
+        entity=Entity(document["entity"]),
+        row=Entity(document["row"]),
+        body=bytes(document["body"]),
+        attempts=[attempt_of(each) for each in document.get("log", ())],
     )
 
 

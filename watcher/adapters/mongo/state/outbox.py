@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pymongo import UpdateOne
 
 from watcher.adapters.mongo.connect import connection, place_of
-from watcher.adapters.mongo.state import memory
+from watcher.adapters.mongo.state import log, memory
 from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted
 from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import (
@@ -31,13 +31,15 @@ from watcher.adapters.records import backfill_of, backfill_text, recovery_of, re
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Delivery, Fate, Lift, Stored
+from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, Stored
+from watcher.core.deliveries import State as DeliveryState
 from watcher.core.entering import Entered, entered
 from watcher.core.events import Entity, EventId
 from watcher.core.leases import Lease
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.recovery import Known, Position, Recovery
+from watcher.core.searching import Wanted
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
@@ -262,6 +264,30 @@ class MongoOutbox:
             )
         )
         return [fate_of(each) for each in reversed(found)]
+
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        return await self._read(
+            lambda: log.page(self._state, wanted, after=after, limit=limit, oldest_first=oldest_first)
+        )
+
+    async def number(self, wanted: Wanted) -> Mapping[DeliveryState, int]:
+        return await self._read(lambda: log.number(self._state, wanted))
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        return await self._read(lambda: log.dossier(self._state, identity))
+
+    async def replay(self, ids: Sequence[EventId]) -> int:
+        tally = await self._write(lambda session: log.replay(self._state, ids, session))
+        self._news.tell(_endpoints_with_more(tally))
+        return sum(by for (_, state), by in tally.items() if state == "pending")
+
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+        return await self._write(lambda session: log.cancel(self._state, ids, reason, session))
+
+    async def recalls(self) -> Mapping[str, int]:
+        return await self._read(lambda: log.recalls(self._state))
 
     async def examine(self) -> None:
         pass  # MongoDB has checksums of its own, and a majority that holds the same

@@ -12,8 +12,10 @@ from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.mongo.state.settling import Settler
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Fate
-from watcher.core.events import Entity
+from watcher.core.deliveries import Dossier, Fate
+from watcher.core.deliveries import State as DeliveryState
+from watcher.core.events import Entity, EventId
+from watcher.core.searching import Wanted
 from watcher.ports import Counts
 
 
@@ -43,6 +45,17 @@ class MongoReader:
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._outbox.fates(row, limit=limit)
+
+    async def search(
+        self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        return await self._outbox.search(wanted, after=after, limit=limit, oldest_first=oldest_first)
+
+    async def number(self, wanted: Wanted) -> Mapping[DeliveryState, int]:
+        return await self._outbox.number(wanted)
+
+    async def dossier(self, identity: EventId) -> Dossier | None:
+        return await self._outbox.dossier(identity)
 
     async def try_writing(self) -> None:
         await self._state.try_writing()

@@ -17,6 +17,7 @@ from pymongo import UpdateMany, UpdateOne
 from watcher.adapters.mongo.state.counting import SETTLED, count
 from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import change_of
+from watcher.adapters.times import to_ms
 from watcher.core.events import EventId
 from watcher.core.leases import Lease
 from watcher.core.settlements import Record
@@ -124,7 +125,7 @@ async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], 
     deliveries = state["deliveries"]
     found = deliveries.find(
         {"_id": {"$in": [identity for identity, _, _ in records]}, "state": "pending"},
-        {"endpoint": 1, "seq": 1},
+        {"endpoint": 1, "seq": 1, "log.at": 1},
         session=session,
     )
     pending = {each["_id"]: each for each in await found.to_list()}
@@ -134,7 +135,8 @@ async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], 
         there = pending.get(identity)
         if there is None or there["seq"] != seq:
             continue  # settled before, by who knows whom: left as it is
-        writes.append(UpdateOne({"_id": identity}, change_of(record)))
+        is_kept = to_ms(record.attempted_at) in [each["at"] for each in there.get("log", ())]
+        writes.append(UpdateOne({"_id": identity}, change_of(record, is_kept=is_kept)))
         tally[there["endpoint"], "pending"] -= 1
         tally[there["endpoint"], record.state] += 1
     if writes:

@@ -1,0 +1,71 @@
+"""Searching: which deliveries somebody asks for, and in which order they are told.
+
+The law: the order is that of their ids. An id begins with its change's time (`event_id`), and never changes:
+a page is the same page whatever is sent, retried or replayed meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from watcher.core.deliveries import State
+from watcher.core.events import EventId, EventType
+
+STORED: tuple[State, ...] = ("held", "pending", "delivered", "dead", "cancelled")
+"""The states that a store knows."""
+
+PREFIX = "webhook_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Deliveries that meet all of it; what is empty or None asks for nothing."""
+
+    ids: tuple[EventId, ...] = ()
+    endpoints: tuple[str, ...] = ()
+    states: tuple[State, ...] = ()
+    events: tuple[EventType, ...] = ()
+    user: str | None = None
+    conversation: str | None = None
+    since: datetime | None = None
+    """Of the change; whole seconds count, as in ids."""
+    until: datetime | None = None
+    """Before it."""
+
+    @property
+    def first(self) -> str:
+        """No id that is asked for is smaller. To be compared as text."""
+        return _id_at(self.since) if self.since else ""
+
+    @property
+    def beyond(self) -> str:
+        """Every id that is asked for is smaller."""
+        return _id_at(self.until) if self.until else PREFIX + "g"
+
+    def takes(self, delivery: Any, state: State) -> bool:
+        """Is this one asked for? `delivery`: anything with a delivery's fields."""
+        return (
+            (not self.ids or delivery.id in self.ids)
+            and (not self.endpoints or delivery.endpoint in self.endpoints)
+            and (not self.states or state in self.states)
+            and (not self.events or delivery.event in self.events)
+            and self.user in (None, delivery.user)
+            and self.conversation in (None, delivery.conversation)
+            and self.first <= delivery.id < self.beyond
+        )
+
+
+def change_part(identity: EventId) -> str:
+    """What ids of one change share."""
+    return identity[: len(PREFIX) + 16]
+
+
+def _id_at(at: datetime) -> str:
+    """The smallest id of changes of this second.
+
+    >>> from datetime import UTC
+    >>> _id_at(datetime(2026, 1, 1, 12, tzinfo=UTC))
+    'webhook_695662c0'
+    """
+    return f"{PREFIX}{max(0, int(at.timestamp())):08x}"
