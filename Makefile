@@ -46,7 +46,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-# The generated parts: docs/EVENTS.md, docs/ACTIONS.md, and settings, metrics and log lines in docs/OPERATING.md.
+# The generated parts: docs/EVENTS.md, docs/ACTIONS.md, the tables of docs/OPERATING.md, and Kubernetes' alerts.
 docs: $(READY)
 	$(BIN)/python -m docs.generate
 

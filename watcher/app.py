@@ -22,6 +22,7 @@ from watcher.core.facts import SettingsReloaded
 from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.errors import OutboxError
 from watcher.observers import Observers
+from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.sharing import Sharing
 from watcher.reloading import Reloader
 from watcher.roles import Prepared, Roles
@@ -54,10 +55,17 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         async def scrape() -> tuple[bytes, str]:
             try:
                 sizes, used = await store.outbox.counts(), await store.outbox.used_bytes()
+                oldest = await store.outbox.oldest()
             except OutboxError:
                 # Of a state that cannot be read; the other metrics are wanted then most of all.
-                sizes, used = {}, None
-            body = metrics.exposition(sizes, used_bytes=used, observer_failures=observe.failures)
+                sizes, used, oldest = {}, None, {}
+            now = clock.now()
+            body = metrics.exposition(
+                sizes,
+                ages={endpoint: now - at for endpoint, at in oldest.items()},
+                used_bytes=used,
+                observer_failures=observe.failures,
+            )
             return body, CONTENT_TYPE
 
         await stack.enter_async_context(
@@ -74,7 +82,9 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         async with asyncio.TaskGroup() as tasks:
             at_work = tasks.create_task(sharing.run(stopping))
             told = tasks.create_task(stopping.wait())
+            beating = tasks.create_task(beat(clock=clock, observe=observe))
             while True:
+                metrics.expect(_names(prepared.settings), prepared.plan.collections)
                 roles.become(prepared)
                 sharing.become({CAPTURE, *map(endpoint_lease, _names(prepared.settings))})
                 reloading = tasks.create_task(reloader.next(prepared))
@@ -91,6 +101,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             journal.say("stopping")
             reloading.cancel()
             await asyncio.wait({at_work})
+            beating.cancel()
         journal.say("stopped")
 
 

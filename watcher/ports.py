@@ -252,6 +252,10 @@ class Outbox(Protocol):
         """Deliveries by endpoint and state."""
         ...
 
+    async def oldest(self) -> Mapping[str, datetime]:
+        """Of each endpoint that something is pending for: when the change of the first in order happened."""
+        ...
+
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         """What became of the newest `limit` deliveries that changes of a row (`<collection>:<_id>`) made, in
         the order of `seq`."""

@@ -390,6 +390,10 @@ class MemoryOutbox:
             numbers[row.stored.delivery.endpoint][row.state] += 1
         return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
 
+    async def oldest(self) -> Mapping[str, datetime]:
+        pending = [row.stored.delivery for row in self._in(("pending",))]
+        return {delivery.endpoint: delivery.at for delivery in reversed(pending)}
+
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         rows = sorted(self._rows.values(), key=lambda each: each.stored.seq)
         return [_fate(each) for each in rows if each.stored.delivery.row == row][-limit:]

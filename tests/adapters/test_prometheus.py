@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import NOON
 from watcher.adapters.prometheus import Metrics
+from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
+    Beat,
     Captured,
     CapturePaused,
     CaptureResumed,
     Fact,
+    LeaseEnded,
     OplogMeasured,
     OplogUnknown,
     PositionRestarted,
@@ -24,6 +28,7 @@ from watcher.core.facts import (
     Recovering,
     RecoveryBegan,
     Refused,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -50,17 +55,20 @@ def scraped(*facts: Fact, sizes: dict[str, Counts] | None = None) -> dict[str, f
     }
 
 
-def attempted(outcome: Outcome, verdict: Verdict) -> Attempted:
+def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Attempted:
     return Attempted(
-        endpoint="crm",
-        id=EventId("webhook_1"),
-        event=EventType("message.created"),
-        carried=1,
-        attempt=1,
-        outcome=outcome,
-        verdict=verdict,
-        took=SECOND,
-        age=2 * SECOND,
+        **{
+            "endpoint": "crm",
+            "id": EventId("webhook_1"),
+            "event": EventType("message.created"),
+            "carried": 1,
+            "attempt": 1,
+            "outcome": outcome,
+            "verdict": verdict,
+            "took": SECOND,
+            "age": 2 * SECOND,
+            **fields,
+        }
     )
 
 
@@ -175,3 +183,105 @@ def test_the_outbox_s_size_is_read_for_each_scrape():
     assert samples["watcher_outbox_deliveries['crm', 'pending']"] == 5
     assert samples["watcher_outbox_deliveries['crm', 'dead']"] == 1
     assert samples["watcher_outbox_deliveries['crm', 'held']"] == 0
+
+
+def test_every_metric_that_is_shown_is_in_the_table_and_no_other():
+    metrics = Metrics()
+    metrics.expect(["crm"], ["messages"])
+
+    families = text_string_to_metric_families(metrics.exposition({}).decode())
+
+    shown = {f"{each.name}_total" if each.type == "counter" else each.name for each in families}
+    absent = {name for name, *_ in metrics.table if name.startswith("watcher_oplog_")} | {
+        "watcher_store_bytes"
+    }
+    assert shown == {name for name, *_ in metrics.table} - absent
+
+
+def test_the_oldest_that_waits_is_shown_by_its_age():
+    counts = {"crm": Counts(pending=1), "slack": Counts(delivered=1), "early": Counts(pending=1)}
+    ages = {"crm": 90 * SECOND, "early": -SECOND}
+
+    text = Metrics().exposition(counts, ages=ages).decode()
+
+    assert 'watcher_outbox_oldest_seconds{endpoint="crm"} 90.0' in text
+    assert 'watcher_outbox_oldest_seconds{endpoint="slack"} 0.0' in text
+    assert 'watcher_outbox_oldest_seconds{endpoint="early"} 0.0' in text
+
+
+def test_each_stage_s_time_is_told_apart():
+    batch = Captured(
+        changes=2, events=2, deliveries=2, stored=2, lag=SECOND, lags=(3 * SECOND, SECOND), took=SECOND / 2
+    )
+    request = attempted(Answered(status=200), Delivered(), age=9 * SECOND, took=2 * SECOND, storing=SECOND)
+
+    samples = scraped(batch, request, Beat(late=SECOND / 4))
+
+    assert samples["watcher_commit_to_stored_seconds_count[]"] == 2
+    assert samples["watcher_commit_to_stored_seconds_sum[]"] == 4
+    assert samples["watcher_capture_batch_seconds_sum[]"] == 0.5
+    assert samples["watcher_commit_to_attempt_seconds_sum['crm']"] == 6
+    assert samples["watcher_attempt_seconds_sum['crm']"] == 2
+    assert samples["watcher_settle_seconds_sum['crm']"] == 1
+    assert samples["watcher_commit_to_receipt_seconds_sum['crm']"] == 9
+    assert samples["watcher_event_loop_lag_seconds_sum[]"] == 0.25
+
+
+def test_only_first_attempts_tell_how_long_it_was_waited_for_one():
+    samples = scraped(
+        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), attempt=2),
+        attempted(NotSent(), Release()),
+    )
+
+    assert "watcher_commit_to_attempt_seconds_count['crm']" not in samples
+
+
+def test_a_batch_that_is_through_counts_as_all_that_it_carries():
+    samples = scraped(
+        attempted(Answered(status=200), Delivered(), carried=5),
+        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), carried=3),
+        attempted(Answered(status=500), Dead(reason="x"), carried=2),
+    )
+
+    assert samples["watcher_deliveries_settled_total['crm', 'delivered']"] == 5
+    assert samples["watcher_deliveries_settled_total['crm', 'dead']"] == 2
+
+
+def shown(metrics: Metrics) -> str:
+    return metrics.exposition({}).decode()
+
+
+def test_what_is_expected_begins_at_0_so_that_the_first_failure_is_a_rise():
+    metrics = Metrics()
+    metrics.expect(["crm"], ["messages"])
+
+    assert 'watcher_deliveries_settled_total{endpoint="crm",verdict="dead"} 0.0' in shown(metrics)
+    assert 'watcher_refused_total{endpoint="crm"} 0.0' in shown(metrics)
+    assert 'watcher_unreadable_total{collection="messages"} 0.0' in shown(metrics)
+    assert 'watcher_store_failures_total{doing="append"} 0.0' in shown(metrics)
+
+
+def opened(endpoint: str) -> StandingChanged:
+    standing = Standing(state="open", reason="status 500", since=NOON, until=None)
+    return StandingChanged(endpoint=endpoint, before=None, after=standing)
+
+
+def test_how_an_endpoint_stood_goes_with_it():
+    metrics = Metrics()
+    metrics.expect(["crm", "slack"], [])
+    metrics(opened("crm"))
+
+    metrics.expect(["slack"], [])
+
+    assert 'watcher_circuit_open{endpoint="crm"}' not in shown(metrics)
+    assert 'watcher_circuit_open{endpoint="slack"} 0.0' in shown(metrics)
+
+
+def test_how_an_endpoint_stands_is_told_by_whoever_sends_to_it():
+    metrics = Metrics()
+    metrics.expect(["crm"], [])
+    metrics(opened("crm"))
+
+    metrics(LeaseEnded(lease="endpoint:crm", epoch=1, lost=True))
+
+    assert 'watcher_circuit_open{endpoint="crm"} 0.0' in shown(metrics)

@@ -189,6 +189,7 @@ async def test_one_bad_write_does_not_take_its_neighbours_along(tmp_path):
     [
         ("pending", "pending_in_order"),
         ("any_pending", "pending_in_order"),
+        ("oldest", "pending_in_order"),
         ("pending_of", "pending_of_entity"),
         ("members", "pending_of_batch"),
         ("held_due", "held_by_time"),

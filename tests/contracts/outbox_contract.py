@@ -475,6 +475,22 @@ class OutboxContract:
         await put(outbox, *(a_delivery(body=b"x" * 100_000) for _ in range(15)))
         assert abs(await outbox.used_bytes() - full) < 100_000
 
+    async def test_the_oldest_is_the_first_that_is_pending_of_each_endpoint(self, outbox):
+        assert await outbox.oldest() == {}
+        minute = timedelta(minutes=1)
+        first, second = a_delivery(at=NOON - 2 * minute), a_delivery(at=NOON - minute)
+        waiting, theirs = held(at=NOON - 9 * minute), a_delivery(endpoint="slack", at=NOON)
+        await put(outbox, a_delivery(endpoint="gone", refused="x"), waiting, first, second, theirs)
+        assert await outbox.oldest() == {"crm": first.at, "slack": theirs.at}
+
+        (row, *_) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(row)])
+        assert await outbox.oldest() == {"crm": second.at, "slack": theirs.at}
+
+        (row,) = await outbox.pending("slack", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(row)])
+        assert await outbox.oldest() == {"crm": second.at}
+
     # ------------------------------------------------------------------ fates
 
     async def test_the_fates_of_a_row_are_told_in_order_and_no_other_s(self, outbox):

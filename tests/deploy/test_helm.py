@@ -117,7 +117,7 @@ class TestAll(ChartLaws):
             assert claim["spec"]["resources"] == {"requests": {"storage": "20Gi"}}
             assert claim["spec"]["storageClassName"] == "fast"
 
-    def test_the_alerts_are_the_manuals(self, objects: list[Object]):
+    def test_the_alerts_are_ours(self, objects: list[Object]):
         [rule] = of_kind(objects, "PrometheusRule")
 
         alerts.check(rule["spec"]["groups"])
@@ -364,12 +364,6 @@ def test_every_default_has_its_words():
     bare = re.findall(r"(?:^|\n)(?!#)[^\n]*\n(\w+):", text)
 
     assert set(bare) - spoken_for == set()
-
-
-def test_both_have_the_same_alerts():
-    rule = yaml.safe_load((KUSTOMIZE / "components" / "monitoring" / "prometheus-rule.yaml").read_text())
-
-    assert yaml.safe_load((CHART / "files" / "alerts.yaml").read_text()) == rule["spec"]["groups"]
 
 
 # --- helpers ----------------------------------------------------------------------------------------------

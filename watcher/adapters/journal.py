@@ -14,6 +14,7 @@ import structlog
 from watcher.core.facts import (
     Attempted,
     Backfilled,
+    Beat,
     Captured,
     CapturePaused,
     CaptureResumed,
@@ -313,8 +314,8 @@ class Journal:
                 )
             case StandingChanged():
                 self._standing(fact)
-            case LeasesSeen():
-                pass  # once a second
+            case LeasesSeen() | Beat():
+                pass  # each second
             case LeaseTaken(lease=lease, epoch=epoch):
                 self._log.info("lease.taken", lease=lease, epoch=epoch)
             case LeaseEnded(lease=lease, epoch=epoch, lost=lost):

@@ -5,9 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
+from types import MappingProxyType
 from typing import assert_never
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -15,6 +24,7 @@ from watcher import __version__
 from watcher.core.facts import (
     Attempted,
     Backfilled,
+    Beat,
     Captured,
     CapturePaused,
     CaptureResumed,
@@ -42,7 +52,7 @@ from watcher.core.facts import (
     Thinned,
     Unreadable,
 )
-from watcher.core.leases import CAPTURE
+from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 from watcher.ports import Counts
@@ -50,6 +60,14 @@ from watcher.ports import Counts
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
+
+NO_AGES: Mapping[str, timedelta] = MappingProxyType({})
+
+STORE_FAILURES = ("append", "bind", "examine", "forget", "look at leases", "read", "settle", "stand")
+"""What the state may refuse."""
+
+# Beside each counter a time that nobody asks for: as many series again.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Metrics:
@@ -61,9 +79,12 @@ class Metrics:
         self._registry.register(self._outbox)
         self._oplog = _OplogReach()
         self._registry.register(self._oplog)
+        ProcessCollector(registry=self._registry)
+        self._expected: set[str] = set()
         self.table: list[tuple[str, str, tuple[str, ...], str]] = [
             *self._outbox.described,
             *self._oplog.described,
+            *_OF_THE_PROCESS,
         ]
         """Each metric's name as scraped, type, labels and meaning, for docs/OPERATING.md."""
 
@@ -89,6 +110,10 @@ class Metrics:
         self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
         self._lag = gauge("watcher_capture_lag_seconds", "From the last change to its being stored.")
         self._batch = histogram("watcher_capture_batch_seconds", "Mapping and storing one batch of changes.")
+        self._stored = histogram(
+            "watcher_commit_to_stored_seconds",
+            "From the commit of a change in MongoDB to its being mapped and stored here.",
+        )
         self._unreadable = counter("watcher_unreadable", "Changes that could not be told.", "collection")
         self._refused = counter(
             "watcher_refused", "Deliveries whose body could not be made, stored dead.", "endpoint"
@@ -97,11 +122,25 @@ class Metrics:
             "watcher_changes_thinned", "Changes beyond 16 MB, read without their largest parts.", "collection"
         )
         self._attempts = counter("watcher_attempts", "Requests made.", "endpoint", "outcome", "verdict")
+        self._first_attempt = histogram(
+            "watcher_commit_to_attempt_seconds",
+            "From the commit in MongoDB to the beginning of the first request.",
+            "endpoint",
+        )
         self._attempt = histogram("watcher_attempt_seconds", "One request.", "endpoint")
+        self._settling = histogram(
+            "watcher_settle_seconds", "Storing what became of one request, after its answer.", "endpoint"
+        )
         self._receipt = histogram(
             "watcher_commit_to_receipt_seconds",
             "From the commit in MongoDB to the receiver's 2xx.",
             "endpoint",
+        )
+        self._settled = counter(
+            "watcher_deliveries_settled",
+            "Deliveries that are through: `delivered` or `dead`. A batch counts as all that it carries.",
+            "endpoint",
+            "verdict",
         )
         self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
         self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
@@ -133,10 +172,33 @@ class Metrics:
         self._swept = counter(
             "watcher_deliveries_swept", "Settled deliveries dropped: past their retention, or for room."
         )
-
+        self._late = histogram(
+            "watcher_event_loop_lag_seconds",
+            "How late the event loop came round, looked at twice a second: all waits when it does not.",
+        )
+        for doing in STORE_FAILURES:
+            self._store_failures.labels(doing)
         self._observer_failures = gauge(
             "watcher_observer_failures", "Facts that a log line or a metric could not be made of."
         )
+
+    def expect(self, endpoints: Iterable[str], collections: Iterable[str]) -> None:
+        """Show just these from now on, at 0: of a counter that begins at 1 no alert sees that it rose."""
+        wanted = set(endpoints)
+        for endpoint in self._expected - wanted:  # how they stood is nobody's trouble any more
+            self._open.remove(endpoint)
+            self._endpoint_paused.remove(endpoint)
+        self._expected = wanted
+        for endpoint in wanted:
+            self._refused.labels(endpoint)
+            self._slowed.labels(endpoint)
+            self._open.labels(endpoint)
+            self._endpoint_paused.labels(endpoint)
+            for verdict in ("delivered", "dead"):
+                self._settled.labels(endpoint, verdict)
+        for collection in collections:
+            self._unreadable.labels(collection)
+            self._thinned.labels(collection)
 
     def __call__(self, fact: Fact) -> None:
         match fact:
@@ -200,6 +262,9 @@ class Metrics:
                     self._paused.set(0)
                     self._recovering.set(0)
                     self._oplog.measured = None
+                elif (endpoint := lease.removeprefix(endpoint_lease(""))) in self._expected:
+                    self._open.labels(endpoint).set(0)  # so is how the endpoint stands
+                    self._endpoint_paused.labels(endpoint).set(0)
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)
@@ -209,14 +274,22 @@ class Metrics:
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):
                 self._swept.inc(deliveries)
+            case Beat(late=late):
+                self._late.observe(_seconds(late))
             case _:
                 assert_never(fact)
 
     def exposition(
-        self, sizes: Mapping[str, Counts], *, used_bytes: int | None = None, observer_failures: int = 0
+        self,
+        sizes: Mapping[str, Counts],
+        *,
+        ages: Mapping[str, timedelta] = NO_AGES,
+        used_bytes: int | None = None,
+        observer_failures: int = 0,
     ) -> bytes:
-        """What a scrape gets; `sizes` are the outbox's counts by endpoint, read for it as is `used_bytes`."""
-        self._outbox.sizes, self._outbox.used_bytes = sizes, used_bytes
+        """What a scrape gets. Read for it from the outbox: `sizes`, its counts by endpoint; `ages`, of the
+        first delivery that waits for each; `used_bytes`."""
+        self._outbox.sizes, self._outbox.ages, self._outbox.used_bytes = sizes, ages, used_bytes
         self._observer_failures.set(observer_failures)
         return generate_latest(self._registry)
 
@@ -239,10 +312,19 @@ class Metrics:
         self._lag.set(_seconds(fact.lag) if fact.lag is not None else 0)
         if fact.changes:
             self._batch.observe(_seconds(fact.took))
+        for lag in fact.lags:
+            self._stored.observe(_seconds(lag))
 
     def _attempted(self, fact: Attempted) -> None:
         self._attempts.labels(fact.endpoint, outcome_word(fact.outcome), verdict_word(fact.verdict)).inc()
         self._attempt.labels(fact.endpoint).observe(_seconds(fact.took))
+        if isinstance(fact.verdict, Release):
+            return
+        self._settling.labels(fact.endpoint).observe(_seconds(fact.storing))
+        if fact.attempt == 1:
+            self._first_attempt.labels(fact.endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
+        if isinstance(fact.verdict, Delivered | Dead):
+            self._settled.labels(fact.endpoint, verdict_word(fact.verdict)).inc(fact.carried)
         if isinstance(fact.verdict, Delivered):
             self._receipt.labels(fact.endpoint).observe(_seconds(fact.age))
 
@@ -281,22 +363,45 @@ class _OutboxSize(Collector):
 
     described = (
         ("watcher_outbox_deliveries", "gauge", ("endpoint", "state"), "Deliveries in the store."),
+        (
+            "watcher_outbox_oldest_seconds",
+            "gauge",
+            ("endpoint",),
+            "Age of the change whose delivery is the first in order that is pending; 0: none is.",
+        ),
         ("watcher_store_bytes", "gauge", (), "What the store holds, to be held against `watcher.maxStore`."),
     )
 
     def __init__(self) -> None:
         self.sizes: Mapping[str, Counts] = {}
+        self.ages: Mapping[str, timedelta] = {}
         self.used_bytes: int | None = None
 
     def collect(self) -> Iterable[Metric]:
-        (name, _, labels, text), (bytes_name, _, _, bytes_text) = self.described
-        family = GaugeMetricFamily(name, text, labels=labels)
+        sizes, ages, used = self.described
+        family = GaugeMetricFamily(sizes[0], sizes[3], labels=sizes[2])
         for endpoint, counts in self.sizes.items():
             for state in ("held", "pending", "delivered", "dead", "cancelled"):
                 family.add_metric([endpoint, state], getattr(counts, state))
         yield family
+        family = GaugeMetricFamily(ages[0], ages[3], labels=ages[2])
+        for endpoint in self.sizes:
+            age = self.ages.get(endpoint, timedelta(0))
+            family.add_metric([endpoint], max(_seconds(age), 0))  # our clock and MongoDB's may differ
+        yield family
         if self.used_bytes is not None:
-            yield GaugeMetricFamily(bytes_name, bytes_text, value=self.used_bytes)
+            yield GaugeMetricFamily(used[0], used[3], value=self.used_bytes)
+
+
+_OF_THE_PROCESS: tuple[tuple[str, str, tuple[str, ...], str], ...] = (
+    ("process_resident_memory_bytes", "gauge", (), "The program's memory (like the next five: on Linux)."),
+    ("process_virtual_memory_bytes", "gauge", (), "Addresses it has reserved."),
+    ("process_cpu_seconds_total", "counter", (), "CPU that it has used."),
+    ("process_start_time_seconds", "gauge", (), "When it began, in seconds since 1970."),
+    ("process_open_fds", "gauge", (), "Files and sockets that it has open."),
+    ("process_max_fds", "gauge", (), "How many it may have open."),
+)
+"""Of `prometheus_client` itself, under the names that every Prometheus client gives them."""
 
 
 class _OplogReach(Collector):

@@ -42,6 +42,8 @@ class Captured:
     """New deliveries; fewer than `deliveries` after a repeat."""
     lag: timedelta | None
     """From the last change's wallTime to its commit here; None for a batch without changes."""
+    lags: tuple[timedelta, ...] = ()
+    """The same of each change, in their order."""
     took: timedelta
 
 
@@ -218,6 +220,8 @@ class Attempted:
     took: timedelta
     age: timedelta
     """From the (newest carried) change to the end of the attempt."""
+    storing: timedelta = timedelta(0)
+    """What of the age went into storing the verdict, after the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,6 +294,13 @@ class Swept:
     early: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """The event loop came round, so much later than it was due."""
+
+    late: timedelta
+
+
 Fact = (
     StreamOpened
     | StreamLost
@@ -318,4 +329,5 @@ Fact = (
     | SettingsRefused
     | StoreFailed
     | Swept
+    | Beat
 )

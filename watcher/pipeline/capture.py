@@ -62,13 +62,16 @@ async def capture(
 
             for fact in planned.facts:
                 observe(fact)
+            now = clock.now()
+            lags = tuple(now - change.at for change in batch.changes)
             observe(
                 Captured(
                     changes=len(batch.changes),
                     events=planned.events.total(),
                     deliveries=sum(isinstance(entry, Delivery) for entry in planned.entries),
                     stored=stored,
-                    lag=clock.now() - batch.changes[-1].at if batch.changes else None,
+                    lag=lags[-1] if lags else None,
+                    lags=lags,
                     took=timedelta(seconds=clock.monotonic() - began),
                 )
             )

@@ -207,7 +207,8 @@ class Dispatcher:
 
         self._lane.settle(parcel, verdict, now=self._clock.now())
         self._changed.set()
-        self._tell(parcel, outcome, verdict, took)
+        storing = timedelta(seconds=self._clock.monotonic() - clock)
+        self._tell(parcel, outcome, verdict, took=took, storing=storing)
         await self._keep_standing()
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
@@ -274,7 +275,9 @@ class Dispatcher:
         if _state(before) != _state(after):
             self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
 
-    def _tell(self, parcel: Parcel, outcome: Outcome, verdict: Verdict, took: timedelta) -> None:
+    def _tell(
+        self, parcel: Parcel, outcome: Outcome, verdict: Verdict, *, took: timedelta, storing: timedelta
+    ) -> None:
         newest = parcel.members[-1].delivery
         self._observe(
             Attempted(
@@ -287,6 +290,7 @@ class Dispatcher:
                 verdict=verdict,
                 took=took,
                 age=self._clock.now() - newest.at,
+                storing=storing,
             )
         )
 

@@ -224,6 +224,10 @@ class SqliteOutbox:
     async def counts(self) -> dict[str, Counts]:
         return await self._read(standings.counts)
 
+    async def oldest(self) -> Mapping[str, datetime]:
+        rows = await self._read(lambda db: db.execute(SQL["oldest"]).fetchall())
+        return {endpoint: from_ms(at) for endpoint, at in rows if at is not None}
+
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         return await self._read(lambda db: fates(db, row, limit=limit))
 

@@ -128,6 +128,12 @@ RETURNING deliveries.endpoint, deliveries.state;
 -- name: counts
 SELECT endpoint, state, number FROM counts;
 
+-- name: oldest
+-- One look into the index for each endpoint. To group what is pending would read all of it.
+SELECT endpoint, (
+    SELECT at FROM deliveries WHERE state = 'pending' AND endpoint = counts.endpoint ORDER BY seq LIMIT 1
+) FROM counts WHERE state = 'pending' AND number > 0;
+
 -- name: count
 INSERT INTO counts (endpoint, state, number) VALUES (:endpoint, :state, :by)
 ON CONFLICT (endpoint, state) DO UPDATE SET number = number + excluded.number;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Literal
 
 from pymongo import UpdateOne
@@ -41,3 +42,16 @@ async def counted(state: State) -> dict[str, Counts]:
         key = document["_id"]
         numbers[key["endpoint"]][key["state"]] += document["number"]
     return {endpoint: Counts(**states) for endpoint, states in numbers.items()}
+
+
+async def oldest(state: State) -> dict[str, datetime]:
+    """When the change of each endpoint's first pending delivery happened: a look into the index for each."""
+    found = {}
+    for endpoint, counts in (await counted(state)).items():
+        if counts.pending:
+            first = await state["deliveries"].find_one(
+                {"state": "pending", "endpoint": endpoint}, {"at": 1}, sort={"seq": 1}
+            )
+            if first is not None:
+                found[endpoint] = first["at"]
+    return found

@@ -14,7 +14,7 @@ from pymongo import UpdateOne
 
 from watcher.adapters.mongo.connect import connection, place_of
 from watcher.adapters.mongo.state import log, memory
-from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted
+from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted, oldest
 from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import (
     DUE,
@@ -256,6 +256,9 @@ class MongoOutbox:
 
     async def counts(self) -> dict[str, Counts]:
         return await self._read(lambda: counted(self._state))
+
+    async def oldest(self) -> Mapping[str, datetime]:
+        return await self._read(lambda: oldest(self._state))
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]:
         found = await self._read(
