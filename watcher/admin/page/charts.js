@@ -1,0 +1,116 @@
+// Charts over time, as SVG. Each has its summary as a label and its numbers as a table.
+import { h, s, table } from './dom.js';
+import { clockTime, span } from './words.js';
+
+const WIDTH = 600;
+const HEIGHT = 120;
+const TABLE_ROWS = 12;
+
+/** A chart of lines.
+ *
+ * `series` is [{name, class, values}], of equal steps that end at `until`; null is a gap. `format` puts a value in words. */
+export function chart({ title, series, stepSeconds, until, format }) {
+  const length = Math.max(0, ...series.map((each) => each.values.length));
+  if (length < 2) {
+    return h('figure', { class: 'chart' }, h('figcaption', null, title), h('p', { class: 'dim' }, 'Nothing to draw yet: the history begins when the watcher starts.'));
+  }
+  const end = Date.parse(until);
+  const timeOf = (i) => end - (length - 1 - i) * stepSeconds * 1000;
+  const top = ceiling(Math.max(0, ...series.flatMap((each) => each.values.filter((v) => v !== null))));
+  const readout = h('p', { class: 'readout', 'aria-hidden': 'true' }, '\u00a0');
+  const cross = s('line', { class: 'cross', y1: 0, y2: HEIGHT, x1: -9, x2: -9 });
+  const drawing = s('svg', {
+    viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+    preserveAspectRatio: 'none',
+    role: 'img',
+    'aria-label': `${title}, the last ${span(length * stepSeconds)}. ${series.map((each) => summary(each, format)).join(' ')}`,
+    onpointermove: (event) => {
+      const { left, width } = event.currentTarget.getBoundingClientRect();
+      const i = Math.max(0, Math.min(length - 1, Math.round(((event.clientX - left) / width) * (length - 1))));
+      const line = event.currentTarget.lastElementChild;
+      for (const end of ['x1', 'x2']) line.setAttribute(end, (i / (length - 1)) * WIDTH);
+      event.currentTarget.closest('figure').querySelector('.readout').textContent =
+        `${clockTime(timeOf(i))}  ${series.map((each) => `${each.name} ${told(each.values[i], format)}`).join(', ')}`;
+    },
+    onpointerleave: (event) => {
+      for (const end of ['x1', 'x2']) event.currentTarget.lastElementChild.setAttribute(end, -9);
+      event.currentTarget.closest('figure').querySelector('.readout').textContent = '\u00a0';
+    },
+  },
+    [0.5, 1].map((part) => s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT * (1 - part) + 1, y2: HEIGHT * (1 - part) + 1 })),
+    s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT - 1, y2: HEIGHT - 1 }),
+    series.map((each) => s('path', { class: `line ${each.class}`, d: path(each.values, top) })),
+    cross);
+  return h('figure', { class: 'chart' },
+    h('figcaption', null, title),
+    h('ul', { class: 'legend', 'aria-label': 'Latest values' }, series.map((each) => h('li', null,
+      s('svg', { viewBox: '0 0 24 8', width: 24, height: 8, 'aria-hidden': 'true' }, s('path', { class: `line ${each.class}`, d: 'M1 4H23' })),
+      ` ${each.name} `, h('b', null, told(last(each.values), format))))),
+    h('div', { class: 'plot' },
+      h('div', { class: 'scale', 'aria-hidden': 'true' }, h('span', null, format(top)), h('span', null, format(top / 2)), h('span', null, format(0))),
+      drawing,
+      h('div', { class: 'times', 'aria-hidden': 'true' }, [0, (length - 1) / 2, length - 1].map((i) => h('span', null, clockTime(timeOf(i)))))),
+    readout,
+    h('details', { class: 'numbers' },
+      h('summary', null, 'As a table'),
+      table(title, ['Until', ...series.map((each) => each.name)], rows(series, length).map(([i, values]) => ({
+        cells: [clockTime(timeOf(i)), ...values.map((v) => told(v, format))],
+      })), { class: 'plain' })));
+}
+
+const told = (value, format) => (value === null || value === undefined ? '–' : format(value));
+const last = (values) => values[values.length - 1];
+
+function summary({ name, values }, format) {
+  const known = values.filter((v) => v !== null);
+  if (!known.length) return `${name}: not known.`;
+  return `${name}: lowest ${format(Math.min(...known))}, highest ${format(Math.max(...known))}, latest ${told(last(values), format)}.`;
+}
+
+// The mean of each of a dozen stretches: 360 rows are no text for anybody.
+function rows(series, length) {
+  const size = Math.ceil(length / TABLE_ROWS);
+  const found = [];
+  for (let end = length; end > 0; end -= size) {
+    found.unshift([end - 1, series.map(({ values }) => {
+      const known = values.slice(Math.max(0, end - size), end).filter((v) => v !== null);
+      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
+    })]);
+  }
+  return found;
+}
+
+function path(values, top) {
+  let drawn = '';
+  let pen = 'M';
+  values.forEach((value, i) => {
+    if (value === null) {
+      pen = 'M';
+      return;
+    }
+    const x = (i / (values.length - 1)) * WIDTH;
+    const y = HEIGHT - 2 - (value / top) * (HEIGHT - 4);
+    // `h0` makes a dot of a value that has no neighbours.
+    drawn += `${pen}${x.toFixed(1)} ${y.toFixed(1)}${pen === 'M' ? 'h0' : ''}`;
+    pen = 'L';
+  });
+  return drawn;
+}
+
+/** The next round number: 1, 2 or 5 and noughts. */
+function ceiling(value) {
+  if (value <= 0) return 1;
+  const size = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((n) => n * size).find((n) => n >= value * 0.999999);
+}
+
+/** Counts per step as rates, in the unit that gives readable numbers. */
+export function rates(series, stepSeconds) {
+  const most = Math.max(0, ...series.flatMap((each) => each.values)) / stepSeconds;
+  const [factor, unit] = most > 0 && most < 1 ? [60, '/min'] : [1, '/s'];
+  const digits = (v) => (v === 0 || v >= 10 ? Math.round(v) : Number(v.toFixed(1)));
+  return {
+    series: series.map((each) => ({ ...each, values: each.values.map((n) => (n / stepSeconds) * factor) })),
+    format: (v) => `${digits(v).toLocaleString('en-GB')}${unit}`,
+  };
+}
