@@ -1,6 +1,6 @@
 // The API of the watcher. URLs are relative, so that a reverse proxy may put the page below a path.
 
-const PATIENCE = 20000;
+const PATIENCE = 20;
 // By path, since two watchers may stand behind one host.
 const KEY = `watcher-token ${location.pathname}`;
 
@@ -42,11 +42,11 @@ export const watch = { told: () => {} };
 
 export const get = (path, query) => ask('GET', query && `${query}` ? `${path}?${query}` : path);
 
-export const post = (path, body = {}) => ask('POST', path, body);
+export const post = (path, body = {}, patience = PATIENCE) => ask('POST', path, body, patience);
 
-async function ask(method, path, body) {
+async function ask(method, path, body, patience = PATIENCE) {
   try {
-    const answer = await request(method, path, body);
+    const answer = await request(method, path, body, patience);
     watch.told(null);
     return answer;
   } catch (error) {
@@ -55,7 +55,7 @@ async function ask(method, path, body) {
   }
 }
 
-async function request(method, path, body) {
+async function request(method, path, body, patience) {
   let response;
   let text;
   try {
@@ -68,22 +68,22 @@ async function request(method, path, body) {
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: 'no-store',
       credentials: 'same-origin',
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(patience * 1000),
     });
     text = await response.text();
   } catch (error) {
-    throw new Offline(error.name === 'TimeoutError' ? `No answer for ${PATIENCE / 1000} s.` : 'The watcher cannot be reached.');
+    throw new Offline(error.name === 'TimeoutError' ? `No answer for ${patience} s.` : 'The watcher cannot be reached.');
   }
   return parsed(response.status, text);
 }
 
 function parsed(status, text) {
+  // A proxy in between speaks for a watcher that is not there.
+  if (status === 502 || status === 504) throw new Offline(`A proxy answers in the watcher's place (status ${status}).`);
   let document;
   try {
     document = JSON.parse(text);
   } catch {
-    // A proxy in between speaks for a watcher that is not there.
-    if (status >= 500) throw new Offline(`A proxy answers in the watcher's place (status ${status}).`);
     throw new Refused(status, `The answer (status ${status}) is not the watcher's. Is there a proxy in between that wants a login?`);
   }
   if (status >= 200 && status < 300) return document;

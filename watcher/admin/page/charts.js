@@ -4,13 +4,23 @@ import { clockTime, span } from './words.js';
 
 const WIDTH = 600;
 const HEIGHT = 120;
-const TABLE_ROWS = 12;
+/** More points than this are noise to the eye, and more rows than that to the ear. */
+const POINTS = 120;
+const ROWS = 12;
+
+const mean = (known) => known.reduce((a, b) => a + b, 0) / known.length;
+export const largest = (known) => Math.max(...known);
 
 /** A chart of lines.
  *
- * `series` is [{name, class, values}], of equal steps that end at `until`; null is a gap. `format` puts a value in words. */
-export function chart({ title, series, stepSeconds, until, format }) {
-  const length = Math.max(0, ...series.map((each) => each.values.length));
+ * `series` is [{name, class, values}], of equal steps that end at `until`; null is a gap. `format` puts a value in
+ * words, `join` makes one value of neighbours where there are more than can be shown. */
+export function chart({ title, series: all, stepSeconds: step, until, format, join = mean }) {
+  const steps = Math.max(0, ...all.map((each) => each.values.length));
+  const size = Math.max(1, Math.ceil(steps / POINTS));
+  const stepSeconds = step * size;
+  const series = all.map((each) => ({ ...each, values: joined(each.values, size, join) }));
+  const length = Math.ceil(steps / size);
   if (length < 2) {
     return h('figure', { class: 'chart' }, h('figcaption', null, title), h('p', { class: 'dim' }, 'Nothing to draw yet: the history begins when the watcher starts.'));
   }
@@ -23,7 +33,7 @@ export function chart({ title, series, stepSeconds, until, format }) {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     preserveAspectRatio: 'none',
     role: 'img',
-    'aria-label': `${title}, the last ${span(length * stepSeconds)}. ${series.map((each) => summary(each, format)).join(' ')}`,
+    'aria-label': `${title}, the last ${span(steps * step)}. ${all.map((each) => summary(each, format)).join(' ')}`,
     onpointermove: (event) => {
       const { left, width } = event.currentTarget.getBoundingClientRect();
       const i = Math.max(0, Math.min(length - 1, Math.round(((event.clientX - left) / width) * (length - 1))));
@@ -53,13 +63,11 @@ export function chart({ title, series, stepSeconds, until, format }) {
     readout,
     h('details', { class: 'numbers' },
       h('summary', null, 'As a table'),
-      table(title, ['Until', ...series.map((each) => each.name)], rows(series, length).map(([i, values]) => ({
-        cells: [clockTime(timeOf(i)), ...values.map((v) => told(v, format))],
-      })), { class: 'plain' })));
+      table(title, ['Until', ...series.map((each) => each.name)], rows(series, length, join, (i) => clockTime(timeOf(i)), format), { class: 'plain' })));
 }
 
 const told = (value, format) => (value === null || value === undefined ? '–' : format(value));
-const last = (values) => values[values.length - 1];
+const last = (values) => values.at(-1);
 
 function summary({ name, values }, format) {
   const known = values.filter((v) => v !== null);
@@ -67,17 +75,23 @@ function summary({ name, values }, format) {
   return `${name}: lowest ${format(Math.min(...known))}, highest ${format(Math.max(...known))}, latest ${told(last(values), format)}.`;
 }
 
-// The mean of each of a dozen stretches: 360 rows are no text for anybody.
-function rows(series, length) {
-  const size = Math.ceil(length / TABLE_ROWS);
+// From the end backwards, so that the latest values make a whole one.
+function joined(values, size, join) {
   const found = [];
-  for (let end = length; end > 0; end -= size) {
-    found.unshift([end - 1, series.map(({ values }) => {
-      const known = values.slice(Math.max(0, end - size), end).filter((v) => v !== null);
-      return known.length ? known.reduce((a, b) => a + b, 0) / known.length : null;
-    })]);
+  for (let end = values.length; end > 0; end -= size) {
+    const known = values.slice(Math.max(0, end - size), end).filter((v) => v !== null);
+    found.unshift(known.length ? join(known) : null);
   }
   return found;
+}
+
+function rows(series, length, join, at, format) {
+  const size = Math.ceil(length / ROWS);
+  const columns = series.map(({ values }) => joined(values, size, join));
+  const last = columns[0].length - 1;
+  return columns[0].map((_, row) => ({
+    cells: [at(length - 1 - (last - row) * size), ...columns.map((column) => told(column[row], format))],
+  }));
 }
 
 function path(values, top) {

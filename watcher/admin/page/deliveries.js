@@ -98,7 +98,7 @@ export function deliveries(main, { route }) {
       rows === null ? !error && h('p', null, 'Loading…') : rows.length
         ? table('Deliveries', [
           { head: h('input', { type: 'checkbox', 'aria-label': 'Select all on this page', checked: all, indeterminate: !all && selected.size > 0, onchange: () => (rows.forEach(({ id }) => (all ? selected.delete(id) : selected.add(id))), draw()) }), class: 'check' },
-          'State', 'Event', 'Endpoint', 'Answer', 'Happened', 'Next', { head: 'Id', class: 'id' },
+          'State', 'Event', 'Endpoint', 'Answer', 'Happened', 'Next or end', { head: 'Id', class: 'id' },
         ], rows.map(row), { class: 'cards log' })
         : h('p', { class: 'card empty' }, filters().size || before() ? 'No delivery matches these filters.' : 'There is no delivery yet. The first change in LibreChat makes one.'),
       h('nav', { key: 'pager', class: 'pager', 'aria-label': 'Pages of the list' },
@@ -119,10 +119,10 @@ export function deliveries(main, { route }) {
       h('input', { type: 'checkbox', 'aria-label': `Select ${each.id}`, checked: selected.has(each.id), onchange: ({ currentTarget }) => ((currentTarget.checked ? selected.add(each.id) : selected.delete(each.id)), draw()) }),
       [badge(each.state), each.failedAttempts > 0 && h('small', { class: 'dim' }, ` ${each.failedAttempts} failed`)],
       each.event,
-      each.endpoint,
+      h('span', { class: 'clip', title: each.endpoint }, each.endpoint),
       h('span', { class: 'clip', title: answer(each.status, each.reason) }, answer(each.status, each.reason)),
       ago(each.timestamp),
-      each.state === 'held' ? ['sent ', ago(each.heldUntil)] : each.state === 'pending' ? (each.nextTryAt ? ['try ', ago(each.nextTryAt)] : 'in its turn') : ['ended ', ago(each.settledAt)],
+      each.state === 'held' ? ['sent ', ago(each.heldUntil)] : each.state === 'pending' ? (Date.parse(each.nextTryAt) > now() ? ['try ', ago(each.nextTryAt)] : 'in its turn') : ['ended ', ago(each.settledAt)],
       h('a', { href: toDelivery(each.id), title: each.id }, each.id),
     ],
   });
@@ -240,8 +240,9 @@ function filterForm({ submit, clear }) {
     },
   }, h('option', { value: '' }, 'any time'), Object.keys(RANGES).map((name) => h('option', { value: name }, name)));
   const moment = { type: 'datetime-local', step: 1, onchange: null, onblur: submit };
+  const heading = h('summary', null, 'More filters');
   const more = h('details', { class: 'more', open: matchMedia('(min-width: 48rem)').matches },
-    h('summary', null, 'More filters'),
+    heading,
     h('div', { class: 'fields' },
       text('user', 'User id'), text('conversation', 'Conversation id'), choices.endpoint, choices.event,
       h('div', { class: 'field' }, h('label', { for: 'filter-range' }, 'When'), range),
@@ -274,6 +275,8 @@ function filterForm({ submit, clear }) {
     },
     /** Offer these names, and whatever the address names beside them. */
     draw(query, names) {
+      const set = [...query.keys()].filter((name) => !['id', 'before'].includes(name)).length;
+      heading.textContent = set ? `More filters (${set} set)` : 'More filters';
       for (const name of ['endpoint', 'event']) {
         const chosen = query.getAll(name);
         const all = [...new Set([...names[name], ...chosen])];

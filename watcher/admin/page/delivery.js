@@ -71,7 +71,7 @@ export function delivery(main, { route }) {
     const list = [...found.attempts].reverse();
     const next = OPEN.includes(found.state) && h('p', { class: 'next' }, upcoming());
     if (!list.length) return [next, h('p', { class: 'dim' }, found.state === 'held' ? 'Not attempted: it is held.' : 'No attempt is on record.')];
-    return [next, h('ol', { class: 'attempts', reversed: true }, list.map((attempt) => h('li', { key: attempt.at },
+    return [next, h('ol', { class: 'attempts', role: 'list' }, list.map((attempt) => h('li', { key: attempt.at },
       h('details', null,
         h('summary', null,
           h('span', { class: `badge ${attempt.status >= 200 && attempt.status < 300 ? 'delivered' : 'dead'}` }, attempt.status ?? 'no answer'),

@@ -92,7 +92,7 @@ export function table(label, columns, rows, props = {}) {
           role: 'cell',
           class: heads[i].class,
           'data-label': typeof heads[i].head === 'string' ? heads[i].head : null,
-        }, cell))))));
+        }, h('div', null, cell)))))));
 }
 
 /** Terms and what they are. */

@@ -1,9 +1,12 @@
 // The endpoints: how each is doing, and what may be done about it.
 import { get, post, repeat } from './api.js';
-import { chart } from './charts.js';
+import { chart, largest, rates } from './charts.js';
 import { confirm, open } from './dialogs.js';
 import { facts, h, patch, problem, table, toast } from './dom.js';
 import { ago, count, link, moment, ms, rate, span, standing, STATES } from './words.js';
+
+/** An endpoint's timeout is at most ten minutes. */
+const LONGEST = 610;
 
 export function endpoints(main) {
   let list = null;
@@ -52,14 +55,14 @@ function card(endpoint, { act }) {
       h('h2', { id }, name), standing(state),
       !gone && h('div', { class: 'actions' },
         h('button', { type: 'button', onclick: () => ping(name), 'aria-label': `Ping ${name}` }, 'Ping'),
-        state === 'ok' || state === 'slowed' || state === 'open'
-          ? h('button', { type: 'button', onclick: () => pause(name, act), 'aria-label': `Pause ${name}` }, 'Pause')
-          : null,
-        state !== 'ok'
-          ? h('button', { type: 'button', class: 'primary', onclick: () => resume(name, state, act), 'aria-label': `Resume ${name}` }, state === 'paused' ? 'Resume' : 'Try now')
-          : null)),
+        // In each other's place, so that the focus stays when one becomes the other.
+        state === 'paused'
+          ? h('button', { type: 'button', class: 'primary', onclick: () => act(name, 'resume', {}, `${name} is resumed. What waited for it is sent now.`), 'aria-label': `Resume ${name}` }, 'Resume')
+          : h('button', { type: 'button', onclick: () => pause(name, act), 'aria-label': `Pause ${name}` }, 'Pause'),
+        (state === 'open' || state === 'slowed')
+          && h('button', { type: 'button', class: 'primary', onclick: () => act(name, 'resume', {}, `${name} is tried now.`), 'aria-label': `Try now: ${name}` }, 'Try now'))),
     url && h('p', { class: 'dim code' }, url),
-    reason && h('p', { class: `says ${state}` }, `${state === 'paused' ? 'Paused' : state === 'slowed' ? 'Slowed' : 'Failing'}`, since && [' since ', moment(since)], `: ${reason}`, until && [' Until ', moment(until), '.']),
+    reason && h('p', { class: `says ${state}` }, `${state === 'paused' ? 'Paused' : state === 'slowed' ? 'Slowed' : 'Failing'}`, since && [' since ', moment(since)], `: ${reason}`, until && ['. Until ', moment(until), '.']),
     gone && h('p', { class: 'says' }, 'It has deliveries in the store, and stands in the settings no more. Nothing is sent to it.'),
     facts([
       ['Success', rate(recent.delivered, recent.attempts), h('small', null, ` of ${count(recent.attempts)} attempts in ${span(recent.seconds)}`)],
@@ -71,12 +74,11 @@ function card(endpoint, { act }) {
     ], { class: 'facts figures' }),
     h('div', { class: 'charts' },
       chart({
-        title: `Attempts to ${name} per ${span(history.stepSeconds)}`,
+        title: `Attempts to ${name}`,
         ...history,
-        series: [{ name: 'delivered', class: 'good', values: history.delivered }, { name: 'failed', class: 'failed', values: history.failed }],
-        format: (v) => count(Math.round(v * 10) / 10),
+        ...rates([{ name: 'delivered', class: 'good', values: history.delivered }, { name: 'failed', class: 'failed', values: history.failed }], history.stepSeconds),
       }),
-      chart({ title: `Slowest 1 % (p99) of ${name}`, ...history, series: [{ name: 'p99', class: 'captured', values: history.p99Ms }], format: ms })),
+      chart({ title: `Slowest 1 % (p99) of ${name}`, ...history, series: [{ name: 'p99', class: 'captured', values: history.p99Ms }], format: ms, join: largest })),
     h('details', null,
       h('summary', null, 'By event'),
       Object.keys(byEvent).length
@@ -107,10 +109,6 @@ async function pause(name, act) {
   if (reason !== null) await act(name, 'pause', reason ? { reason } : {}, `${name} is paused.`);
 }
 
-async function resume(name, state, act) {
-  await act(name, 'resume', {}, state === 'paused' ? `${name} is resumed. What waited for it is sent now.` : `${name} is tried now.`);
-}
-
 /** Send a sample event, and show what came back. */
 async function ping(name) {
   let events = [];
@@ -129,7 +127,7 @@ async function ping(name) {
       send.disabled = true;
       patch(result, h('p', null, 'Sent; waiting for the answer…'));
       try {
-        patch(result, answered(await post(`api/endpoints/${encodeURIComponent(name)}/ping`, select.value ? { event: select.value } : {})));
+        patch(result, answered(await post(`api/endpoints/${encodeURIComponent(name)}/ping`, select.value ? { event: select.value } : {}, LONGEST)));
       } catch (failed) {
         patch(result, problem(failed.message));
       }

@@ -1,5 +1,5 @@
 // The overview: what needs somebody first, then how things stand, then how they went.
-import { rates, chart } from './charts.js';
+import { chart, largest, rates } from './charts.js';
 import { h, patch, problem, table } from './dom.js';
 import { ago, bytes, count, link, span, STATES } from './words.js';
 
@@ -25,7 +25,7 @@ const attention = (list) => h('section', { key: 'attention', class: list.length 
 const work = (list) => list.length > 0 && h('section', { key: 'work', class: 'card', 'aria-labelledby': 'work' },
   h('h2', { id: 'work' }, 'Work under way'),
   h('ul', { class: 'work' }, list.map(({ name, rows, of, since }) => h('li', { key: name },
-    h('span', null, h('b', null, name), since && [' since ', ago(since)]),
+    h('span', null, h('b', null, name), since && [', began ', ago(since)]),
     h('span', { class: 'dim' }, of === null ? `${count(rows)} rows so far` : `${count(rows)} of about ${count(of)} rows, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`),
     h('progress', { 'aria-label': name, max: of === null ? null : Math.max(of, rows, 1), ...(of === null ? {} : { value: rows }) })))));
 
@@ -57,7 +57,7 @@ function history({ stepSeconds, until, captured, delivered, failed, lagSeconds }
   ], stepSeconds);
   return h('section', { key: 'history', class: 'charts', 'aria-label': 'History of this process' },
     h('div', { class: 'card' }, chart({ title: 'Captured, delivered, failed', stepSeconds, until, ...flow })),
-    h('div', { class: 'card' }, chart({ title: 'Lag', stepSeconds, until, series: [{ name: 'lag', class: 'captured', values: lagSeconds }], format: span })));
+    h('div', { class: 'card' }, chart({ title: 'Lag', stepSeconds, until, series: [{ name: 'lag', class: 'captured', values: lagSeconds }], format: span, join: largest })));
 }
 
 const parts = ({ parts: all, counts }) => h('div', { key: 'parts', class: 'two' },

@@ -47,8 +47,10 @@ function show() {
   const first = shown === null && document.activeElement === document.body;
   shown?.view.stop();
   const main = $('main');
-  main.replaceChildren();
-  shown = { name: route.name, view: VIEWS[route.name](main, { route, pulse }) };
+  // Each in an element of its own: what an answer that comes late still draws is seen by nobody.
+  const root = h('div', { class: 'view' });
+  main.replaceChildren(root);
+  shown = { name: route.name, view: VIEWS[route.name](root, { route, pulse }) };
   title();
   if (!first) {
     scrollTo(0, 0);

@@ -83,8 +83,7 @@ export const standing = (state) => h('span', { class: `badge ${STANDINGS[state]?
 
 /** What an attempt met, in few words. */
 export function answer(status, reason) {
-  if (status !== null && status !== undefined) return reason ? `${status}: ${reason}` : `${status}`;
-  return reason ?? '–';
+  return reason?.includes(status ?? '') ? reason : [status, reason].filter(Boolean).join(': ') || '–';
 }
 
 export const link = (path, query) => {
