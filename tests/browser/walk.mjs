@@ -323,7 +323,7 @@ await check('none of them is dead any more', async () => {
 await go('#/endpoints', 'article');
 const healthy = HEALTHY ?? await page.locator('article', { has: page.locator('.badge', { hasText: /^ok$/ }) }).first().locator('h2').innerText();
 await check('ping shows status, time and answer', async () => {
-  await button(`Ping ${healthy}`).focus();
+  await button(`Ping: ${healthy}`).focus();
   await page.keyboard.press('Enter');
   await page.locator('dialog select').waitFor();
   await page.locator('dialog button[type=submit]').focus();
@@ -336,15 +336,15 @@ await check('ping shows status, time and answer', async () => {
 await accessible('ping');
 await check('an endpoint is paused, with a reason, and resumed', async () => {
   await page.keyboard.press('Escape');
-  await button(`Pause ${healthy}`).focus();
+  await button(`Pause: ${healthy}`).focus();
   await page.keyboard.press('Enter');
   await page.locator('dialog input').focus();
   await page.keyboard.type('tried by walk.mjs');
   await page.keyboard.press('Enter');
   await card(healthy).getByText('tried by walk.mjs').waitFor();
-  await button(`Resume ${healthy}`).focus();
+  await button(`Resume: ${healthy}`).focus();
   await page.keyboard.press('Enter');
-  await button(`Pause ${healthy}`).waitFor();
+  await button(`Pause: ${healthy}`).waitFor();
   return healthy;
 });
 

@@ -84,7 +84,7 @@ function parsed(status, text) {
   try {
     document = JSON.parse(text);
   } catch {
-    throw new Refused(status, `The answer (status ${status}) is not the watcher's. Is there a proxy in between that wants a login?`);
+    throw new Refused(status, `The answer (status ${status}) is not the watcher's. Does a proxy in between want a login?`);
   }
   if (status >= 200 && status < 300) return document;
   throw new Refused(status, document?.error ?? `The watcher refused this (status ${status}).`);

@@ -1,5 +1,5 @@
 // Charts over time, as SVG. Each has its summary as a label and its numbers as a table.
-import { h, s, table } from './dom.js';
+import { aside, h, s, table } from './dom.js';
 import { clockTime, span } from './words.js';
 
 const WIDTH = 600;
@@ -22,57 +22,62 @@ export function chart({ title, series: all, stepSeconds: step, until, format, jo
   const series = all.map((each) => ({ ...each, values: joined(each.values, size, join) }));
   const length = Math.ceil(steps / size);
   if (length < 2) {
-    return h('figure', { class: 'chart' }, h('figcaption', null, title), h('p', { class: 'dim' }, 'Nothing to draw yet: the history begins when the watcher starts.'));
+    return h('figure', { class: 'chart' },
+      h('figcaption', null, title),
+      aside('Nothing to draw yet: the history begins when the watcher starts.'));
   }
   const end = Date.parse(until);
-  const timeOf = (i) => end - (length - 1 - i) * stepSeconds * 1000;
-  const top = ceiling(Math.max(0, ...series.flatMap((each) => each.values.filter((v) => v !== null))));
-  const readout = h('p', { class: 'readout', 'aria-hidden': 'true' }, '\u00a0');
-  const cross = s('line', { class: 'cross', y1: 0, y2: HEIGHT, x1: -9, x2: -9 });
+  const timeOf = (i) => clockTime(end - (length - 1 - i) * stepSeconds * 1000);
+  const top = ceiling(Math.max(0, ...series.flatMap(({ values }) => values.filter((v) => v !== null))));
+  const spans = (texts, props) => h('div', { 'aria-hidden': 'true', ...props }, texts.map((text) => h('span', null, text)));
+  const level = (y) => s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: y, y2: y });
+
   const drawing = s('svg', {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
     preserveAspectRatio: 'none',
     role: 'img',
     'aria-label': `${title}, the last ${span(steps * step)}. ${all.map((each) => summary(each, format)).join(' ')}`,
-    onpointermove: (event) => {
-      const { left, width } = event.currentTarget.getBoundingClientRect();
-      const i = Math.max(0, Math.min(length - 1, Math.round(((event.clientX - left) / width) * (length - 1))));
-      const line = event.currentTarget.lastElementChild;
-      for (const end of ['x1', 'x2']) line.setAttribute(end, (i / (length - 1)) * WIDTH);
-      event.currentTarget.closest('figure').querySelector('.readout').textContent =
-        `${clockTime(timeOf(i))}  ${series.map((each) => `${each.name} ${told(each.values[i], format)}`).join(', ')}`;
+    onpointermove: ({ currentTarget, clientX }) => {
+      const { left, width } = currentTarget.getBoundingClientRect();
+      const i = Math.max(0, Math.min(length - 1, Math.round(((clientX - left) / width) * (length - 1))));
+      const values = series.map((each) => `${each.name} ${told(each.values[i], format)}`);
+      point(currentTarget, (i / (length - 1)) * WIDTH, `${timeOf(i)}  ${values.join(', ')}`);
     },
-    onpointerleave: (event) => {
-      for (const end of ['x1', 'x2']) event.currentTarget.lastElementChild.setAttribute(end, -9);
-      event.currentTarget.closest('figure').querySelector('.readout').textContent = '\u00a0';
-    },
+    onpointerleave: ({ currentTarget }) => point(currentTarget, -9, '\u00a0'),
   },
-    [0.5, 1].map((part) => s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT * (1 - part) + 1, y2: HEIGHT * (1 - part) + 1 })),
-    s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: HEIGHT - 1, y2: HEIGHT - 1 }),
+    [1, HEIGHT / 2, HEIGHT - 1].map(level),
     series.map((each) => s('path', { class: `line ${each.class}`, d: path(each.values, top) })),
-    cross);
+    s('line', { class: 'cross', y1: 0, y2: HEIGHT, x1: -9, x2: -9 }));
+
   return h('figure', { class: 'chart' },
     h('figcaption', null, title),
     h('ul', { class: 'legend', 'aria-label': 'Latest values' }, series.map((each) => h('li', null,
-      s('svg', { viewBox: '0 0 24 8', width: 24, height: 8, 'aria-hidden': 'true' }, s('path', { class: `line ${each.class}`, d: 'M1 4H23' })),
-      ` ${each.name} `, h('b', null, told(last(each.values), format))))),
+      s('svg', { viewBox: '0 0 24 8', width: 24, height: 8, 'aria-hidden': 'true' },
+        s('path', { class: `line ${each.class}`, d: 'M1 4H23' })),
+      ` ${each.name} `, h('b', null, told(each.values.at(-1), format))))),
     h('div', { class: 'plot' },
-      h('div', { class: 'scale', 'aria-hidden': 'true' }, h('span', null, format(top)), h('span', null, format(top / 2)), h('span', null, format(0))),
+      spans([top, top / 2, 0].map(format), { class: 'scale' }),
       drawing,
-      h('div', { class: 'times', 'aria-hidden': 'true' }, [0, (length - 1) / 2, length - 1].map((i) => h('span', null, clockTime(timeOf(i)))))),
-    readout,
+      spans([0, (length - 1) / 2, length - 1].map(timeOf), { class: 'times' })),
+    h('p', { class: 'readout', 'aria-hidden': 'true' }, '\u00a0'),
     h('details', { class: 'numbers' },
       h('summary', null, 'As a table'),
-      table(title, ['Until', ...series.map((each) => each.name)], rows(series, length, join, (i) => clockTime(timeOf(i)), format), { class: 'plain' })));
+      table(title, ['Until', ...series.map(({ name }) => name)], rows(series, length, join, timeOf, format))));
+}
+
+/** Show where the pointer is, and what stands there. */
+function point(drawing, x, says) {
+  for (const end of ['x1', 'x2']) drawing.lastElementChild.setAttribute(end, x);
+  drawing.closest('figure').querySelector('.readout').textContent = says;
 }
 
 const told = (value, format) => (value === null || value === undefined ? '–' : format(value));
-const last = (values) => values.at(-1);
 
 function summary({ name, values }, format) {
   const known = values.filter((v) => v !== null);
   if (!known.length) return `${name}: not known.`;
-  return `${name}: lowest ${format(Math.min(...known))}, highest ${format(Math.max(...known))}, latest ${told(last(values), format)}.`;
+  const [lowest, highest] = [Math.min(...known), Math.max(...known)].map(format);
+  return `${name}: lowest ${lowest}, highest ${highest}, latest ${told(values.at(-1), format)}.`;
 }
 
 // From the end backwards, so that the latest values make a whole one.

@@ -1,17 +1,25 @@
 // The delivery log: newest first, with filters that stand in the page's address, and what may be done to many at once.
 import { get, repeat } from './api.js';
 import { carryOutFew, carryOutMany, confirm } from './dialogs.js';
-import { facts, h, patch, problem, speak, table, toast } from './dom.js';
-import { ago, answer, badge, count, deliveries as number, link, now, STATES, toDelivery } from './words.js';
+import { button, facts, h, patch, problem, speak, table, to, toast } from './dom.js';
+import { filterForm, filtersOf, SEVERAL, SINGLE } from './filters.js';
+import { ago, answer, badge, count, deliveries as number, link, now, toDelivery } from './words.js';
 
-const SINGLE = ['id', 'user', 'conversation', 'since', 'until'];
-const SEVERAL = ['endpoint', 'event', 'state'];
 const LIMIT = 50;
 /** Of which states a delivery can be replayed or cancelled. */
 const ALLOWED = { replay: ['dead', 'cancelled', 'delivered'], cancel: ['held', 'pending'] };
-const RANGES = { 'last 15 minutes': 900, 'last hour': 3600, 'last 24 hours': 86400, 'last 7 days': 604800 };
+/** The states that are meant when none is chosen: to send again what arrived must be asked for. */
+const MEANT = { replay: ['dead'], cancel: ['held', 'pending'] };
+const WORDS = {
+  replay: { do: 'Replay', done: 'replayed', then: 'They are sent in their order, at the pace of their endpoints.' },
+  cancel: { do: 'Cancel', done: 'cancelled', then: 'They are not sent any more. They stay in the store, and can be replayed.' },
+};
+const AGAIN = 'What was delivered is sent once more, under the same id.';
 /** News are told to screen readers this seldom: a busy log would never let them finish. */
 const QUIET = 30000;
+
+/** Where the reader was in the list, to come back to. */
+export const lastList = { hash: '#/deliveries' };
 
 export function deliveries(main, { route }) {
   let query = route.query;
@@ -29,20 +37,15 @@ export function deliveries(main, { route }) {
 
   const bar = h('div', { class: 'toolbar' });
   const list = h('div', { class: 'list' });
-  const form = filterForm({ submit: apply, clear: () => go(new URLSearchParams()) });
+  const form = filterForm(apply);
   patch(main, h('h1', { tabindex: -1 }, 'Deliveries'), form.element, bar, list);
 
-  const filters = () => new URLSearchParams([...query].filter(([name]) => name !== 'before'));
   const before = () => query.get('before') ?? '';
   const isLive = () => !paused && !before() && !selected.size;
 
-  function go(params) {
-    location.hash = link('deliveries', params);
-  }
-
   function apply() {
     const params = form.read(query);
-    if (`${params}` !== `${filters()}`) go(params);
+    if (`${params}` !== `${filtersOf(query)}`) location.hash = link('deliveries', params);
     else turns.now();
   }
 
@@ -83,47 +86,73 @@ export function deliveries(main, { route }) {
   }
 
   function draw() {
-    const all = rows?.length > 0 && rows.every(({ id }) => selected.has(id));
-    patch(bar,
-      h('div', { key: 'live', class: 'live' },
-        h('button', { type: 'button', 'aria-pressed': `${!paused}`, disabled: before() !== '', onclick: () => ((paused = !paused), paused ? draw() : turns.now()) }, h('span', { class: isLive() ? 'dot on' : 'dot' }), 'Live'),
-        h('span', { class: 'dim' }, before() ? 'An older page stands still.' : paused ? 'Paused.' : selected.size ? 'Waits while rows are selected.' : 'New ones appear by themselves.')),
-      h('div', { key: 'do', class: 'actions' },
-        h('button', { type: 'button', disabled: !selected.size, onclick: () => few('replay') }, `Replay selected (${selected.size})`),
-        h('button', { type: 'button', disabled: !selected.size, onclick: () => few('cancel') }, `Cancel selected (${selected.size})`),
-        h('button', { type: 'button', disabled: query.has('id'), onclick: () => many('replay') }, 'Replay all that match…'),
-        h('button', { type: 'button', disabled: query.has('id'), onclick: () => many('cancel') }, 'Cancel all that match…')));
+    patch(bar, live(), h('div', { key: 'do', class: 'actions' },
+      ['replay', 'cancel'].map((verb) => button(`${WORDS[verb].do} selected (${selected.size})`, () => few(verb), { disabled: !selected.size })),
+      // A filter by id finds one at most.
+      ['replay', 'cancel'].map((verb) => button(`${WORDS[verb].do} all that match…`, () => many(verb), { disabled: query.has('id') }))));
     patch(list,
       problem(error),
-      rows === null ? !error && h('p', null, 'Loading…') : rows.length
-        ? table('Deliveries', [
-          { head: h('input', { type: 'checkbox', 'aria-label': 'Select all on this page', checked: all, indeterminate: !all && selected.size > 0, onchange: () => (rows.forEach(({ id }) => (all ? selected.delete(id) : selected.add(id))), draw()) }), class: 'check' },
-          'State', 'Event', 'Endpoint', 'Answer', 'Happened', 'Next or end', { head: 'Id', class: 'id' },
-        ], rows.map(row), { class: 'cards log' })
-        : h('p', { class: 'card empty' }, filters().size || before() ? 'No delivery matches these filters.' : 'There is no delivery yet. The first change in LibreChat makes one.'),
+      rows === null ? !error && h('p', null, 'Loading…') : rows.length ? log() : nothing(),
       h('nav', { key: 'pager', class: 'pager', 'aria-label': 'Pages of the list' },
-        h('button', { type: 'button', disabled: !before(), onclick: () => turnTo('') }, 'Newest'),
-        h('button', { type: 'button', disabled: !before(), onclick: () => turnTo(newer.get(before()) ?? '') }, '← Newer'),
+        button('Newest', () => turnTo(''), { disabled: !before() }),
+        button('← Newer', () => turnTo(newer.get(before()) ?? ''), { disabled: !before() }),
         h('span', null, `Page ${place()}`),
-        h('button', { type: 'button', disabled: !next, onclick: older }, 'Older →')));
+        button('Older →', older, { disabled: !next })));
   }
+
+  function live() {
+    const toggle = () => {
+      paused = !paused;
+      draw();
+      turns.now();
+    };
+    const says = before() ? 'An older page stands still.'
+      : paused ? 'Paused.'
+        : selected.size ? 'Waits while rows are selected.' : 'New ones appear by themselves.';
+    return h('div', { key: 'live', class: 'live' },
+      button([h('span', { class: isLive() ? 'dot on' : 'dot' }), 'Live'], toggle, { 'aria-pressed': `${!paused}`, disabled: before() !== '' }),
+      h('span', { class: 'dim' }, says));
+  }
+
+  const nothing = () => h('p', { class: 'card empty' }, filtersOf(query).size || before()
+    ? 'No delivery matches these filters.'
+    : 'There is no delivery yet. The first change in LibreChat makes one.');
+
+  function log() {
+    const all = rows.every(({ id }) => selected.has(id));
+    const box = checkbox('Select all on this page', all, (on) => rows.forEach(({ id }) => select(id, on)));
+    box.indeterminate = !all && selected.size > 0;
+    const columns = [{ head: box, class: 'check' }, 'State', 'Event', 'Endpoint', 'Answer', 'Happened', 'Next or end', { head: 'Id', class: 'id' }];
+    return table('Deliveries', columns, rows.map(row), { class: 'cards log' });
+  }
+
+  const select = (id, on) => (on ? selected.add(id) : selected.delete(id));
+
+  const checkbox = (label, checked, onchange) => h('input', {
+    type: 'checkbox',
+    'aria-label': label,
+    checked,
+    onchange: ({ currentTarget }) => {
+      onchange(currentTarget.checked);
+      draw();
+    },
+  });
 
   const row = (each) => ({
     key: each.id,
     class: [selected.has(each.id) && 'selected', fresh.has(each.id) && 'fresh'].filter(Boolean).join(' ') || null,
     onclick: ({ target }) => {
-      if (target.closest('a, input, button') || `${getSelection()}`) return;
-      location.hash = toDelivery(each.id);
+      if (!target.closest('a, input') && !`${getSelection()}`) location.hash = toDelivery(each.id);
     },
     cells: [
-      h('input', { type: 'checkbox', 'aria-label': `Select ${each.id}`, checked: selected.has(each.id), onchange: ({ currentTarget }) => ((currentTarget.checked ? selected.add(each.id) : selected.delete(each.id)), draw()) }),
+      checkbox(`Select ${each.id}`, selected.has(each.id), (on) => select(each.id, on)),
       [badge(each.state), each.failedAttempts > 0 && h('small', { class: 'dim' }, ` ${each.failedAttempts} failed`)],
       each.event,
-      h('span', { class: 'clip', title: each.endpoint }, each.endpoint),
-      h('span', { class: 'clip', title: answer(each.status, each.reason) }, answer(each.status, each.reason)),
+      clipped(each.endpoint),
+      clipped(answer(each.status, each.reason)),
       ago(each.timestamp),
-      each.state === 'held' ? ['sent ', ago(each.heldUntil)] : each.state === 'pending' ? (Date.parse(each.nextTryAt) > now() ? ['try ', ago(each.nextTryAt)] : 'in its turn') : ['ended ', ago(each.settledAt)],
-      h('a', { href: toDelivery(each.id), title: each.id }, each.id),
+      upcoming(each),
+      to(toDelivery(each.id), each.id, { title: each.id }),
     ],
   });
 
@@ -133,16 +162,16 @@ export function deliveries(main, { route }) {
   }
 
   function turnTo(cursor) {
-    const params = filters();
+    const params = filtersOf(query);
     if (cursor) params.set('before', cursor);
-    go(params);
+    location.hash = link('deliveries', params);
   }
 
   // From a shared link on, nobody knows how many pages are newer.
   function place() {
     let pages = 1;
     let cursor = before();
-    while (cursor && newer.has(cursor)) {
+    while (newer.has(cursor)) {
       pages += 1;
       cursor = newer.get(cursor);
     }
@@ -151,54 +180,36 @@ export function deliveries(main, { route }) {
 
   async function few(verb) {
     const chosen = rows.filter(({ id }) => selected.has(id));
-    const again = chosen.filter(({ state }) => state === 'delivered').length;
-    const says = verb === 'cancel'
-      ? `${number(chosen.length)} will not be sent any more. They stay in the store, and can be replayed.`
-      : `${number(again)} of these arrived already, and will be sent once more under the same id.`;
-    if ((verb === 'cancel' || again) && await confirm({
-      title: verb === 'cancel' ? 'Cancel the selected?' : 'Send them again?',
-      says,
-      yes: verb === 'cancel' ? `Cancel ${number(chosen.length)}` : `Replay ${number(chosen.length)}`,
-      danger: verb === 'cancel',
-    }) === null) return;
+    const again = verb === 'replay' && chosen.some(({ state }) => state === 'delivered');
+    const what = `${WORDS[verb].do} ${number(chosen.length)}`;
+    const asks = { title: `${what}?`, says: again ? AGAIN : WORDS[verb].then, yes: what, danger: verb === 'cancel' };
+    if ((verb === 'cancel' || again) && await confirm(asks) === null) return;
     await carryOutFew(verb, chosen.map(({ id }) => id));
     selected.clear();
     await turns.now();
   }
 
   async function many(verb) {
-    const wanted = filters();
+    const wanted = filtersOf(query);
     const asked = wanted.getAll('state');
-    const states = asked.length ? asked.filter((state) => ALLOWED[verb].includes(state)) : verb === 'replay' ? ['dead'] : ALLOWED.cancel;
-    if (!states.length) return toast(`What is ${asked.join(' or ')} cannot be ${verb === 'replay' ? 'replayed' : 'cancelled'}.`, true);
+    const states = asked.length ? asked.filter((state) => ALLOWED[verb].includes(state)) : MEANT[verb];
+    if (!states.length) {
+      toast(`What is ${asked.join(' or ')} cannot be ${WORDS[verb].done}.`, true);
+      return;
+    }
     wanted.delete('state');
     states.forEach((state) => wanted.append('state', state));
-    let found;
     try {
-      found = await get('api/deliveries/count', wanted);
+      const found = await get('api/deliveries/count', wanted);
+      if (!found.count) toast(`There is none to ${verb}: nothing that matches is ${states.join(' or ')}.`);
+      else if (await sure(verb, wanted, found, !asked.length)) {
+        await carryOutMany(verb, asFilter(wanted), found.count);
+        selected.clear();
+        await turns.now();
+      }
     } catch (failed) {
-      return toast(failed.message, true);
+      toast(failed.message, true);
     }
-    if (!found.count) return toast(`There is none to ${verb}: none that matches is ${states.join(' or ')}.`);
-    const sure = await confirm({
-      title: `${verb === 'replay' ? 'Replay' : 'Cancel'} ${number(found.count)}?`,
-      says: [
-        facts([
-          ...Object.entries(found.byState).filter(([, n]) => n).map(([state, n]) => [state, count(n)]),
-          ...[...SINGLE, 'endpoint', 'event'].filter((name) => wanted.has(name)).map((name) => [name, wanted.getAll(name).join(', ')]),
-        ]),
-        !asked.length && `You chose no state: only what is ${states.join(' or ')} is taken.`,
-        found.byState.delivered > 0 && 'Those that were delivered are sent once more, under the same id.',
-        verb === 'replay' ? 'They are sent in their order, at the pace of their endpoints.' : 'They are not sent any more. They stay in the store, and can be replayed.',
-      ].filter(Boolean),
-      yes: `${verb === 'replay' ? 'Replay' : 'Cancel'} ${number(found.count)}`,
-      danger: verb === 'cancel',
-    });
-    if (sure === null) return;
-    const filter = Object.fromEntries([...new Set(wanted.keys())].map((name) => [name, SEVERAL.includes(name) ? wanted.getAll(name) : wanted.get(name)]));
-    await carryOutMany(verb, filter, found.count);
-    selected.clear();
-    await turns.now();
   }
 
   function show(params) {
@@ -206,111 +217,60 @@ export function deliveries(main, { route }) {
     query = params;
     known = null;
     selected.clear();
-    sessionStorage.setItem('watcher-list', location.hash);
+    lastList.hash = location.hash;
+    form.sync(query);
     form.draw(query, names);
     draw();
-    load().then(() => speak(paged ? `Page ${place()}, ${number(rows.length)}.` : `${number(rows.length)}${next ? ' and more' : ''}.`), () => {});
+    load().then(() => {
+      const found = `${number(rows.length)}${next ? ', and there are more' : ''}.`;
+      speak(paged ? `Page ${place()}, ${found}` : found);
+    }, () => {});
   }
 
-  sessionStorage.setItem('watcher-list', location.hash);
+  lastList.hash = location.hash;
   form.draw(query, names);
   form.sync(query);
   draw();
   readNames().catch(() => {});
   const turns = repeat(() => (rows === null || error || isLive() ? load() : draw()), 4);
   return {
-    stop: () => (turns.stop(), form.stop()),
-    update: (to) => (form.sync(to.query), show(to.query)),
-  };
-}
-
-/** The filters as a form: texts are taken on Enter or when they are left, choices at once. */
-function filterForm({ submit, clear }) {
-  const choices = { endpoint: h('details', { class: 'pick' }), event: h('details', { class: 'pick' }), state: h('fieldset', { class: 'chips' }) };
-  const text = (name, label, props) => h('div', { class: 'field' },
-    h('label', { for: `filter-${name}` }, label),
-    h('input', { id: `filter-${name}`, name, autocomplete: 'off', spellcheck: 'false', onchange: submit, ...props }));
-  const range = h('select', {
-    id: 'filter-range',
-    onchange: () => {
-      const seconds = RANGES[range.value];
-      element.elements.since.value = seconds ? toLocal(new Date(now() - seconds * 1000).toISOString()) : '';
-      element.elements.until.value = '';
-      submit();
-    },
-  }, h('option', { value: '' }, 'any time'), Object.keys(RANGES).map((name) => h('option', { value: name }, name)));
-  const moment = { type: 'datetime-local', step: 1, onchange: null, onblur: submit };
-  const heading = h('summary', null, 'More filters');
-  const more = h('details', { class: 'more', open: matchMedia('(min-width: 48rem)').matches },
-    heading,
-    h('div', { class: 'fields' },
-      text('user', 'User id'), text('conversation', 'Conversation id'), choices.endpoint, choices.event,
-      h('div', { class: 'field' }, h('label', { for: 'filter-range' }, 'When'), range),
-      text('since', 'From (your time)', moment), text('until', 'To (your time)', moment)),
-    choices.state);
-  const element = h('form', { class: 'filters card', role: 'search', 'aria-label': 'Filter deliveries', onsubmit: (event) => (event.preventDefault(), submit()) },
-    h('div', { class: 'fields first' },
-      text('id', 'Delivery id', { type: 'search', placeholder: 'webhook_…   (press / to come here)' }),
-      h('button', { type: 'submit', class: 'primary' }, 'Search'),
-      h('button', { type: 'button', onclick: clear }, 'Clear filters')),
-    more);
-
-  const box = (name, value, query) => h('label', { key: value }, h('input', { type: 'checkbox', name, value, checked: query.getAll(name).includes(value), onchange: submit }), h('span', null, value));
-  const picks = Object.values(choices).slice(0, 2);
-  const leave = (event) => picks.forEach((pick) => pick.contains(event.target) || (pick.open = false));
-  const escape = (event) => {
-    const open = event.key === 'Escape' && picks.find((pick) => pick.open);
-    if (!open) return;
-    open.open = false;
-    open.querySelector('summary').focus();
-  };
-  for (const type of ['pointerdown', 'focusin']) document.addEventListener(type, leave);
-  document.addEventListener('keydown', escape);
-
-  return {
-    element,
     stop: () => {
-      for (const type of ['pointerdown', 'focusin']) document.removeEventListener(type, leave);
-      document.removeEventListener('keydown', escape);
+      turns.stop();
+      form.stop();
     },
-    /** Offer these names, and whatever the address names beside them. */
-    draw(query, names) {
-      const set = [...query.keys()].filter((name) => !['id', 'before'].includes(name)).length;
-      heading.textContent = set ? `More filters (${set} set)` : 'More filters';
-      for (const name of ['endpoint', 'event']) {
-        const chosen = query.getAll(name);
-        const all = [...new Set([...names[name], ...chosen])];
-        patch(choices[name],
-          h('summary', null, h('span', null, name === 'endpoint' ? 'Endpoint' : 'Event'), h('b', null, chosen.length ? chosen.join(', ') : 'any')),
-          h('div', { class: 'panel', role: 'group', 'aria-label': name === 'endpoint' ? 'Endpoints' : 'Events' }, all.map((each) => box(name, each, query))));
-      }
-      patch(choices.state, h('legend', null, 'State'), STATES.map((each) => box('state', each, query)));
-    },
-    sync(query) {
-      for (const name of SINGLE) {
-        const value = query.get(name) ?? '';
-        element.elements[name].value = value && ['since', 'until'].includes(name) ? toLocal(value) : value;
-      }
-      if (!query.has('since')) range.value = '';
-      if ([...query.keys()].some((name) => !['id', 'before'].includes(name)) && matchMedia('(min-width: 48rem)').matches) more.open = true;
-    },
-    read(query) {
-      const params = new URLSearchParams();
-      for (const [name, value] of new FormData(element)) {
-        const typed = value.trim();
-        if (!typed) continue;
-        if (!['since', 'until'].includes(name)) params.append(name, typed);
-        // What came by the address is exact to the millisecond; what the field shows of it is not.
-        else params.append(name, toLocal(query.get(name)) === typed ? query.get(name) : new Date(typed).toISOString());
-      }
-      return params;
-    },
+    update: ({ query: params }) => show(params),
   };
 }
 
-/** As an input of type datetime-local wants it. */
-function toLocal(iso) {
-  const at = new Date(iso ?? NaN);
-  if (Number.isNaN(at.getTime())) return '';
-  return new Date(at.getTime() - at.getTimezoneOffset() * 60000).toISOString().slice(0, 19);
+const clipped = (text) => h('span', { class: 'clip', title: text }, text);
+
+function upcoming({ state, heldUntil, nextTryAt, settledAt }) {
+  if (state === 'held') return ['sent ', ago(heldUntil)];
+  if (state !== 'pending') return ['ended ', ago(settledAt)];
+  return Date.parse(nextTryAt) > now() ? ['try ', ago(nextTryAt)] : 'in its turn';
 }
+
+/** Ask before much is done: with how many, in which states, and by which filters. */
+async function sure(verb, wanted, { count: all, byState }, stateless) {
+  const what = `${WORDS[verb].do} ${number(all)}`;
+  const filters = [...SINGLE, 'endpoint', 'event'].filter((name) => wanted.has(name));
+  return await confirm({
+    title: `${what}?`,
+    says: [
+      facts([
+        ...Object.entries(byState).filter(([, n]) => n).map(([state, n]) => [state, count(n)]),
+        ...filters.map((name) => [name, wanted.getAll(name).join(', ')]),
+      ]),
+      stateless && `You chose no state: only what is ${wanted.getAll('state').join(' or ')} is taken.`,
+      byState.delivered > 0 && AGAIN,
+      WORDS[verb].then,
+    ].filter(Boolean),
+    yes: what,
+    danger: verb === 'cancel',
+  }) !== null;
+}
+
+/** As the API wants it: lists where several are allowed. */
+const asFilter = (wanted) => Object.fromEntries([...new Set(wanted.keys())].map((name) => [
+  name, SEVERAL.includes(name) ? wanted.getAll(name) : wanted.get(name),
+]));

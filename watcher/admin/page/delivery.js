@@ -1,9 +1,10 @@
 // One delivery: what it is, what was sent, and what each attempt met.
 import { get, repeat } from './api.js';
+import { lastList } from './deliveries.js';
 import { carryOutFew, confirm } from './dialogs.js';
-import { copyButton, facts, h, patch, problem } from './dom.js';
+import { aside, button, copyButton, facts, h, patch, problem, speak, to } from './dom.js';
 import { received } from './endpoints.js';
-import { ago, answer, badge, bytes, count, link, moment, ms } from './words.js';
+import { ago, answer, badge, bytes, count, link, moment, ms, verdict } from './words.js';
 
 const OPEN = ['held', 'pending'];
 
@@ -14,14 +15,14 @@ export function delivery(main, { route }) {
   let raw = false;
 
   const draw = () => patch(main,
-    h('p', { key: 'back' }, h('a', { href: '#/deliveries', onclick: back }, '← Deliveries')),
+    h('p', { key: 'back' }, to(lastList.hash, '← Deliveries')),
     h('div', { key: 'head', class: 'head' },
       h('h1', { tabindex: -1 }, 'Delivery ', h('code', { id: 'delivery-id' }, id)),
       copyButton(id, 'the id', 'delivery-id'),
       found && badge(found.state),
       found && h('div', { class: 'actions' },
-        h('button', { type: 'button', class: 'primary', disabled: !found.replayable, 'aria-describedby': found.why ? 'why' : null, onclick: replay }, 'Replay'),
-        h('button', { type: 'button', disabled: !OPEN.includes(found.state), onclick: cancel }, 'Cancel'))),
+        button('Replay', replay, { class: 'primary', disabled: !found.replayable, 'aria-describedby': found.why ? 'why' : null }),
+        button('Cancel', cancel, { disabled: !OPEN.includes(found.state) }))),
     problem(error),
     found ? sections() : !error && h('p', null, 'Loading…'));
 
@@ -31,16 +32,16 @@ export function delivery(main, { route }) {
       h('h2', { id: 'facts' }, 'Facts'),
       facts([
         ['State', badge(found.state), found.reason && ` ${found.reason}`],
-        ['Event', h('a', { href: link('deliveries', { event: found.event }) }, found.event)],
-        ['Endpoint', h('a', { href: link('deliveries', { endpoint: found.endpoint }) }, found.endpoint)],
+        ['Event', alike('event')],
+        ['Endpoint', alike('endpoint')],
         ['Happened', moment(found.timestamp)],
         found.heldUntil && ['Held until', moment(found.heldUntil)],
         ['Failed attempts', count(found.failedAttempts)],
         found.attemptedAt && ['Last attempt', moment(found.attemptedAt)],
         found.nextTryAt && ['Next try', moment(found.nextTryAt)],
         found.settledAt && [`Became ${found.state}`, moment(found.settledAt)],
-        found.user && ['User', h('a', { href: link('deliveries', { user: found.user }) }, found.user)],
-        found.conversation && ['Conversation', h('a', { href: link('deliveries', { conversation: found.conversation }) }, found.conversation)],
+        found.user && ['User', alike('user')],
+        found.conversation && ['Conversation', alike('conversation')],
         ['About', h('code', null, found.entity)],
         ['Row', h('code', null, found.row)],
         ['Size', bytes(found.bytes)],
@@ -52,11 +53,17 @@ export function delivery(main, { route }) {
       h('div', { class: 'head' },
         h('h2', { id: 'body' }, found.body === null ? 'Body (texts hidden)' : 'Body'),
         h('div', { class: 'actions' },
-          h('button', { type: 'button', class: 'small', 'aria-pressed': `${raw}`, onclick: () => ((raw = !raw), draw()) }, 'As sent'),
+          button('As sent', () => ((raw = !raw), draw()), { class: 'small', 'aria-pressed': `${raw}` }),
           copyButton(found.body ?? found.bodyShape, 'the body', 'delivery-body'))),
-      found.body === null && h('p', { class: 'dim' }, 'Texts of people are replaced by “…”. To show them to whoever has the token, set ', h('code', null, 'watcher.http.showText: true'), '.'),
-      h('pre', { id: 'delivery-body', tabindex: 0, role: 'region', 'aria-label': 'Body of the delivery' }, shown(found.body ?? found.bodyShape))),
+      found.body === null && aside(
+        'Texts of people are replaced by “…”. To show them to whoever has the token, set ',
+        h('code', null, 'watcher.http.showText: true'), '.'),
+      h('pre', { id: 'delivery-body', tabindex: 0, role: 'region', 'aria-label': 'Body of the delivery' },
+        shown(found.body ?? found.bodyShape))),
   ];
+
+  /** A link to the deliveries that have this in common. */
+  const alike = (name) => to(link('deliveries', { [name]: found[name] }), found[name]);
 
   function shown(body) {
     if (raw) return body;
@@ -70,12 +77,13 @@ export function delivery(main, { route }) {
   function attempts() {
     const list = [...found.attempts].reverse();
     const next = OPEN.includes(found.state) && h('p', { class: 'next' }, upcoming());
-    if (!list.length) return [next, h('p', { class: 'dim' }, found.state === 'held' ? 'Not attempted: it is held.' : 'No attempt is on record.')];
+    if (!list.length) return [next, aside(found.state === 'held' ? 'Not attempted: it is held.' : 'No attempt is on record.')];
     return [next, h('ol', { class: 'attempts', role: 'list' }, list.map((attempt) => h('li', { key: attempt.at },
       h('details', null,
         h('summary', null,
-          h('span', { class: `badge ${attempt.status >= 200 && attempt.status < 300 ? 'delivered' : 'dead'}` }, attempt.status ?? 'no answer'),
-          ' ', moment(attempt.at), ` took ${ms(attempt.tookMs)}`, attempt.reason && h('span', { class: 'reason' }, ` ${attempt.reason}`)),
+          verdict(attempt.status >= 200 && attempt.status < 300, attempt.status ?? 'no answer'),
+          ' ', moment(attempt.at), ` took ${ms(attempt.tookMs)}`,
+          attempt.reason && h('span', { class: 'dim' }, ` ${attempt.reason}`)),
         received(attempt.headers, attempt.answer)))))];
   }
 
@@ -87,7 +95,7 @@ export function delivery(main, { route }) {
   async function replay() {
     const again = found.state === 'delivered' && await confirm({
       title: 'Send it again?',
-      says: `It was delivered already. ${found.endpoint} gets the same bytes under the same id once more; a receiver that drops repeats drops it.`,
+      says: `It was delivered already. ${found.endpoint} gets the same bytes once more, under the same id.`,
       yes: 'Send again',
     }) === null;
     if (!again) await carry('replay');
@@ -114,21 +122,14 @@ export function delivery(main, { route }) {
       const before = found?.state;
       found = await get(`api/deliveries/${encodeURIComponent(id)}`);
       error = null;
-      if (before && before !== found.state) document.getElementById('spoken').textContent = `The delivery is ${found.state} now. ${answer(found.status, found.reason)}`;
+      if (before && before !== found.state) speak(`The delivery is ${found.state} now. ${answer(found.status, found.reason)}`);
     } catch (failed) {
-      error = failed.status === 404 ? `There is no delivery ${id} in the store. Delivered and dead ones are forgotten in time: watcher.retention. (${failed.message})` : failed.message;
+      error = failed.message;
+      if (failed.status === 404) error += ' Those that ended are forgotten in time: watcher.retention.';
       throw failed;
     } finally {
       draw();
     }
   }, 3);
   return turns;
-}
-
-// Back to the list as it was filtered, when that is where the reader came from.
-function back(event) {
-  const from = sessionStorage.getItem('watcher-list');
-  if (!from) return;
-  event.preventDefault();
-  location.hash = from;
 }

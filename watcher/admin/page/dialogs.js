@@ -1,6 +1,6 @@
 // Questions, and work that takes longer than a moment.
 import { post } from './api.js';
-import { h, patch, problem, toast } from './dom.js';
+import { button, h, patch, problem, toast } from './dom.js';
 import { count, deliveries } from './words.js';
 
 /** Open a dialog. The browser keeps the focus inside, closes it on Esc, and gives the focus back.
@@ -31,7 +31,7 @@ export function confirm({ title, says, yes, danger, field }) {
         [says].flat().map((each) => (each instanceof Node ? each : h('p', null, each))),
         field && [h('label', { for: 'dialog-field' }, field), input],
         h('div', { class: 'actions' },
-          h('button', { type: 'button', onclick: close }, 'Go back'),
+          button('Go back', close),
           h('button', { type: 'submit', class: danger ? 'danger' : 'primary' }, yes)));
     }, { onclose: () => resolve(answer) });
   });
@@ -59,7 +59,8 @@ export async function carryOutFew(verb, ids) {
   try {
     const { changed } = await carryOut(verb, { ids });
     const rest = ids.length - changed;
-    toast(`${DONE[verb]} ${deliveries(changed)}.${rest ? ` ${count(rest)} could not be: their state does not allow it (any more).` : ''}`, rest > 0);
+    const why = rest ? ` ${count(rest)} could not be: their state does not allow it, or not any more.` : '';
+    toast(`${DONE[verb]} ${deliveries(changed)}.${why}`, rest > 0);
   } catch (error) {
     toast(error.message, true);
   }
@@ -71,15 +72,19 @@ export function carryOutMany(verb, filter, expected) {
   let closed = false;
   return new Promise((resolve) => {
     const state = { changed: 0, left: expected, ended: null, error: null };
+    const halt = () => {
+      stop.abort();
+      state.draw();
+    };
     const dialog = open(verb === 'replay' ? 'Replaying' : 'Cancelling', ({ close }) => {
       const inside = h('div');
       state.draw = () => patch(inside,
         h('progress', { 'aria-label': 'Done so far', max: Math.max(1, state.changed + state.left), value: state.changed }),
-        h('p', { role: 'status' }, `${DONE[verb]} ${count(state.changed)}, ${count(state.left)} left.`, state.ended && ` ${state.ended}`),
+        h('p', { role: 'status' }, `${DONE[verb]} ${count(state.changed)}, ${count(state.left)} left. ${state.ended ?? ''}`),
         problem(state.error),
         h('div', { class: 'actions' }, state.ended || state.error
-          ? h('button', { key: 'close', type: 'button', class: 'primary', onclick: close }, 'Close')
-          : h('button', { key: 'stop', type: 'button', class: 'danger', disabled: stop.signal.aborted, onclick: () => (stop.abort(), state.draw()) }, 'Stop')));
+          ? button('Close', close, { key: 'close', class: 'primary' })
+          : button('Stop', halt, { key: 'stop', class: 'danger', disabled: stop.signal.aborted })));
       state.draw();
       return inside;
     }, {
@@ -88,8 +93,7 @@ export function carryOutMany(verb, filter, expected) {
       oncancel: (event) => {
         if (state.ended || state.error) return;
         event.preventDefault();
-        stop.abort();
-        state.draw();
+        halt();
       },
     });
     const told = (changed, left) => {

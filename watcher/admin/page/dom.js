@@ -9,6 +9,13 @@ export const h = (tag, props, ...children) => fill(document.createElement(tag), 
 /** An SVG element. */
 export const s = (tag, props, ...children) => fill(document.createElementNS(SVG, tag), props, children);
 
+export const button = (label, onclick, props) => h('button', { type: 'button', onclick, ...props }, label);
+
+export const to = (href, label, props) => h('a', { href, ...props }, label);
+
+/** What is said beside the main thing. */
+export const aside = (...says) => h('p', { class: 'dim' }, says);
+
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props ?? {})) {
     if (value === null || value === undefined || value === false) continue;
@@ -85,7 +92,7 @@ export function table(label, columns, rows, props = {}) {
   const heads = columns.map((column) => (column?.head === undefined ? { head: column } : column));
   return h('table', { role: 'table', 'aria-label': label, ...props },
     h('thead', { role: 'rowgroup' },
-      h('tr', { role: 'row' }, heads.map((c) => h('th', { role: 'columnheader', scope: 'col', class: c.class }, c.head)))),
+      h('tr', { role: 'row' }, heads.map((column) => h('th', { role: 'columnheader', scope: 'col', class: column.class }, column.head)))),
     h('tbody', { role: 'rowgroup' },
       rows.map(({ cells, ...of }) => h('tr', { role: 'row', ...of },
         cells.map((cell, i) => h('td', {
@@ -104,20 +111,16 @@ export const problem = (text) => text && h('p', { class: 'problem', role: 'alert
 
 /** Copies `text`; where the browser gives no clipboard (no TLS), it selects the element `id` that shows it. */
 export function copyButton(text, what, id) {
-  return h('button', {
-    type: 'button',
-    class: 'small',
-    'aria-label': `Copy ${what}`,
-    onclick: async () => {
-      try {
-        await navigator.clipboard.writeText(text);
-        toast(`Copied ${what}.`);
-      } catch {
-        getSelection().selectAllChildren(document.getElementById(id));
-        toast('This browser gives no clipboard here. It is selected: press Ctrl+C.');
-      }
-    },
-  }, 'Copy');
+  const copy = async () => {
+    try {
+      await navigator.clipboard.writeText(text);
+      toast(`Copied ${what}.`);
+    } catch {
+      getSelection().selectAllChildren(document.getElementById(id));
+      toast('This browser gives no clipboard here. It is selected: press Ctrl+C.');
+    }
+  };
+  return button('Copy', copy, { class: 'small', 'aria-label': `Copy ${what}` });
 }
 
 /** Say something to those who see, and to those who listen. */

@@ -1,7 +1,11 @@
 // The overview: what needs somebody first, then how things stand, then how they went.
 import { chart, largest, rates } from './charts.js';
-import { h, patch, problem, table } from './dom.js';
-import { ago, bytes, count, link, span, STATES } from './words.js';
+import { aside, h, patch, problem, table, to } from './dom.js';
+import { ago, bytes, count, link, span, STATES, verdict } from './words.js';
+
+/** Seconds of oplog left below which somebody must act, as core/headroom.py has it. */
+const LITTLE = 3600;
+const NEARLY_FULL = 0.8;
 
 /** `pulse` is what the header shows, too: asked for once, by page.js. */
 export function overview(main, { pulse }) {
@@ -14,40 +18,94 @@ export function overview(main, { pulse }) {
   return { stop: () => pulse.hearers.delete(draw) };
 }
 
-const sections = (seen) => [attention(seen.attention), work(seen.work), tiles(seen), history(seen.history), parts(seen), footer(seen)];
+const sections = (seen) => [
+  attention(seen.attention),
+  seen.work.length > 0 && work(seen.work),
+  figures(seen),
+  history(seen.history),
+  h('div', { key: 'parts', class: 'two' }, parts(seen.parts), store(seen.counts)),
+  aside(`librechat-watcher ${seen.version}, as of `, h('time', { datetime: seen.now }, new Date(seen.now).toLocaleTimeString()), '.'),
+];
 
-const attention = (list) => h('section', { key: 'attention', class: list.length ? 'attention' : 'attention well', 'aria-labelledby': 'attention', 'aria-live': 'polite' },
-  h('h2', { id: 'attention' }, list.length ? 'Needs attention' : 'All is well'),
-  list.length
-    ? h('ul', null, list.map((text) => h('li', null, text)))
-    : h('p', null, 'Nothing needs anybody now.'));
-
-const work = (list) => list.length > 0 && h('section', { key: 'work', class: 'card', 'aria-labelledby': 'work' },
-  h('h2', { id: 'work' }, 'Work under way'),
-  h('ul', { class: 'work' }, list.map(({ name, rows, of, since }) => h('li', { key: name },
-    h('span', null, h('b', null, name), since && [', began ', ago(since)]),
-    h('span', { class: 'dim' }, of === null ? `${count(rows)} rows so far` : `${count(rows)} of about ${count(of)} rows, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`),
-    h('progress', { 'aria-label': name, max: of === null ? null : Math.max(of, rows, 1), ...(of === null ? {} : { value: rows }) })))));
-
-function tiles({ lagSeconds, counts, oplog, storeBytes, maxStoreBytes, replicas, leases, parts: told }) {
-  const waiting = counts.pending + counts.held;
-  return h('section', { key: 'tiles', 'aria-labelledby': 'figures' },
-    h('h2', { id: 'figures', class: 'unseen' }, 'Figures'),
-    h('div', { class: 'tiles' },
-      tile('Lag', lagSeconds === null ? '–' : span(lagSeconds), 'from a change in MongoDB to its storing', told.lag && !told.lag.ready),
-      tile('Waiting', count(waiting), `${count(counts.pending)} pending, ${count(counts.held)} held`, false, link('deliveries', [['state', 'pending'], ['state', 'held']])),
-      tile('Dead', count(counts.dead), counts.dead ? 'gave up; can be replayed' : 'none gave up', counts.dead > 0, link('deliveries', { state: 'dead' })),
-      tile('Oplog headroom', oplog ? span(oplog.headroomSeconds) : '–', oplog
-        ? oplog.leftSeconds === null ? `of ${span(oplog.windowSeconds)}; not shrinking` : `of ${span(oplog.windowSeconds)}; used up in ${span(oplog.leftSeconds)}`
-        : 'not known', oplog && (oplog.headroomSeconds < 0 || (oplog.leftSeconds !== null && oplog.leftSeconds < 3600 && oplog.headroomSeconds < oplog.windowSeconds / 2))),
-      tile('Store', bytes(storeBytes), [`of ${bytes(maxStoreBytes)} allowed`, storeBytes !== null && h('meter', { 'aria-label': 'Store used', min: 0, max: maxStoreBytes, high: maxStoreBytes * 0.8, value: storeBytes })], storeBytes !== null && storeBytes > maxStoreBytes * 0.8),
-      tile('Leases', replicas === null ? 'alone' : count(leases.length), replicas === null ? 'one replica does all' : `held here, of ${count(replicas)} replicas: ${leases.join(', ') || 'none'}`)));
+function attention(list) {
+  const well = !list.length;
+  return h('section', { key: 'attention', class: well ? 'attention well' : 'attention', 'aria-labelledby': 'attention', 'aria-live': 'polite' },
+    h('h2', { id: 'attention' }, well ? 'All is well' : 'Needs attention'),
+    well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((text) => h('li', null, text))));
 }
 
-const tile = (name, value, says, bad, to) => h('div', { class: bad ? 'tile bad' : 'tile' },
-  h('h3', null, to ? h('a', { href: to }, name) : name),
+const work = (list) => h('section', { key: 'work', class: 'card', 'aria-labelledby': 'work' },
+  h('h2', { id: 'work' }, 'Work under way'),
+  h('ul', { class: 'work' }, list.map((each) => h('li', { key: each.name },
+    h('span', null, h('b', null, each.name), each.since && [', began ', ago(each.since)]),
+    aside(progress(each)),
+    h('progress', { 'aria-label': each.name, ...(each.of === null ? {} : { max: Math.max(each.of, each.rows, 1), value: each.rows }) })))));
+
+function progress({ rows, of }) {
+  if (of === null) return `${count(rows)} rows so far`;
+  // Of a number that is a guess, 100 % would be a promise.
+  return `${count(rows)} of about ${count(of)} rows, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`;
+}
+
+const figures = (seen) => h('section', { key: 'figures', 'aria-labelledby': 'figures' },
+  h('h2', { id: 'figures', class: 'unseen' }, 'Figures'),
+  h('div', { class: 'tiles' }, [lag, waiting, dead, oplog, size, leases].map((each) => tile(each(seen)))));
+
+const tile = ({ name, value, says, bad, href }) => h('div', { class: bad ? 'tile bad' : 'tile' },
+  h('h3', null, href ? to(href, name) : name),
   h('p', { class: 'figure' }, value, bad && h('span', { class: 'unseen' }, ' (needs attention)')),
-  h('p', { class: 'dim' }, says));
+  aside(says));
+
+const lag = ({ lagSeconds, parts: { lag: part } }) => ({
+  name: 'Lag', value: span(lagSeconds), says: 'from a change in MongoDB to its storing', bad: part && !part.ready,
+});
+
+const waiting = ({ counts: { pending, held } }) => ({
+  name: 'Waiting',
+  value: count(pending + held),
+  says: `${count(pending)} pending, ${count(held)} held`,
+  href: link('deliveries', [['state', 'pending'], ['state', 'held']]),
+});
+
+const dead = ({ counts }) => ({
+  name: 'Dead',
+  value: count(counts.dead),
+  says: counts.dead ? 'gave up; can be replayed' : 'none gave up',
+  bad: counts.dead > 0,
+  href: link('deliveries', { state: 'dead' }),
+});
+
+function oplog({ oplog: known }) {
+  const name = 'Oplog headroom';
+  if (!known) return { name, value: '–', says: 'not known' };
+  const { windowSeconds, headroomSeconds, leftSeconds } = known;
+  const soon = leftSeconds !== null && leftSeconds < LITTLE && headroomSeconds < windowSeconds / 2;
+  return {
+    name,
+    value: span(headroomSeconds),
+    says: `of ${span(windowSeconds)}; ${leftSeconds === null ? 'not shrinking' : `used up in ${span(leftSeconds)}`}`,
+    bad: headroomSeconds < 0 || soon,
+  };
+}
+
+function size({ storeBytes, maxStoreBytes }) {
+  const high = maxStoreBytes * NEARLY_FULL;
+  return {
+    name: 'Store',
+    value: bytes(storeBytes),
+    says: [
+      `of ${bytes(maxStoreBytes)} allowed`,
+      storeBytes !== null && h('meter', { 'aria-label': 'Store used', min: 0, max: maxStoreBytes, high, value: storeBytes }),
+    ],
+    bad: storeBytes > high,
+  };
+}
+
+const leases = ({ replicas, leases: held }) => ({
+  name: 'Leases',
+  value: replicas === null ? 'alone' : count(held.length),
+  says: replicas === null ? 'one replica does all' : `held here, of ${count(replicas)} replicas: ${held.join(', ') || 'none'}`,
+});
 
 function history({ stepSeconds, until, captured, delivered, failed, lagSeconds }) {
   const flow = rates([
@@ -55,23 +113,22 @@ function history({ stepSeconds, until, captured, delivered, failed, lagSeconds }
     { name: 'delivered', class: 'good', values: delivered },
     { name: 'failed', class: 'failed', values: failed },
   ], stepSeconds);
+  const delay = { series: [{ name: 'lag', class: 'captured', values: lagSeconds }], format: span, join: largest };
   return h('section', { key: 'history', class: 'charts', 'aria-label': 'History of this process' },
     h('div', { class: 'card' }, chart({ title: 'Captured, delivered, failed', stepSeconds, until, ...flow })),
-    h('div', { class: 'card' }, chart({ title: 'Lag', stepSeconds, until, series: [{ name: 'lag', class: 'captured', values: lagSeconds }], format: span, join: largest })));
+    h('div', { class: 'card' }, chart({ title: 'Lag', stepSeconds, until, ...delay })));
 }
 
-const parts = ({ parts: all, counts }) => h('div', { key: 'parts', class: 'two' },
-  h('section', { class: 'card', 'aria-labelledby': 'parts' },
-    h('h2', { id: 'parts' }, 'Parts'),
-    table('Parts', ['Part', 'State', 'Says'], Object.entries(all).map(([name, { ready, says }]) => ({
-      key: name,
-      cells: [h('b', null, name), h('span', { class: `badge ${ready ? 'delivered' : 'dead'}` }, ready ? 'ready' : 'not ready'), says],
-    })), { class: 'cards' })),
-  h('section', { class: 'card', 'aria-labelledby': 'counts' },
-    h('h2', { id: 'counts' }, 'Deliveries in the store'),
-    table('Deliveries in the store', ['State', { head: 'Deliveries', class: 'number' }], STATES.map((state) => ({
-      key: state,
-      cells: [h('a', { href: link('deliveries', { state }) }, state), count(counts[state])],
-    })), { class: 'plain' })));
+const parts = (all) => h('section', { class: 'card', 'aria-labelledby': 'parts' },
+  h('h2', { id: 'parts' }, 'Parts'),
+  table('Parts', ['Part', 'State', 'Says'], Object.entries(all).map(([name, { ready, says }]) => ({
+    key: name,
+    cells: [h('b', null, name), verdict(ready, ready ? 'ready' : 'not ready'), says],
+  })), { class: 'cards' }));
 
-const footer = ({ version, now }) => h('p', { key: 'footer', class: 'dim' }, `librechat-watcher ${version}, as of `, h('time', { datetime: now }, new Date(now).toLocaleTimeString()), '.');
+const store = (counts) => h('section', { class: 'card', 'aria-labelledby': 'counts' },
+  h('h2', { id: 'counts' }, 'Deliveries in the store'),
+  table('Deliveries in the store', ['State', { head: 'Deliveries', class: 'number' }], STATES.map((state) => ({
+    key: state,
+    cells: [to(link('deliveries', { state }), state), count(counts[state])],
+  }))));

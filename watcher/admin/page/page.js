@@ -2,7 +2,7 @@
 import { get, Offline, Refused, repeat, token, watch } from './api.js';
 import { deliveries } from './deliveries.js';
 import { delivery } from './delivery.js';
-import { h, patch, problem, speak, toast } from './dom.js';
+import { button, h, patch, problem, speak, to, toast } from './dom.js';
 import { endpoints } from './endpoints.js';
 import { overview } from './overview.js';
 import { count, link, setClock, span } from './words.js';
@@ -63,7 +63,8 @@ function enter() {
   beat = repeat(async () => {
     try {
       const seen = await get('api/overview');
-      if (pulse.seen && pulse.seen.ready !== seen.ready) speak(seen.ready ? 'The watcher is ready again.' : 'The watcher is not ready.');
+      const turned = pulse.seen && pulse.seen.ready !== seen.ready;
+      if (turned) speak(seen.ready ? 'The watcher is ready again.' : 'The watcher is not ready.');
       Object.assign(pulse, { seen, error: null });
       setClock(seen.now);
     } catch (failed) {
@@ -91,7 +92,14 @@ function leave(message) {
 }
 
 function door(message) {
-  const input = h('input', { id: 'token', type: 'password', autocomplete: 'current-password', required: true, 'aria-describedby': 'token-help', 'aria-invalid': message ? 'true' : null });
+  const input = h('input', {
+    id: 'token',
+    type: 'password',
+    autocomplete: 'current-password',
+    required: true,
+    'aria-describedby': 'token-help',
+    'aria-invalid': message ? 'true' : null,
+  });
   const enterWith = async (event) => {
     event.preventDefault();
     token.set(input.value.trim());
@@ -111,14 +119,16 @@ function door(message) {
     problem(message),
     h('label', { for: 'token' }, 'Admin token'),
     input,
-    h('p', { id: 'token-help', class: 'dim' }, 'The value of ', h('code', null, 'watcher.http.token'), ' or of ', h('code', null, 'WATCHER_ADMIN_TOKEN'), '. This browser tab keeps it until it is closed.'),
+    h('p', { id: 'token-help', class: 'dim' },
+      'The value of ', h('code', null, 'watcher.http.token'), ' or of ', h('code', null, 'WATCHER_ADMIN_TOKEN'),
+      '. This browser tab keeps it until it is closed.'),
     h('button', { type: 'submit', class: 'primary' }, 'Sign in')));
   input.focus();
 }
 
 watch.told = (error) => {
   if (error instanceof Refused && error.status === 401 && token.get()) {
-    leave('The watcher does not know this token. Compare it with watcher.http.token; a changed one counts after a restart or reload.');
+    leave('The watcher does not know this token. Compare it with watcher.http.token.');
     return;
   }
   const gone = error instanceof Offline;
@@ -126,7 +136,7 @@ watch.told = (error) => {
   lost = gone;
   $('banner').hidden = !gone;
   patch($('banner'), gone && ['Connection lost. ', error.message, ' What you see may be old. Trying again by itself. ',
-    h('button', { type: 'button', onclick: () => document.dispatchEvent(new Event('watcher-again')) }, 'Try now')]);
+    button('Try now', () => document.dispatchEvent(new Event('watcher-again')))]);
 };
 
 function header() {
@@ -134,11 +144,12 @@ function header() {
   $('state').hidden = !seen;
   if (!seen) return;
   const { ready, lagSeconds, counts } = seen;
+  const [says, like] = lost ? ['connection lost', 'held'] : ready ? ['ready', 'delivered'] : ['not ready', 'dead'];
   patch($('state'),
-    h('a', { href: '#/overview', class: `badge ${lost ? 'held' : ready ? 'delivered' : 'dead'}` }, lost ? 'connection lost' : ready ? 'ready' : 'not ready'),
+    to('#/overview', says, { class: `badge ${like}` }),
     h('span', null, 'lag ', h('b', null, lagSeconds === null ? 'unknown' : span(lagSeconds))),
-    h('a', { href: link('deliveries', { state: 'pending' }) }, h('b', null, count(counts.pending)), ' pending'),
-    h('a', { href: link('deliveries', { state: 'dead' }), class: counts.dead ? 'bad' : null }, h('b', null, count(counts.dead)), ' dead'));
+    to(link('deliveries', { state: 'pending' }), [h('b', null, count(counts.pending)), ' pending']),
+    to(link('deliveries', { state: 'dead' }), [h('b', null, count(counts.dead)), ' dead'], { class: counts.dead ? 'bad' : null }));
   title();
 }
 

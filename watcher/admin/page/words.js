@@ -33,7 +33,10 @@ export function span(seconds) {
   return `${Math.round(seconds / 86400)} days`;
 }
 
-export const ms = (x) => (x === null || x === undefined ? '–' : x < 1000 ? `${Math.round(x)} ms` : `${(x / 1000).toFixed(1)} s`);
+export function ms(x) {
+  if (x === null || x === undefined) return '–';
+  return x < 1000 ? `${Math.round(x)} ms` : `${(x / 1000).toFixed(1)} s`;
+}
 
 export function bytes(n) {
   if (n === null || n === undefined) return '–';
@@ -61,14 +64,18 @@ export function ago(iso) {
 }
 
 /** The exact time, in the reader's zone, and how long ago that is. */
-export const moment = (iso) => (iso
-  ? h('span', null, h('time', { datetime: iso, title: iso }, MOMENT.format(new Date(iso))), h('span', { class: 'dim' }, ' (', ago(iso).textContent, ')'))
-  : '–');
+export function moment(iso) {
+  if (!iso) return '–';
+  const time = h('time', { datetime: iso, title: iso }, MOMENT.format(new Date(iso)));
+  return h('span', null, time, h('span', { class: 'dim' }, ` (${ago(iso).textContent})`));
+}
 
 export const STATES = ['held', 'pending', 'delivered', 'dead', 'cancelled'];
 
-/** The state of a delivery. */
-export const badge = (state) => h('span', { class: `badge ${state}` }, state);
+/** The state of a delivery; or other words in the colour of one. */
+export const badge = (state, words = state) => h('span', { class: `badge ${state}` }, words);
+
+export const verdict = (good, words) => badge(good ? 'delivered' : 'dead', words);
 
 const STANDINGS = {
   ok: ['ok', 'delivered'],
@@ -79,7 +86,10 @@ const STANDINGS = {
 };
 
 /** The state of an endpoint. */
-export const standing = (state) => h('span', { class: `badge ${STANDINGS[state]?.[1] ?? 'held'}` }, STANDINGS[state]?.[0] ?? state);
+export function standing(state) {
+  const [words, like] = STANDINGS[state] ?? [state, 'held'];
+  return badge(like, words);
+}
 
 /** What an attempt met, in few words. */
 export function answer(status, reason) {
