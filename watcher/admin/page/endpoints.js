@@ -1,0 +1,184 @@
+// The endpoints: how each is doing, and what may be done about it.
+import { get, post, repeat } from './api.js';
+import { chart, largest, rates } from './charts.js';
+import { confirm, open } from './dialogs.js';
+import { aside, button, facts, h, patch, problem, table, to, toast } from './dom.js';
+import { ago, count, link, moment, ms, rate, span, standing, STATES, verdict } from './words.js';
+
+/** An endpoint's timeout is at most ten minutes. */
+const LONGEST = 610;
+
+export function endpoints(main) {
+  let list = null;
+  let error = null;
+
+  const draw = () => patch(main,
+    h('h1', { tabindex: -1 }, 'Endpoints'),
+    problem(error),
+    list === null ? !error && h('p', null, 'Loading…') : list.length
+      ? list.map((endpoint) => card(endpoint, act))
+      : h('p', { class: 'card' }, 'There is no endpoint yet. Name one in webhooks.yaml, under webhooks.endpoints.'));
+
+  async function act(name, verb, body, done) {
+    try {
+      const changed = await post(`api/endpoints/${encodeURIComponent(name)}/${verb}`, body);
+      list = list.map((each) => (each.name === name ? changed : each));
+      toast(done);
+      draw();
+    } catch (failed) {
+      toast(failed.message, true);
+    }
+  }
+
+  draw();
+  return repeat(async () => {
+    try {
+      ({ endpoints: list } = await get('api/endpoints'));
+      error = null;
+    } catch (failed) {
+      error = failed.message;
+      throw failed;
+    } finally {
+      draw();
+    }
+  }, 5);
+}
+
+function card(endpoint, act) {
+  const { name, url, state, counts, recent } = endpoint;
+  const id = `endpoint-${name}`;
+  const gone = state === 'gone';
+  const several = (states, label, bad) => {
+    const n = states.reduce((sum, each) => sum + counts[each], 0);
+    return to(link('deliveries', [['endpoint', name], ...states.map((each) => ['state', each])]), count(n), {
+      'aria-label': `${count(n)} ${label} of ${name}`,
+      class: bad && n ? 'bad' : null,
+    });
+  };
+  return h('article', { key: name, class: 'card endpoint', 'aria-labelledby': id },
+    h('div', { class: 'head' }, h('h2', { id }, name), standing(state), !gone && actions(endpoint, act)),
+    url && h('p', { class: 'dim code' }, url),
+    gone && h('p', { class: 'says' }, 'It stands in the settings no more, but has deliveries in the store. Nothing is sent to it.'),
+    endpoint.reason && trouble(endpoint),
+    facts([
+      ['Success', rate(recent.delivered, recent.attempts), h('small', null, `of ${count(recent.attempts)} attempts in ${span(recent.seconds)}`)],
+      ['Median (p50)', ms(recent.p50Ms)],
+      ['Slowest 1 % (p99)', ms(recent.p99Ms)],
+      ['Waiting', several(['pending', 'held'], 'waiting')],
+      ['Oldest waiting', ago(endpoint.oldestWaiting)],
+      ['Dead', several(['dead'], 'dead', true)],
+    ], { class: 'facts figures' }),
+    charts(endpoint),
+    h('details', null, h('summary', null, 'By event'), byEvent(endpoint)),
+    h('details', null,
+      h('summary', null, 'Settings and store'),
+      facts([
+        ['Events', endpoint.events.join(', ') || '–'],
+        ['Defined in', `${endpoint.from}${endpoint.locked ? ' (cannot be changed here)' : ''}`],
+        ...STATES.map((each) => [each, several([each], each)]),
+      ])));
+}
+
+function actions({ name, state }, act) {
+  const resume = (label, says) => button(label, () => act(name, 'resume', {}, says), { class: 'primary', 'aria-label': `${label}: ${name}` });
+  return h('div', { class: 'actions' },
+    button('Ping', () => ping(name), { 'aria-label': `Ping: ${name}` }),
+    // In each other's place, so that the focus stays when one becomes the other.
+    state === 'paused'
+      ? resume('Resume', `${name} is resumed. What waited for it is sent now.`)
+      : button('Pause', () => pause(name, act), { 'aria-label': `Pause: ${name}` }),
+    (state === 'open' || state === 'slowed') && resume('Try now', `${name} is tried now.`));
+}
+
+const TROUBLES = { paused: 'Paused', slowed: 'Slowed' };
+
+const trouble = ({ state, since, reason, until }) => h('p', { class: `says ${state}` },
+  TROUBLES[state] ?? 'Failing', since && [' since ', moment(since)], `: ${reason}.`, until && [' Until ', moment(until), '.']);
+
+function charts({ name, history }) {
+  const attempts = rates([
+    { name: 'delivered', class: 'good', values: history.delivered },
+    { name: 'failed', class: 'failed', values: history.failed },
+  ], history.stepSeconds);
+  const slowest = { series: [{ name: 'p99', class: 'captured', values: history.p99Ms }], format: ms, join: largest };
+  return h('div', { class: 'charts' },
+    chart({ title: `Attempts to ${name}`, ...history, ...attempts }),
+    chart({ title: `Slowest 1 % (p99) of ${name}`, ...history, ...slowest }));
+}
+
+function byEvent({ name, byEvent: all }) {
+  if (!Object.keys(all).length) return aside('Nothing was attempted yet since the watcher started.');
+  const numbers = ['Delivered', 'Failed', 'Success', 'p50'].map((head) => ({ head, class: 'number' }));
+  return table(`${name} by event`, ['Event', ...numbers], Object.entries(all).sort().map(([event, of]) => ({
+    key: event,
+    cells: [
+      to(link('deliveries', { endpoint: name, event }), event),
+      count(of.delivered),
+      count(of.failed),
+      rate(of.delivered, of.delivered + of.failed),
+      ms(of.p50Ms),
+    ],
+  })), { class: 'cards' });
+}
+
+async function pause(name, act) {
+  const reason = await confirm({
+    title: `Pause ${name}?`,
+    says: 'Nothing is sent to it until it is resumed. What is for it waits in the store, in order; nothing is lost.',
+    field: 'Reason, for whoever comes next (may be left empty)',
+    yes: 'Pause',
+  });
+  if (reason !== null) await act(name, 'pause', reason ? { reason } : {}, `${name} is paused.`);
+}
+
+/** Send a sample event, and show what came back. */
+async function ping(name) {
+  let events = [];
+  try {
+    ({ events } = await get('api/events'));
+  } catch (failed) {
+    toast(failed.message, true);
+    return;
+  }
+  open(`Ping ${name}`, ({ close }) => {
+    const choices = events.map((event) => h('option', { value: event }, event));
+    const select = h('select', { id: 'ping-event' }, h('option', { value: '' }, 'its first event'), choices);
+    const result = h('div', { class: 'result', role: 'status' });
+    const send = h('button', { type: 'submit', class: 'primary' }, 'Send');
+    const submit = async (event) => {
+      event.preventDefault();
+      send.disabled = true;
+      patch(result, h('p', null, 'Sent; waiting for the answer…'));
+      try {
+        const body = select.value ? { event: select.value } : {};
+        patch(result, answered(await post(`api/endpoints/${encodeURIComponent(name)}/ping`, body, LONGEST)));
+      } catch (failed) {
+        patch(result, problem(failed.message));
+      }
+      send.disabled = false;
+    };
+    return [
+      h('p', null, 'Sends one signed sample event now. It is not a delivery, and is not tried again.'),
+      h('form', { onsubmit: submit },
+        h('label', { for: 'ping-event' }, 'Event'), select,
+        result,
+        h('div', { class: 'actions' }, button('Close', close), send)),
+    ];
+  });
+}
+
+const answered = ({ ok, status, reason, tookMs, headers, answer }) => [
+  h('p', null, verdict(ok, ok ? 'well received' : 'not received'), ` ${status ?? 'no answer'} in ${ms(tookMs)}`),
+  reason && h('p', null, reason),
+  received(headers, answer),
+];
+
+/** What an answer held, as far as it is kept. */
+export const received = (headers, answer) => [
+  headers?.length > 0 && table('Headers of the answer', ['Header', 'Value'], headers.map((pair) => ({
+    cells: pair.map((text) => h('code', null, text)),
+  })), { class: 'headers' }),
+  answer
+    ? h('pre', { tabindex: 0, role: 'region', 'aria-label': 'Answer' }, answer)
+    : aside('The answer had no body, or none is kept.'),
+];
