@@ -15,9 +15,14 @@ from watcher.adapters.journal import open_journal
 from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
+from watcher.admin.desk import Desk
+from watcher.admin.history import History
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
+from watcher.admin.undertakings import Undertakings
+from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings, StateDatabase
+from watcher.core.catalogue import catalogue
 from watcher.core.facts import SettingsReloaded
 from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.errors import OutboxError
@@ -38,7 +43,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
     shares = isinstance(settings.state, StateDatabase)
     clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
     readiness = ReadinessObserver(clock=clock, shares=shares)
-    observe = Observers(journal, metrics, readiness)
+    history, undertakings = History(clock), Undertakings(clock)
+    observe = Observers(journal, metrics, readiness, history, undertakings)
 
     reloader = Reloader(
         lambda: Prepared.of(load()),
@@ -68,8 +74,30 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             )
             return body, CONTENT_TYPE
 
+        desk = Desk(
+            token=settings.admin_token,
+            shows_text=settings.shows_text,
+            shares=shares,
+            max_store_bytes=settings.max_store_bytes,
+            outbox=store.outbox,
+            log=store.log,
+            sender=await stack.enter_async_context(AiohttpSender()),
+            endpoints=lambda: prepared.settings.endpoints,
+            catalogue=lambda: catalogue(load_mappings(prepared.settings.mapping_paths)),
+            readiness=readiness,
+            history=history,
+            undertakings=undertakings,
+            clock=clock,
+            version=__version__,
+        )
         await stack.enter_async_context(
-            serving(settings.http_host, settings.http_port, readiness=readiness.judge, metrics=scrape)
+            serving(
+                settings.http_host,
+                settings.http_port,
+                readiness=readiness.judge,
+                metrics=scrape,
+                desk=desk,
+            )
         )
         sender = await stack.enter_async_context(AiohttpSender())
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))

@@ -129,6 +129,20 @@ class ReadinessObserver:
             case _:
                 pass
 
+    @property
+    def lag(self) -> timedelta | None:
+        """Of the last change; None while nothing is known."""
+        return self._lag
+
+    @property
+    def replicas(self) -> int:
+        return self._replicas
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Leases of this replica."""
+        return frozenset(self._held)
+
     def judge(self) -> Readiness:
         return Readiness(
             parts={

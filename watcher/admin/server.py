@@ -1,4 +1,4 @@
-"""The HTTP server for probes and scrapes: `/livez`, `/readyz`, `/metrics`. Nothing else is told."""
+"""The HTTP server: probes and scrapes for everybody, the page and the API for who has the token."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from watcher.admin.access import HEADERS
+from watcher.admin.api.serving import IS_OFF, add_api, failed
+from watcher.admin.desk import Desk
+from watcher.admin.pages import add_page
 from watcher.admin.readiness import Readiness
 from watcher.errors import ConfigError, Problem, WatcherError
 
-HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store", "Server": "librechat-watcher"}
+LARGEST_BODY = 256 * 1024
+"""A thousand ids fit in it."""
 
 MUTE = logging.getLogger("watcher.admin.server")
 """For aiohttp: of a malformed request it would log the client's own bytes, with any secret in them."""
@@ -25,8 +30,10 @@ async def serving(
     *,
     readiness: Callable[[], Readiness],
     metrics: Callable[[], Awaitable[tuple[bytes, str]]],
+    desk: Desk | None = None,
 ) -> AsyncIterator[None]:
-    """Serve while the `async with` lasts. `metrics` gives a body and its content type.
+    """Serve while the `async with` lasts. `metrics` gives a body and its content type. `desk`: what the page
+    and the API work on.
 
     Raises ConfigError when the address cannot be listened on."""
 
@@ -51,14 +58,19 @@ async def serving(
             return web.json_response({"error": f"internal: {type(error).__name__}"}, status=500)
         return web.Response(body=body, headers={"Content-Type": content_type})
 
-    async def unknown(_: web.Request) -> web.Response:
-        return web.json_response({"error": "not found"}, status=404)
+    async def unknown(request: web.Request) -> web.Response:
+        off = request.path == "/" and desk is not None and desk.token is None
+        return failed(404, IS_OFF if off else "not found")
 
-    app = web.Application()
+    app = web.Application(client_max_size=LARGEST_BODY)
     app.on_response_prepare.append(_add_headers)
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", scrape)
+    if desk is not None:
+        add_api(app, desk)
+        if desk.token is not None:
+            add_page(app)
     app.router.add_route("*", "/{path:.*}", unknown)
     runner = web.AppRunner(app, access_log=None, logger=MUTE, shutdown_timeout=1.0)
     await runner.setup()

@@ -95,6 +95,7 @@ def load(
         state=state,
         http_host=host,
         http_port=port,
+        shows_text=watcher["http"]["show_text"],
         admin_token=None if token is None else Secret(key=token.encode()),
         start_from=watcher["start_from"],
         on_position_lost=watcher["on_position_lost"],

@@ -51,6 +51,8 @@ class Settings:
     """0: any free port."""
     admin_token: Secret | None
     """None: the page and the API are off; health and metrics are served."""
+    shows_text: bool
+    """Whether the page and the API show texts of people: bodies, and answers that repeat them."""
     start_from: datetime | None
     """Where a first start begins; None means now."""
     on_position_lost: OnPositionLost
@@ -80,7 +82,7 @@ class Settings:
 NEED_RESTART = {
     "watcher.mongoUri": ("mongo_uri", "database"),
     "watcher.state": ("state",),
-    "watcher.http": ("http_host", "http_port", "admin_token"),
+    "watcher.http": ("http_host", "http_port", "admin_token", "shows_text"),
     "watcher.log": ("log",),
     "watcher.maxStore": ("max_store_bytes",),
     "watcher.retention": ("retention_delivered", "retention_dead"),

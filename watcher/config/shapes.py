@@ -115,6 +115,7 @@ class WebhooksShape(ReceiverShape):
 class HttpShape(Shape):
     listen: Annotated[str, AfterValidator(values.listen)] = ABSENT
     token: Text = ABSENT
+    show_text: Truth = ABSENT
 
 
 class RetentionShape(Shape):

@@ -5,6 +5,7 @@ that carries an IPv4 one is judged by that."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -80,3 +81,17 @@ def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
     elif address in TEREDO:
         yield IPv4Address(number >> 64 & 0xFFFFFFFF)  # the server
         yield IPv4Address(~number & 0xFFFFFFFF)  # the client, with its bits turned round
+
+
+def display_url(url: str) -> str:
+    """Where a URL leads, without what may be a secret: paths and queries of webhooks often are.
+
+    >>> display_url("https://me:secret@hooks.example:8443/services/T0/B0/xyz?token=1")
+    'https://hooks.example:8443/…'
+    >>> display_url("http://127.0.0.1:9")
+    'http://127.0.0.1:9'
+    """
+    scheme, _, rest = url.partition("://")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    beyond = rest[len(authority) :] not in ("", "/")
+    return f"{scheme}://{authority.rpartition('@')[2]}" + ("/…" if beyond else "")

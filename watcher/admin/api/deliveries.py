@@ -1,0 +1,157 @@
+"""Deliveries: searched, counted, looked at, sent again, cancelled."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from watcher.admin.api import shapes
+from watcher.admin.api.refusal import Refusal
+from watcher.admin.api.veil import repeats, shape_of
+from watcher.admin.changing import Act, change, meant
+from watcher.admin.desk import Desk
+from watcher.core.attempts import Attempt
+from watcher.core.deliveries import Dossier, Fate
+from watcher.core.events import EventId, EventType
+from watcher.core.searching import Wanted
+
+MORE, SOME = 1.1, 100
+"""So many more than expected may have come meanwhile."""
+
+WORKS_SECONDS = 1.0
+"""How long one request changes deliveries: then it tells how far it has come, and is asked to go on."""
+
+
+async def search(desk: Desk, query: shapes.Search) -> shapes.Page:
+    after = EventId(query.before) if query.before is not None else None
+    fates = await desk.log.search(wanted_of(query), after=after, limit=query.limit + 1)
+    shown = fates[: query.limit]
+    return shapes.Page(
+        deliveries=[_shown(fate) for fate in shown],
+        next=shown[-1].id if len(fates) > query.limit else None,
+    )
+
+
+async def count(desk: Desk, query: shapes.Filter) -> shapes.Numbers:
+    numbers = await desk.log.number(wanted_of(query))
+    return shapes.Numbers(count=sum(numbers.values()), by_state={**numbers})  # type: ignore[dict-item]
+
+
+async def show(desk: Desk, identity: str) -> shapes.Detail:
+    dossier = await desk.log.dossier(EventId(identity))
+    if dossier is None:
+        raise Refusal(
+            404, f"no delivery {identity!r}: its id is wrong, or it was dropped (watcher.retention)."
+        )
+    why = why_not(dossier.fate)
+    return shapes.Detail(
+        **_fields(dossier.fate),
+        entity=dossier.entity,
+        row=dossier.row,
+        bytes=len(dossier.body),
+        body=dossier.body.decode("utf-8", "replace") if desk.shows_text else None,
+        body_shape=shape_of(dossier.body),
+        replayable=why is None,
+        why=why,
+        attempts=[_attempt(each, dossier, desk) for each in dossier.attempts],
+    )
+
+
+async def replay(desk: Desk, asked: shapes.Change) -> shapes.Changed:
+    return await _change(desk, asked, "replay")
+
+
+async def cancel(desk: Desk, asked: shapes.Change) -> shapes.Changed:
+    return await _change(desk, asked, "cancel")
+
+
+def wanted_of(query: shapes.Filter) -> Wanted:
+    return Wanted(
+        ids=tuple(map(EventId, query.id)),
+        endpoints=tuple(query.endpoint),
+        states=tuple(query.state),
+        events=tuple(map(EventType, query.event)),
+        user=query.user,
+        conversation=query.conversation,
+        since=query.since,
+        until=query.until,
+    )
+
+
+def why_not(fate: Fate) -> str | None:
+    """Why a delivery cannot be sent again; None: it can."""
+    if fate.state in ("held", "pending"):
+        return "it waits to be sent already"
+    if fate.refused:
+        return "what its endpoint wants could not be made of the event, so there is nothing to send"
+    return None
+
+
+async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
+    wanted = _meant(asked, act)
+    after = EventId(asked.after) if asked.after is not None else None
+    if wanted is None:
+        return shapes.Changed(changed=0, left=0, done=True, next=None)
+    if asked.expected is not None and after is None:
+        await _demand_expected(desk, wanted, asked.expected)
+
+    ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
+    async for page in change(desk.log, wanted, act, after=after):
+        changed += page.changed
+        if desk.clock.monotonic() > ends:
+            left = await desk.log.number(wanted)
+            return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
+    return shapes.Changed(changed=changed, left=0, done=True, next=None)
+
+
+def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
+    if (asked.ids is None) == (asked.filter is None):
+        raise Refusal(400, "body: either `ids` or `filter` says which deliveries are meant")
+    if asked.filter is not None:
+        return meant(wanted_of(asked.filter), act)
+    return meant(Wanted(ids=tuple(map(EventId, asked.ids or ()))), act)
+
+
+async def _demand_expected(desk: Desk, wanted: Wanted, expected: int) -> None:
+    """Raises Refusal when far more are meant than somebody was shown: a filter that was mistyped, perhaps."""
+    there = sum((await desk.log.number(wanted)).values())
+    if there > expected * MORE + SOME:
+        raise Refusal(
+            409,
+            f"{there} deliveries are meant now, and {expected} were expected. Look again, then ask again.",
+        )
+
+
+def _shown(fate: Fate) -> shapes.DeliveryShape:
+    return shapes.DeliveryShape(**_fields(fate))
+
+
+def _fields(fate: Fate) -> dict[str, Any]:
+    return {
+        "id": fate.id,
+        "endpoint": fate.endpoint,
+        "event": fate.event,
+        "timestamp": fate.at,
+        "state": fate.state,
+        "failed_attempts": fate.attempts,
+        "status": fate.status,
+        "reason": fate.reason,
+        "next_try_at": fate.due_at,
+        "held_until": fate.held_until,
+        "attempted_at": fate.attempted_at,
+        "settled_at": fate.settled_at,
+        "user": fate.user,
+        "conversation": fate.conversation,
+    }
+
+
+def _attempt(attempt: Attempt, dossier: Dossier, desk: Desk) -> shapes.AttemptShape:
+    hidden = not desk.shows_text and repeats(attempt.answer, dossier.body)
+    return shapes.AttemptShape(
+        at=attempt.at,
+        took_ms=attempt.took / timedelta(milliseconds=1),
+        status=attempt.status,
+        reason=attempt.reason,
+        headers=list(attempt.headers),
+        answer=None if hidden else attempt.answer,
+    )

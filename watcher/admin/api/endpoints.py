@@ -1,0 +1,155 @@
+"""Endpoints: how each stands and fares; paused, let go on, pinged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from secrets import token_hex
+
+from watcher.admin.api import shapes
+from watcher.admin.api.refusal import Refusal
+from watcher.admin.desk import Desk
+from watcher.admin.history import STEP, STEPS, together
+from watcher.core.addresses import display_url
+from watcher.core.attempts import attempt_of
+from watcher.core.changes import ChangeId
+from watcher.core.circuits import Standing
+from watcher.core.deliveries import Stored
+from watcher.core.endpoints import Endpoint
+from watcher.core.outcomes import Answered, Outcome, Unsendable
+from watcher.core.planning import owed
+from watcher.core.requests import Parcel, compose
+from watcher.core.samples import sample_event
+from watcher.ports import Counts
+
+
+async def every(desk: Desk) -> shapes.Endpoints:
+    standings, counts, oldest = await _stored(desk)
+    known = {endpoint.name: endpoint for endpoint in desk.endpoints()}
+    gone = sorted(name for name in counts if name not in known)
+    return shapes.Endpoints(
+        endpoints=[
+            _shown(desk, name, known.get(name), standings.get(name), counts.get(name), oldest.get(name))
+            for name in (*known, *gone)
+        ]
+    )
+
+
+async def pause(desk: Desk, name: str, asked: shapes.Pause) -> shapes.EndpointShape:
+    _known(desk, name)
+    standing = Standing(state="paused", reason=asked.reason, since=desk.clock.now())
+    await desk.outbox.stand(name, standing)
+    return await _one(desk, name)
+
+
+async def resume(desk: Desk, name: str) -> shapes.EndpointShape:
+    _known(desk, name)
+    await desk.outbox.stand(name, None)
+    return await _one(desk, name)
+
+
+async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
+    """Send a signed sample event now; nothing is stored, and nothing tried again."""
+    endpoint = _known(desk, name)
+    entries = {entry.event: entry for entry in desk.catalogue()}
+    entry = next((each for event, each in entries.items() if event == asked.event), None)
+    if entry is None:
+        raise Refusal(400, f"event: no {asked.event!r}. Known: {', '.join(entries)}.")
+    now, began = desk.clock.now(), desk.clock.monotonic()
+    # A change of its own each time, so that a receiver that drops repeats takes this one.
+    change = ChangeId(f"82{int(now.timestamp()):08X}{token_hex(12).upper()}")
+    delivery = owed(sample_event(entry, change=change, at=now), endpoint)
+    parcel = Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),))
+    request = compose(parcel, endpoint, now=now)
+    outcome: Outcome
+    if delivery.refused is not None:
+        outcome = Unsendable(reason=delivery.refused)
+    elif isinstance(request, Unsendable):
+        outcome = request
+    else:
+        outcome = await desk.sender.send(request)
+    took = timedelta(seconds=desk.clock.monotonic() - began)
+    told = attempt_of(outcome, endpoint, at=now, took=took, reason=getattr(outcome, "reason", None))
+    return shapes.Pinged(
+        ok=isinstance(outcome, Answered) and 200 <= outcome.status < 300,
+        status=told.status,
+        reason=told.reason,
+        took_ms=took / timedelta(milliseconds=1),
+        headers=list(told.headers),
+        answer=told.answer if told.status is not None else None,
+    )
+
+
+def _known(desk: Desk, name: str) -> Endpoint:
+    known = {endpoint.name: endpoint for endpoint in desk.endpoints()}
+    if name not in known:
+        raise Refusal(404, f"no endpoint {name!r}. Known: {', '.join(known) or 'none'}.")
+    return known[name]
+
+
+async def _one(desk: Desk, name: str) -> shapes.EndpointShape:
+    standings, counts, oldest = await _stored(desk)
+    endpoint = _known(desk, name)
+    return _shown(desk, name, endpoint, standings.get(name), counts.get(name), oldest.get(name))
+
+
+async def _stored(
+    desk: Desk,
+) -> tuple[Mapping[str, Standing], Mapping[str, Counts], Mapping[str, datetime]]:
+    return await desk.outbox.standings(), await desk.outbox.counts(), await desk.outbox.oldest()
+
+
+def _shown(
+    desk: Desk,
+    name: str,
+    endpoint: Endpoint | None,
+    standing: Standing | None,
+    counts: Counts | None,
+    oldest: datetime | None,
+) -> shapes.EndpointShape:
+    steps = desk.history.of_endpoint(name)
+    recent = together(steps)
+    return shapes.EndpointShape(
+        name=name,
+        url=display_url(endpoint.url) if endpoint is not None else "",
+        origin="file" if endpoint is not None else "nowhere",
+        locked=True,
+        state="gone" if endpoint is None else standing.state if standing is not None else "ok",
+        reason=standing.reason if standing is not None else None,
+        since=standing.since if standing is not None else None,
+        until=standing.until if standing is not None else None,
+        events=list(endpoint.events) if endpoint is not None else [],
+        counts=counts_of(counts or Counts()),
+        oldest_waiting=oldest,
+        recent=shapes.Recent(
+            seconds=STEPS * STEP.total_seconds(),
+            attempts=recent.delivered + recent.failed,
+            delivered=recent.delivered,
+            failed=recent.failed,
+            p50_ms=recent.quantile_ms(0.5),
+            p99_ms=recent.quantile_ms(0.99),
+        ),
+        history=shapes.EndpointHistory(
+            step_seconds=STEP.total_seconds(),
+            until=desk.history.until(),
+            delivered=[step.delivered for step in steps],
+            failed=[step.failed for step in steps],
+            p99_ms=[step.quantile_ms(0.99) for step in steps],
+        ),
+        by_event={
+            event: shapes.EventFigures(
+                delivered=made.delivered, failed=made.failed, p50_ms=made.quantile_ms(0.5)
+            )
+            for event, made in sorted(desk.history.by_event(name).items())
+        },
+    )
+
+
+def counts_of(counts: Counts) -> shapes.CountsShape:
+    return shapes.CountsShape(
+        held=counts.held,
+        pending=counts.pending,
+        delivered=counts.delivered,
+        dead=counts.dead,
+        cancelled=counts.cancelled,
+    )

@@ -1,0 +1,114 @@
+"""The API over HTTP: a request is judged by its operation's shapes, done, and its answer written as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from aiohttp import web
+from pydantic import ValidationError
+
+from watcher.admin.access import permitted
+from watcher.admin.api.description import document
+from watcher.admin.api.operations import OPERATIONS, Operation
+from watcher.admin.api.refusal import Refusal
+from watcher.admin.api.shapes import Shape
+from watcher.admin.desk import Desk
+from watcher.errors import WatcherError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+IS_OFF = (
+    "the page and the API are off: no token is configured."
+    " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
+)
+
+
+def add_api(app: web.Application, desk: Desk) -> None:
+    """All below `/api`."""
+    described = document(version=desk.version)
+
+    async def description(_: web.Request) -> web.Response:
+        return web.json_response(described)
+
+    for operation in OPERATIONS:
+        app.router.add_route(
+            operation.method, f"/api{operation.path}", _guarded(desk, _handler(desk, operation))
+        )
+    app.router.add_get("/api/openapi.json", _guarded(desk, description))
+    app.router.add_route("*", "/api{rest:(/.*)?}", _guarded(desk, _unknown))
+
+
+def failed(status: int, error: str) -> web.Response:
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
+    return web.json_response({"error": error}, status=status, headers=headers)
+
+
+def _guarded(desk: Desk, handler: Handler) -> Handler:
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if desk.token is None:
+            return failed(404, IS_OFF)
+        if not permitted(request, desk.token):
+            return failed(401, "the token is missing or wrong: send `Authorization: Bearer TOKEN`")
+        try:
+            return await handler(request)
+        except Refusal as refusal:
+            return failed(refusal.status, str(refusal))
+        except ValidationError as error:
+            return failed(400, _told(error))
+        except web.HTTPRequestEntityTooLarge:
+            return failed(413, "the body is too large: name fewer ids, or a filter")
+        except WatcherError as error:
+            return failed(503, str(error))
+        except web.HTTPException as error:
+            return failed(error.status, error.reason)
+        except Exception as error:
+            # The type only: what went wrong with our own code may quote anything.
+            return failed(500, f"internal: {type(error).__name__}")
+
+    return guarded
+
+
+def _handler(desk: Desk, operation: Operation) -> Handler:
+    async def handle(request: web.Request) -> web.Response:
+        given: list[Any] = []
+        if operation.placeholder is not None:
+            given.append(request.match_info[operation.placeholder])
+        if operation.query is not None:
+            given.append(operation.query.model_validate(_query(request)))
+        elif request.query:
+            raise Refusal(400, "query: this request takes none")
+        if operation.body is not None:
+            given.append(operation.body.model_validate(await _body(request)))
+        answer: Shape = await operation.do(desk, *given)
+        return web.Response(text=answer.model_dump_json(), content_type="application/json")
+
+    return handle
+
+
+def _query(request: web.Request) -> Mapping[str, Any]:
+    """Repeated names are lists."""
+    values = {name: request.query.getall(name) for name in request.query}
+    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+
+
+async def _body(request: web.Request) -> Any:
+    if not request.can_read_body:
+        return {}
+    if request.content_type != "application/json":
+        raise Refusal(400, "body: not `Content-Type: application/json`")
+    try:
+        return json.loads(await request.text())
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, LookupError):
+        raise Refusal(400, "body: is no JSON") from None
+
+
+def _told(error: ValidationError) -> str:
+    """Where and why, without the value."""
+    told = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
+    return "; ".join(told[:5])
+
+
+async def _unknown(request: web.Request) -> web.Response:
+    return failed(404, "no such operation: /api/openapi.json describes them")

@@ -1,0 +1,263 @@
+"""Shapes: what the API takes and gives. Requests are judged by them, the OpenAPI document is made of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+)
+from pydantic.alias_generators import to_camel
+
+from watcher.core.encoding import timestamp
+
+DeliveryState = Literal["held", "pending", "delivered", "dead", "cancelled"]
+Moment = Annotated[
+    datetime,
+    PlainSerializer(timestamp, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+Id = Annotated[str, Field(min_length=1, max_length=100)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Count = Annotated[int, Field(ge=0)]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class Shape(BaseModel):
+    """Keys in camelCase; unknown ones are refused."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="forbid", frozen=True, serialize_by_alias=True
+    )
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Names = Annotated[list[Name], BeforeValidator(_listed), Field(max_length=100)]
+States = Annotated[list[DeliveryState], BeforeValidator(_listed), Field(max_length=5)]
+
+
+class Filter(Shape):
+    """Which deliveries are meant: those that meet all that is given."""
+
+    endpoint: Names = []
+    state: States = []
+    event: Names = []
+    user: Name | None = None
+    conversation: Name | None = None
+    id: Annotated[list[Id], BeforeValidator(_listed), Field(max_length=1000)] = []
+    since: AwareDatetime | None = Field(None, description="Of the change, ISO 8601 with its zone.")
+    until: AwareDatetime | None = Field(None, description="Before it.")
+
+
+class Search(Filter):
+    before: Id | None = Field(None, description="`next` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class Failure(Shape):
+    error: str = Field(description="What is wrong, where, and its cure.")
+
+
+class Part(Shape):
+    ready: bool
+    says: str
+
+
+class CountsShape(Shape):
+    held: Count = 0
+    pending: Count = 0
+    delivered: Count = 0
+    dead: Count = 0
+    cancelled: Count = 0
+
+
+class OplogShape(Shape):
+    window_seconds: Number
+    headroom_seconds: Number
+    left_seconds: Number | None
+
+
+class Work(Shape):
+    """Long work that is under way."""
+
+    name: str
+    rows: Count
+    of: Count | None = None
+    since: Moment | None = None
+
+
+class History(Shape):
+    """What this process saw, in steps of time, the oldest first."""
+
+    step_seconds: Number
+    until: Moment
+    captured: list[Count]
+    delivered: list[Count]
+    failed: list[Count]
+    lag_seconds: list[Number | None]
+
+
+class Overview(Shape):
+    version: str
+    now: Moment
+    ready: bool
+    parts: dict[str, Part]
+    attention: list[str] = Field(description="What to look at, the worst first.")
+    counts: CountsShape
+    lag_seconds: Number | None
+    replicas: Count | None = Field(description="Null where the state is not shared.")
+    leases: list[str] = Field(description="Held by this replica.")
+    oplog: OplogShape | None
+    store_bytes: Count
+    max_store_bytes: Count
+    work: list[Work]
+    shows_text: bool = Field(description="Whether bodies and answers are shown as they are.")
+    history: History
+
+
+class Recent(Shape):
+    """What this process saw lately."""
+
+    seconds: Number
+    attempts: Count
+    delivered: Count
+    failed: Count
+    p50_ms: Number | None
+    p99_ms: Number | None
+
+
+class EndpointHistory(Shape):
+    step_seconds: Number
+    until: Moment
+    delivered: list[Count]
+    failed: list[Count]
+    p99_ms: list[Number | None]
+
+
+class EventFigures(Shape):
+    """Since this process started."""
+
+    delivered: Count
+    failed: Count
+    p50_ms: Number | None
+
+
+class EndpointShape(Shape):
+    name: str
+    url: str = Field(description="Scheme, host and port: the rest may hold a token.")
+    origin: Literal["file", "nowhere"]
+    locked: bool = Field(description="It is changed in the settings' file only.")
+    state: Literal["ok", "open", "slowed", "paused", "gone"]
+    reason: str | None
+    since: Moment | None
+    until: Moment | None
+    events: list[str]
+    counts: CountsShape
+    oldest_waiting: Moment | None
+    recent: Recent
+    history: EndpointHistory
+    by_event: dict[str, EventFigures]
+
+
+class Endpoints(Shape):
+    endpoints: list[EndpointShape]
+
+
+class Pause(Shape):
+    reason: Annotated[str, Field(min_length=1, max_length=500)] = "by an operator"
+
+
+class Nothing(Shape):
+    pass
+
+
+class Ping(Shape):
+    event: Name = "message.created"
+
+
+class Pinged(Shape):
+    ok: bool
+    status: int | None
+    reason: str | None
+    took_ms: Number
+    headers: list[tuple[str, str]]
+    answer: str | None
+
+
+class DeliveryShape(Shape):
+    id: str
+    endpoint: str
+    event: str
+    timestamp: Moment
+    state: DeliveryState
+    failed_attempts: Count
+    status: int | None
+    reason: str | None
+    next_try_at: Moment | None
+    held_until: Moment | None
+    attempted_at: Moment | None
+    settled_at: Moment | None
+    user: str | None
+    conversation: str | None
+
+
+class Page(Shape):
+    deliveries: list[DeliveryShape]
+    next: str | None = Field(description="To be given as `before` for the next page; null: this is the last.")
+
+
+class Numbers(Shape):
+    count: Count
+    by_state: dict[DeliveryState, Count]
+
+
+class AttemptShape(Shape):
+    at: Moment
+    took_ms: Number
+    status: int | None
+    reason: str | None
+    headers: list[tuple[str, str]]
+    answer: str | None = Field(description="How it begins; null where it is not shown.")
+
+
+class Detail(DeliveryShape):
+    entity: str
+    row: str
+    bytes: Count
+    body: str | None = Field(description="As it is sent; null where texts are not shown.")
+    body_shape: str = Field(description="The same, with people's texts blotted out.")
+    replayable: bool
+    why: str | None = Field(description="Why it is not replayable.")
+    attempts: list[AttemptShape]
+
+
+class Change(Shape):
+    """Deliveries to replay or to cancel: by id, or all that meet a filter."""
+
+    ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = None
+    filter: Filter | None = None
+    expected: Count | None = Field(
+        None, description="How many were shown to be meant; 409 when there are far more."
+    )
+    after: Id | None = Field(None, description="`next` of the answer before.")
+
+
+class Changed(Shape):
+    changed: Count
+    left: Count = Field(description="That meet the filter still, beyond `next`.")
+    done: bool
+    next: str | None
+
+
+class EventNames(Shape):
+    events: list[str]

@@ -1,0 +1,123 @@
+"""History: what this process saw of late, in steps of ten seconds, for an hour. Bounded, whatever happens."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from watcher.core.events import EventType
+from watcher.core.facts import Attempted, Captured, Fact
+from watcher.core.verdicts import Delivered, Release
+from watcher.ports import Clock
+
+STEP = timedelta(seconds=10)
+STEPS = 360
+
+BOUNDS = tuple(round(10 ** (number / 8), 3) for number in range(-8, 41))
+"""Upper ends of the classes of durations, in ms: 0.1 ms to 100 s, each a third more than the one before."""
+
+EVENTS = 50
+"""Different events of one endpoint of which figures are kept: more than there are."""
+
+
+@dataclass(slots=True)
+class Attempts:
+    """Attempts at one endpoint."""
+
+    delivered: int = 0
+    failed: int = 0
+    durations: Counter[int] = field(default_factory=Counter)
+    """By class."""
+
+    def add(self, other: Attempts) -> None:
+        self.delivered += other.delivered
+        self.failed += other.failed
+        self.durations.update(other.durations)
+
+    def quantile_ms(self, share: float) -> float | None:
+        """The upper end of the class in which it lies; None where there were none."""
+        wanted = share * self.durations.total()
+        for number in sorted(self.durations):
+            wanted -= self.durations[number]
+            if wanted <= 0:
+                return BOUNDS[min(number, len(BOUNDS) - 1)]
+        return None
+
+
+@dataclass(slots=True)
+class Step:
+    """Ten seconds."""
+
+    captured: int = 0
+    lag: timedelta | None = None
+    """The longest."""
+    attempts: dict[str, Attempts] = field(default_factory=lambda: defaultdict(Attempts))
+
+
+class History:
+    """An Observer that remembers an hour."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._steps: deque[Step] = deque([Step()], maxlen=STEPS)
+        self._ends = clock.monotonic() + STEP.total_seconds()
+        self._by_event: dict[str, dict[EventType, Attempts]] = defaultdict(lambda: defaultdict(Attempts))
+
+    def __call__(self, fact: Fact) -> None:
+        match fact:
+            case Captured():
+                step = self._now()
+                step.captured += fact.changes
+                if fact.lag is not None:
+                    step.lag = max(fact.lag, step.lag or fact.lag)
+            case Attempted(verdict=Release()):
+                pass
+            case Attempted():
+                made = self._attempts_of(fact)
+                self._now().attempts[fact.endpoint].add(made)
+                events = self._by_event[fact.endpoint]
+                if fact.event in events or len(events) < EVENTS:
+                    events[fact.event].add(made)
+            case _:
+                pass
+
+    def steps(self) -> Sequence[Step]:
+        """The oldest first; the last one is under way."""
+        self._now()
+        return tuple(self._steps)
+
+    def until(self) -> datetime:
+        """When the last step ends."""
+        return self._clock.now() + timedelta(seconds=self._ends - self._clock.monotonic())
+
+    def of_endpoint(self, endpoint: str) -> Sequence[Attempts]:
+        """Step by step."""
+        nothing = Attempts()
+        return [step.attempts.get(endpoint, nothing) for step in self.steps()]
+
+    def by_event(self, endpoint: str) -> dict[EventType, Attempts]:
+        """Since the start."""
+        return dict(self._by_event.get(endpoint, {}))
+
+    def _now(self) -> Step:
+        now = self._clock.monotonic()
+        passed = int((now - self._ends) // STEP.total_seconds()) + 1 if now >= self._ends else 0
+        self._steps.extend(Step() for _ in range(min(passed, STEPS)))
+        self._ends += passed * STEP.total_seconds()
+        return self._steps[-1]
+
+    def _attempts_of(self, fact: Attempted) -> Attempts:
+        duration = bisect_left(BOUNDS, fact.took / timedelta(milliseconds=1))
+        delivered = isinstance(fact.verdict, Delivered)
+        return Attempts(delivered=int(delivered), failed=int(not delivered), durations=Counter([duration]))
+
+
+def together(steps: Iterable[Attempts]) -> Attempts:
+    """All of them as one."""
+    total = Attempts()
+    for step in steps:
+        total.add(step)
+    return total
