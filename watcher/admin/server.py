@@ -18,6 +18,9 @@ from watcher.errors import ConfigError, Problem, WatcherError
 LARGEST_BODY = 256 * 1024
 """A thousand ids fit in it."""
 
+LONGEST_LINE = 256 * 1024
+"""Of a request: the longest query that the API takes fits in it."""
+
 MUTE = logging.getLogger("watcher.admin.server")
 """For aiohttp: of a malformed request it would log the client's own bytes, with any secret in them."""
 MUTE.disabled = True
@@ -72,7 +75,9 @@ async def serving(
         if desk.token is not None:
             add_page(app)
     app.router.add_route("*", "/{path:.*}", unknown)
-    runner = web.AppRunner(app, access_log=None, logger=MUTE, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        app, access_log=None, logger=MUTE, shutdown_timeout=1.0, max_line_size=LONGEST_LINE
+    )
     await runner.setup()
     try:
         try:

@@ -107,6 +107,8 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
 def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
     if (asked.ids is None) == (asked.filter is None):
         raise Refusal(400, "body: either `ids` or `filter` says which deliveries are meant")
+    if asked.filter is not None and asked.expected is None:
+        raise Refusal(400, "body: with `filter`, `expected` says how many you were shown (deliveries/count)")
     if asked.filter is not None:
         return meant(wanted_of(asked.filter), act)
     return meant(Wanted(ids=tuple(map(EventId, asked.ids or ()))), act)
@@ -152,6 +154,6 @@ def _attempt(attempt: Attempt, dossier: Dossier, desk: Desk) -> shapes.AttemptSh
         took_ms=attempt.took / timedelta(milliseconds=1),
         status=attempt.status,
         reason=attempt.reason,
-        headers=list(attempt.headers),
+        headers=[list(each) for each in attempt.headers],
         answer=None if hidden else attempt.answer,
     )

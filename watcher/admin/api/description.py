@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import ValidationError
 from pydantic.json_schema import models_json_schema
 
 from watcher.admin.api import shapes
@@ -58,7 +59,7 @@ def _described(operation: Operation) -> dict[str, Any]:
         "summary": operation.summary,
         "parameters": [*_in_path(operation), *_in_query(operation)],
         **(
-            {"requestBody": {"required": False, "content": _json(operation.body)}}
+            {"requestBody": {"required": _needed(operation.body), "content": _json(operation.body)}}
             if operation.body is not None
             else {}
         ),
@@ -70,6 +71,14 @@ def _described(operation: Operation) -> dict[str, Any]:
             },
         },
     }
+
+
+def _needed(body: type[shapes.Shape]) -> bool:
+    try:
+        body()
+    except ValidationError:
+        return True
+    return "oneOf" in body.model_json_schema()
 
 
 def _json(shape: type[shapes.Shape]) -> dict[str, Any]:

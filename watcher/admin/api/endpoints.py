@@ -54,7 +54,7 @@ async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
     entries = {entry.event: entry for entry in desk.catalogue()}
     entry = next((each for event, each in entries.items() if event == asked.event), None)
     if entry is None:
-        raise Refusal(400, f"event: no {asked.event!r}. Known: {', '.join(entries)}.")
+        raise Refusal(404, f"event: no {asked.event!r}. Known: {', '.join(entries)}.")
     now, began = desk.clock.now(), desk.clock.monotonic()
     # A change of its own each time, so that a receiver that drops repeats takes this one.
     change = ChangeId(f"82{int(now.timestamp()):08X}{token_hex(12).upper()}")
@@ -75,7 +75,7 @@ async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
         status=told.status,
         reason=told.reason,
         took_ms=took / timedelta(milliseconds=1),
-        headers=list(told.headers),
+        headers=[list(each) for each in told.headers],
         answer=told.answer if told.status is not None else None,
     )
 

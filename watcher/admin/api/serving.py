@@ -37,6 +37,8 @@ def add_api(app: web.Application, desk: Desk) -> None:
             operation.method, f"/api{operation.path}", _guarded(desk, _handler(desk, operation))
         )
     app.router.add_get("/api/openapi.json", _guarded(desk, description))
+    for path in dict.fromkeys(operation.path for operation in OPERATIONS):
+        app.router.add_route("*", f"/api{path}", _guarded(desk, _other_method(path)))
     app.router.add_route("*", "/api{rest:(/.*)?}", _guarded(desk, _unknown))
 
 
@@ -76,7 +78,7 @@ def _handler(desk: Desk, operation: Operation) -> Handler:
         if operation.placeholder is not None:
             given.append(request.match_info[operation.placeholder])
         if operation.query is not None:
-            given.append(operation.query.model_validate(_query(request)))
+            given.append(operation.query.model_validate(_query(request, operation.query)))
         elif request.query:
             raise Refusal(400, "query: this request takes none")
         if operation.body is not None:
@@ -87,10 +89,11 @@ def _handler(desk: Desk, operation: Operation) -> Handler:
     return handle
 
 
-def _query(request: web.Request) -> Mapping[str, Any]:
-    """Repeated names are lists."""
+def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:
+    """A name that may stand several times has a list; of another one its repeats are seen, and refused."""
+    lists = {name for name, each in shape.model_json_schema()["properties"].items() if "items" in each}
     values = {name: request.query.getall(name) for name in request.query}
-    return {name: each[0] if len(each) == 1 else each for name, each in values.items()}
+    return {name: each if name in lists or len(each) > 1 else each[0] for name, each in values.items()}
 
 
 async def _body(request: web.Request) -> Any:
@@ -108,6 +111,17 @@ def _told(error: ValidationError) -> str:
     """Where and why, without the value."""
     told = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
     return "; ".join(told[:5])
+
+
+def _other_method(path: str) -> Handler:
+    allowed = ", ".join(operation.method for operation in OPERATIONS if operation.path == path)
+
+    async def refuse(request: web.Request) -> web.Response:
+        answer = failed(405, f"not by {request.method}: only {allowed}")
+        answer.headers["Allow"] = allowed
+        return answer
+
+    return refuse
 
 
 async def _unknown(request: web.Request) -> web.Response:

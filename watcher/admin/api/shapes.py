@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -15,6 +16,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from watcher.core.encoding import timestamp
 
@@ -38,12 +40,23 @@ class Shape(BaseModel):
     )
 
 
-def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str) else value
+def _timely(value: Any) -> Any:
+    """Numbers are no times: nobody knows in which unit."""
+    if value is not None and not (isinstance(value, str) and re.match(r"\d{4}-\d\d-\d\d[Tt ]", value)):
+        raise ValueError("not an ISO 8601 time, as 2026-11-26T12:00:00Z")
+    return value
 
 
-Names = Annotated[list[Name], BeforeValidator(_listed), Field(max_length=100)]
-States = Annotated[list[DeliveryState], BeforeValidator(_listed), Field(max_length=5)]
+def _counted(value: Any) -> Any:
+    if isinstance(value, bool | str):
+        raise ValueError("not a number")
+    return value
+
+
+When = Annotated[AwareDatetime, BeforeValidator(_timely)]
+Names = Annotated[list[Name], Field(max_length=20)]
+Header = Annotated[list[str], Field(min_length=2, max_length=2)]
+States = Annotated[list[DeliveryState], Field(max_length=5)]
 
 
 class Filter(Shape):
@@ -54,9 +67,9 @@ class Filter(Shape):
     event: Names = []
     user: Name | None = None
     conversation: Name | None = None
-    id: Annotated[list[Id], BeforeValidator(_listed), Field(max_length=1000)] = []
-    since: AwareDatetime | None = Field(None, description="Of the change, ISO 8601 with its zone.")
-    until: AwareDatetime | None = Field(None, description="Before it.")
+    id: Annotated[list[Id], Field(max_length=100)] = []
+    since: When | None = Field(None, description="Of the change, ISO 8601 with its zone.")
+    until: When | None = Field(None, description="Before it.")
 
 
 class Search(Filter):
@@ -190,7 +203,7 @@ class Pinged(Shape):
     status: int | None
     reason: str | None
     took_ms: Number
-    headers: list[tuple[str, str]]
+    headers: list[Header]
     answer: str | None
 
 
@@ -226,7 +239,7 @@ class AttemptShape(Shape):
     took_ms: Number
     status: int | None
     reason: str | None
-    headers: list[tuple[str, str]]
+    headers: list[Header]
     answer: str | None = Field(description="How it begins; null where it is not shown.")
 
 
@@ -244,10 +257,19 @@ class Detail(DeliveryShape):
 class Change(Shape):
     """Deliveries to replay or to cancel: by id, or all that meet a filter."""
 
-    ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | None = None
-    filter: Filter | None = None
-    expected: Count | None = Field(
-        None, description="How many were shown to be meant; 409 when there are far more."
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["ids"], "not": {"required": ["filter"]}},
+                {"required": ["filter", "expected"], "not": {"required": ["ids"]}},
+            ]
+        }
+    )
+
+    ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | SkipJsonSchema[None] = None
+    filter: Filter | SkipJsonSchema[None] = None
+    expected: Annotated[int, BeforeValidator(_counted), Field(ge=0)] | SkipJsonSchema[None] = Field(
+        None, description="How many were shown to be meant by the filter; 409 when there are far more."
     )
     after: Id | None = Field(None, description="`next` of the answer before.")
 

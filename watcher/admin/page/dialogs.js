@@ -48,9 +48,7 @@ export async function carryOut(verb, what, { told = () => {}, signal } = {}) {
     changed += answer.changed;
     told(changed, answer.left);
     if (answer.done || signal?.aborted || !answer.next) return { changed, done: answer.done };
-    // What is done already counts no more: `expected` is for the first request.
-    const { expected, ...rest } = what;
-    body = { ...rest, after: answer.next };
+    body = { ...what, after: answer.next };
   }
 }
 

@@ -74,7 +74,7 @@ function card(endpoint, act) {
       h('summary', null, 'Settings and store'),
       facts([
         ['Events', endpoint.events.join(', ') || '–'],
-        ['Defined in', `${endpoint.from}${endpoint.locked ? ' (cannot be changed here)' : ''}`],
+        ['Defined in', `${endpoint.origin}${endpoint.locked ? ' (cannot be changed here)' : ''}`],
         ...STATES.map((each) => [each, several([each], each)]),
       ])));
 }
