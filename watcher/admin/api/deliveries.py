@@ -15,7 +15,7 @@ from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
 from watcher.core.searching import Wanted
 
-MORE, SOME = 1.1, 100
+MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
 
 WORKS_SECONDS = 1.0

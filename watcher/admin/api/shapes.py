@@ -14,6 +14,7 @@ from pydantic import (
     Field,
     PlainSerializer,
     WithJsonSchema,
+    model_validator,
 )
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
@@ -268,10 +269,19 @@ class Change(Shape):
 
     ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | SkipJsonSchema[None] = None
     filter: Filter | SkipJsonSchema[None] = None
-    expected: Annotated[int, BeforeValidator(_counted), Field(ge=0)] | SkipJsonSchema[None] = Field(
+    expected: Annotated[int, Field(ge=0), BeforeValidator(_counted)] | SkipJsonSchema[None] = Field(
         None, description="How many were shown to be meant by the filter; 409 when there are far more."
     )
     after: Id | None = Field(None, description="`next` of the answer before.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _left_out_or_given(cls, value: Any) -> Any:
+        """Null might be meant as "all": what is not given is left out."""
+        for name in ("ids", "filter", "expected"):
+            if isinstance(value, dict) and name in value and value[name] is None:
+                raise ValueError(f"{name} is null: leave it out")
+        return value
 
 
 class Changed(Shape):
