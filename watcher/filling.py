@@ -76,7 +76,8 @@ async def fill(
         )
 
     async with AsyncExitStack() as stack:
-        outbox, alone = await stack.enter_async_context(stores.beside(settings))
+        state = await stack.enter_async_context(stores.beside(settings))
+        outbox, alone = state.outbox, state.alone
         store = Store(outbox, limit_bytes=settings.max_store_bytes, clock=clock, observe=observe)
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
 

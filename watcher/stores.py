@@ -47,21 +47,31 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
             assert_never(settings.state)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """A state, opened by a command that stores something."""
+
+    outbox: Outbox
+    log: Log
+    alone: bool
+    """Nobody else will deliver it."""
+
+
 @asynccontextmanager
-async def beside(settings: Settings) -> AsyncIterator[tuple[Outbox, bool]]:
-    """For a command that stores something; and whether it is alone, so that nobody else will deliver it."""
+async def beside(settings: Settings) -> AsyncIterator[Beside]:
+    """For a command that stores something, with a `run` at work or without one."""
     match settings.state:
         case StateFile(path=path):
             try:
                 async with SqliteOutbox.open(path) as outbox:
-                    yield outbox, True
+                    yield Beside(outbox=outbox, log=outbox, alone=True)
             except OutboxLocked:
                 async with SqliteOutbox.beside(path) as outbox:
-                    yield outbox, False
+                    yield Beside(outbox=outbox, log=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name) as outbox:
                 await outbox.prepare()
-                yield outbox, False
+                yield Beside(outbox=outbox, log=outbox, alone=False)
         case _:
             assert_never(settings.state)
 

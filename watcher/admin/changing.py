@@ -32,6 +32,7 @@ class Progress:
 
     changed: int
     """In this page; what was refused, or changed by somebody else meanwhile, does not count."""
+    looked_at: int
     last: EventId
     """Where the next page goes on."""
 
@@ -57,7 +58,7 @@ async def change(
         ids = [fate.id for fate in page]
         after = ids[-1]
         done = await (log.replay(ids) if act == "replay" else log.cancel(ids, reason=reason))
-        yield Progress(changed=done, last=after)
+        yield Progress(changed=done, looked_at=len(ids), last=after)
 
 
 def _whole(page: Sequence[Fate]) -> Sequence[Fate]:

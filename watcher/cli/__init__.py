@@ -19,6 +19,7 @@ COMMANDS = {
     "backfill": "watcher.cli.backfill:backfill",
     "explain": "watcher.cli.explain:explain",
     "events": "watcher.cli.events:events",
+    "deliveries": "watcher.cli.deliveries:deliveries",
     "endpoints": "watcher.cli.endpoints:endpoints",
     "ping": "watcher.cli.ping:ping",
     "mappings": "watcher.cli.mappings:mappings",

@@ -106,8 +106,8 @@ def _store(settings: Settings, name: str, standing: Standing | None) -> None:
         async with stores.read(settings) as state:
             if await state.checkpoint() is None:
                 return False
-        async with stores.beside(settings) as (outbox, _):
-            return await outbox.stand(name, standing)
+        async with stores.beside(settings) as store:
+            return await store.outbox.stand(name, standing)
 
     try:
         there = asyncio.run(store())
