@@ -36,7 +36,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
     first = prepared = Prepared.of(load())
     settings = prepared.settings
     shares = isinstance(settings.state, StateDatabase)
-    clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
+    clock, journal, metrics = SystemClock(), open_journal(settings.log, settings.log_level), Metrics()
     readiness = ReadinessObserver(clock=clock, shares=shares)
     observe = Observers(journal, metrics, readiness)
 
@@ -92,6 +92,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 if stopping.is_set():
                     break
                 prepared = reloading.result()
+                journal.become(prepared.settings.log_level)
                 observe(
                     SettingsReloaded(
                         endpoints=_names(prepared.settings),

@@ -105,6 +105,7 @@ def load(
         retention_dead=watcher["retention"]["dead"],
         unfinished_hold=watcher["unfinished_hold"],
         log=watcher.get("log"),
+        log_level=watcher["log_level"],
         files=(
             *([source] if source else []),
             *environment.files,

@@ -11,6 +11,7 @@ from watcher.core.endpoints import Endpoint, Secret
 
 OnPositionLost = Literal["recover", "fail", "restart"]
 LogStyle = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ class Settings:
     unfinished_hold: timedelta
     log: LogStyle | None
     """None: `console` on a terminal, else `json`."""
+    log_level: LogLevel
     files: tuple[Path, ...]
     """What was read to get here, the settings' file first, then mounted secrets and the files that `tls:`
     names: what a reload watches."""
