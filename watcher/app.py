@@ -24,6 +24,7 @@ from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.sharing import Sharing
+from watcher.ports import UNTRACED, Tracer
 from watcher.reloading import Reloader
 from watcher.roles import Prepared, Roles
 
@@ -50,6 +51,12 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
     )
 
     async with AsyncExitStack() as stack:
+        tracer: Tracer = UNTRACED
+        if settings.traces:
+            from watcher.adapters.traces import tracing  # its packages are an extra
+
+            tracer = traces = await stack.enter_async_context(tracing(clock=clock, observe=observe))
+            observe.add(traces)
         store = await stack.enter_async_context(stores.opened(settings))
 
         async def scrape() -> tuple[bytes, str]:
@@ -75,7 +82,16 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
 
-        roles = Roles(first, store, sender=sender, rows=rows, oplog=oplog, clock=clock, observe=observe)
+        roles = Roles(
+            first,
+            store,
+            sender=sender,
+            rows=rows,
+            oplog=oplog,
+            clock=clock,
+            observe=observe,
+            tracer=tracer,
+        )
         sharing = Sharing(store.leases, roles.play, clock=clock, observe=observe if shares else Observers())
 
         journal.say("started", version=__version__, endpoints=_names(settings))

@@ -61,7 +61,8 @@ def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Attempted:
             "endpoint": "crm",
             "id": EventId("webhook_1"),
             "event": EventType("message.created"),
-            "carried": 1,
+            "members": (EventId("webhook_1"),),
+            "began": NOON,
             "attempt": 1,
             "outcome": outcome,
             "verdict": verdict,
@@ -236,11 +237,15 @@ def test_only_first_attempts_tell_how_long_it_was_waited_for_one():
     assert "watcher_commit_to_attempt_seconds_count['crm']" not in samples
 
 
+def members(count: int) -> tuple[EventId, ...]:
+    return tuple(EventId(f"webhook_{number}") for number in range(count))
+
+
 def test_a_batch_that_is_through_counts_as_all_that_it_carries():
     samples = scraped(
-        attempted(Answered(status=200), Delivered(), carried=5),
-        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), carried=3),
-        attempted(Answered(status=500), Dead(reason="x"), carried=2),
+        attempted(Answered(status=200), Delivered(), members=members(5)),
+        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), members=members(3)),
+        attempted(Answered(status=500), Dead(reason="x"), members=members(2)),
     )
 
     assert samples["watcher_deliveries_settled_total['crm', 'delivered']"] == 5

@@ -33,6 +33,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    SpansLost,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -177,6 +178,12 @@ LINES = {
         "info",
         "Delivered and cancelled ones were dropped before their retention, to make room for new ones.",
         "Raise `watcher.maxStore` to keep them for longer.",
+    ),
+    "traces.lost": (
+        "warning",
+        "The collector of traces did not take so many spans, which are dropped; deliveries go on. Said at"
+        " most every minute.",
+        "Is it up, and does `OTEL_EXPORTER_OTLP_ENDPOINT` name it?",
     ),
     "log.level": (
         "always",
@@ -340,6 +347,8 @@ class Journal:
                 self._log.debug("leases.seen", replicas=replicas, reading=reading)
             case Beat():
                 pass  # for the metrics
+            case SpansLost(spans=spans):
+                self._log.warning("traces.lost", spans=spans)
             case LeaseTaken(lease=lease, epoch=epoch):
                 self._log.info("lease.taken", lease=lease, epoch=epoch)
             case LeaseEnded(lease=lease, epoch=epoch, lost=lost):

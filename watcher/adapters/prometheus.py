@@ -44,6 +44,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    SpansLost,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -176,6 +177,9 @@ class Metrics:
             "watcher_event_loop_lag_seconds",
             "How late the event loop came round, looked at twice a second: all waits when it does not.",
         )
+        self._spans_lost = counter(
+            "watcher_trace_spans_lost", "Spans that the collector of traces did not take."
+        )
         for doing in STORE_FAILURES:
             self._store_failures.labels(doing)
         self._observer_failures = gauge(
@@ -276,6 +280,8 @@ class Metrics:
                 self._swept.inc(deliveries)
             case Beat(late=late):
                 self._late.observe(_seconds(late))
+            case SpansLost(spans=spans):
+                self._spans_lost.inc(spans)
             case _:
                 assert_never(fact)
 

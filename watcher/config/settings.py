@@ -66,6 +66,8 @@ class Settings:
     log: LogStyle | None
     """None: `console` on a terminal, else `json`."""
     log_level: LogLevel
+    traces: bool
+    """Spans go to a collector, as the environment's `OTEL_*` say, and `traceparent` to the receivers."""
     files: tuple[Path, ...]
     """What was read to get here, the settings' file first, then mounted secrets and the files that `tls:`
     names: what a reload watches."""
@@ -84,6 +86,7 @@ NEED_RESTART = {
     "watcher.state": ("state",),
     "watcher.http": ("http_host", "http_port", "admin_token"),
     "watcher.log": ("log",),
+    "watcher.traces": ("traces",),
     "watcher.maxStore": ("max_store_bytes",),
     "watcher.retention": ("retention_delivered", "retention_dead"),
 }

@@ -135,6 +135,7 @@ class WatcherShape(Shape):
     unfinished_hold: Annotated[timedelta, PlainValidator(values.span)] = ABSENT
     log: LogStyle = ABSENT
     log_level: LogLevel = ABSENT
+    traces: Truth = ABSENT
 
 
 class FileShape(Shape):
