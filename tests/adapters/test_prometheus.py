@@ -271,6 +271,20 @@ def opened(endpoint: str) -> StandingChanged:
     return StandingChanged(endpoint=endpoint, before=None, after=standing)
 
 
+@pytest.mark.parametrize("state", ["open", "slowed", "paused"])
+def test_an_endpoint_stands_in_one_way_at_a_time(state):
+    metrics = Metrics()
+    metrics.expect(["crm"], [])
+    metrics(opened("crm"))
+    standing = Standing(state=state, reason="x", since=NOON, until=None)
+
+    metrics(StandingChanged(endpoint="crm", before=None, after=standing))
+
+    for each in ("open", "slowed", "paused"):
+        line = f'watcher_endpoint_standing{{endpoint="crm",state="{each}"}} {float(each == state)}'
+        assert line in shown(metrics)
+
+
 def test_how_an_endpoint_stood_goes_with_it():
     metrics = Metrics()
     metrics.expect(["crm", "slack"], [])
@@ -279,6 +293,7 @@ def test_how_an_endpoint_stood_goes_with_it():
     metrics.expect(["slack"], [])
 
     assert 'watcher_circuit_open{endpoint="crm"}' not in shown(metrics)
+    assert 'watcher_endpoint_standing{endpoint="crm"' not in shown(metrics)
     assert 'watcher_circuit_open{endpoint="slack"} 0.0' in shown(metrics)
 
 
