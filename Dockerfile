@@ -7,9 +7,11 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
 WORKDIR /build
 
 # What the program needs, each file checked against its hash. First: it changes less often than the code.
-COPY requirements.lock ./
+# With `--build-arg REQUIREMENTS=requirements-traces.lock` also what `watcher.traces` needs.
+ARG REQUIREMENTS=requirements.lock
+COPY requirements.lock requirements-traces.lock ./
 RUN python -m venv --without-pip /opt/librechat-watcher \
-    && pip --python /opt/librechat-watcher/bin/python install --require-hashes --requirement requirements.lock
+    && pip --python /opt/librechat-watcher/bin/python install --require-hashes --requirement "${REQUIREMENTS}"
 
 # The build backend, as pinned for development. A dependency that this list lacks ends the build: it has no hash.
 COPY requirements-dev.lock ./

@@ -54,6 +54,7 @@ docs: $(READY)
 lock:
 	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 -o requirements.lock pyproject.toml
 	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra dev -o requirements-dev.lock pyproject.toml
+	uv pip compile --universal --generate-hashes --no-header --python-version 3.11 --extra traces --constraint requirements-dev.lock -o requirements-traces.lock pyproject.toml
 
 # Everything from the lock file, then this project itself, built by the pinned build backend.
 $(READY): requirements-dev.lock pyproject.toml

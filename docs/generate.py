@@ -78,9 +78,21 @@ def _metrics() -> str:
 
 
 def _journal() -> str:
-    rows = ["| line | level | tells | what to do |", "|---|---|---|---|"]
-    rows += [f"| `{name}` | {level} | {tells} | {act} |" for name, (level, tells, act) in LINES.items()]
-    return "\n".join(rows)
+    to_act_on = ["| line | level | tells | what to do |", "|---|---|---|---|"]
+    others = ["| line | level | tells |", "|---|---|---|"]
+    for name, (level, tells, act) in LINES.items():
+        if act:
+            to_act_on.append(f"| `{name}` | {level} | {tells} | {act} |")
+        else:
+            others.append(f"| `{name}` | {level} | {tells} |")
+    return "\n".join(
+        [
+            "Lines that may want you, and what to do:\n",
+            *to_act_on,
+            "\nThe others, which only tell what goes on:\n",
+            *others,
+        ]
+    )
 
 
 def _alerts() -> str:

@@ -29,6 +29,7 @@ from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.sharing import Sharing
+from watcher.ports import UNTRACED, Tracer
 from watcher.reloading import Reloader
 from watcher.roles import Prepared, Roles
 
@@ -41,7 +42,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
     first = prepared = Prepared.of(load())
     settings = prepared.settings
     shares = isinstance(settings.state, StateDatabase)
-    clock, journal, metrics = SystemClock(), open_journal(settings.log), Metrics()
+    clock, journal, metrics = SystemClock(), open_journal(settings.log, settings.log_level), Metrics()
     readiness = ReadinessObserver(clock=clock, shares=shares)
     history, undertakings = History(clock), Undertakings(clock)
     observe = Observers(journal, metrics, readiness, history, undertakings)
@@ -56,6 +57,12 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
     )
 
     async with AsyncExitStack() as stack:
+        tracer: Tracer = UNTRACED
+        if settings.traces:
+            from watcher.adapters.traces import tracing  # its packages are an extra
+
+            tracer = traces = await stack.enter_async_context(tracing(clock=clock, observe=observe))
+            observe.add(traces)
         store = await stack.enter_async_context(stores.opened(settings))
 
         async def scrape() -> tuple[bytes, str]:
@@ -103,7 +110,16 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
 
-        roles = Roles(first, store, sender=sender, rows=rows, oplog=oplog, clock=clock, observe=observe)
+        roles = Roles(
+            first,
+            store,
+            sender=sender,
+            rows=rows,
+            oplog=oplog,
+            clock=clock,
+            observe=observe,
+            tracer=tracer,
+        )
         sharing = Sharing(store.leases, roles.play, clock=clock, observe=observe if shares else Observers())
 
         journal.say("started", version=__version__, endpoints=_names(settings))
@@ -120,6 +136,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 if stopping.is_set():
                     break
                 prepared = reloading.result()
+                journal.become(prepared.settings.log_level)
                 observe(
                     SettingsReloaded(
                         endpoints=_names(prepared.settings),

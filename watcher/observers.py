@@ -14,6 +14,10 @@ class Observers:
         self.failures = 0
         """Shown as a metric: what cannot be told must at least be counted."""
 
+    def add(self, observer: Observer) -> None:
+        """From now on it is told as well."""
+        self._observers = (*self._observers, observer)
+
     def __call__(self, fact: Fact) -> None:
         for observe in self._observers:
             try:

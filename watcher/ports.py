@@ -389,6 +389,31 @@ class Clock(Protocol):
         ...
 
 
+class Tracer(Protocol):
+    """What makes one trace of all that is done for an event, over restarts and replicas."""
+
+    def headers(self, identity: EventId, attempt: int, began: datetime) -> Sequence[tuple[str, str]]:
+        """What a request carries, so that its receiver can go on in the same trace."""
+        ...
+
+    def watched(self, outbox: Outbox) -> Outbox:
+        """The same outbox, of which it notices what is appended."""
+        ...
+
+
+class Untraced:
+    """No traces: nothing is sent along, nothing noticed."""
+
+    def headers(self, identity: EventId, attempt: int, began: datetime) -> Sequence[tuple[str, str]]:
+        return ()
+
+    def watched(self, outbox: Outbox) -> Outbox:
+        return outbox
+
+
+UNTRACED = Untraced()
+
+
 class Observer(Protocol):
     def __call__(self, fact: Fact, /) -> None:
         """Take note of a fact. Must not raise and must not block."""

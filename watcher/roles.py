@@ -26,7 +26,7 @@ from watcher.pipeline.room import BoundedSource
 from watcher.pipeline.room import Store as Room
 from watcher.pipeline.sharing import Tenure
 from watcher.pipeline.supervision import keep_capturing
-from watcher.ports import Clock, Observer, Oplog, Outbox, RowSource, Sender
+from watcher.ports import UNTRACED, Clock, Observer, Oplog, Outbox, RowSource, Sender, Tracer
 from watcher.stores import Store
 
 GRACE = timedelta(seconds=8)
@@ -71,8 +71,10 @@ class Roles:
         oplog: Oplog,
         clock: Clock,
         observe: Observer,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """`first`: what the program was started with."""
+        self._tracer = tracer
         self._first = self._prepared = first
         self._store = store
         self._sender = sender
@@ -110,6 +112,7 @@ class Roles:
             clock=self._clock,
             observe=self._observe,
             may_send=tenure.lasts,
+            tracer=self._tracer,
         )
         try:
             await dispatcher.run(tenure.ending, grace=GRACE)
@@ -147,6 +150,7 @@ class Roles:
     async def _capture_by(self, now: Prepared, outbox: Outbox, room: Room) -> None:
         """Capture, for ever, by these settings."""
         settings, clock, observe = self._first.settings, self._clock, self._observe
+        outbox = self._tracer.watched(outbox)
         plan, always = now.plan, now.settings.memory == "always"
         memory = Memory(plan.remembered, outbox, always=always, clock=clock, observe=observe)
 

@@ -14,6 +14,7 @@ from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     Attempted,
     Backfilled,
+    Beat,
     Captured,
     CapturePaused,
     CaptureResumed,
@@ -33,6 +34,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    SpansLost,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -55,7 +57,8 @@ def attempted(**fields) -> Attempted:
             "endpoint": "crm",
             "id": EventId("webhook_1"),
             "event": EventType("message.created"),
-            "carried": 1,
+            "members": (EventId("webhook_1"),),
+            "began": NOON,
             "attempt": 2,
             "outcome": Answered(status=503),
             "verdict": RetryAt(at=NOON, reason="status 503"),
@@ -68,8 +71,8 @@ def attempted(**fields) -> Attempted:
 
 @pytest.fixture
 def lines(capsys):
-    def of(*facts: Fact):
-        journal = open_journal("json")
+    def of(*facts: Fact, level="info"):
+        journal = open_journal("json", level)
         for fact in facts:
             journal(fact)
         return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
@@ -145,6 +148,8 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
     facts = [
         attempted(),
         Captured(changes=1, events=1, deliveries=1, stored=1, lag=SECOND, took=SECOND),
+        Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND),
+        Beat(late=SECOND),
         StreamOpened(resumed=False),
         StreamLost(reason="x", retry_in=SECOND),
         PositionRestarted(since=NOON, until=NOON, reason="x"),
@@ -154,6 +159,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         Recovered(since=NOON, until=NOON, rows=900, counts={"message.created": 9}, took=SECOND),
         CapturePaused(used_bytes=1, limit_bytes=1, waiting=1, dead=0),
         CaptureResumed(after=SECOND),
+        OplogMeasured(window=SECOND, headroom=SECOND, left=None, scarce=False),
         OplogScarce(window=SECOND, headroom=SECOND, left=None),
         OplogUnknown(),
         Unreadable(collection="messages", event=None, reason="x"),
@@ -169,6 +175,7 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         SettingsReloaded(endpoints=("crm",), needs_restart=()),
         SettingsRefused(problems=("x",)),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),
+        SpansLost(spans=9),
         Swept(deliveries=1),
         Swept(deliveries=1, early=True),
         a_page(rows=50_000),
@@ -176,10 +183,51 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         ScanFailed(collection="messages", reason="x", retry_in=SECOND),
     ]
 
-    told = {line["event"] for line in lines(*facts)}
+    told = {line["event"] for line in lines(*facts, level="debug")}
 
-    assert len(told) == len(facts) - 1, "that leases were seen is told once a second, and logged never"
-    assert told | {"started", "stopping", "stopped"} == set(LINES)
+    assert told | {"started", "log.level", "stopping", "stopped"} == set(LINES)
+
+
+def test_every_line_of_a_level_above_info_says_what_to_do_or_is_over_by_itself():
+    loud = {name for name, (level, *_) in LINES.items() if "warning" in level or "error" in level}
+
+    assert {name for name in loud if not LINES[name][2]} == set()
+
+
+@pytest.mark.parametrize(
+    ("level", "told"),
+    [
+        ("debug", ["debug", "debug", "info", "warning", "error"]),
+        ("info", ["info", "warning", "error"]),
+        ("warning", ["warning", "error"]),
+        ("error", ["error"]),
+    ],
+)
+def test_nothing_below_the_level_is_written(lines, level, told):
+    facts = [
+        Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=SECOND),
+        LeasesSeen(replicas=2, reading=True),
+        StreamOpened(resumed=True),
+        attempted(),
+        StoreFailed(doing="append", reason="x", retry_in=SECOND),
+    ]
+
+    assert [line["level"] for line in lines(*facts, level=level)] == told
+
+
+def test_the_level_changes_while_it_runs_and_that_it_did_is_always_written(capsys):
+    journal = open_journal("json", "error")
+    for level in ("info", "info", "warning"):
+        journal(StreamOpened(resumed=True))
+        journal.become(level)
+
+    told = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(line["event"], line.get("now")) for line in told] == [
+        ("log.level", "info"),
+        ("stream.opened", None),
+        ("stream.opened", None),
+        ("log.level", "warning"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,8 @@ def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Attempted:
             "endpoint": "crm",
             "id": EventId("webhook_1"),
             "event": EventType("message.created"),
-            "carried": 1,
+            "members": (EventId("webhook_1"),),
+            "began": NOON,
             "attempt": 1,
             "outcome": outcome,
             "verdict": verdict,
@@ -236,11 +237,15 @@ def test_only_first_attempts_tell_how_long_it_was_waited_for_one():
     assert "watcher_commit_to_attempt_seconds_count['crm']" not in samples
 
 
+def members(count: int) -> tuple[EventId, ...]:
+    return tuple(EventId(f"webhook_{number}") for number in range(count))
+
+
 def test_a_batch_that_is_through_counts_as_all_that_it_carries():
     samples = scraped(
-        attempted(Answered(status=200), Delivered(), carried=5),
-        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), carried=3),
-        attempted(Answered(status=500), Dead(reason="x"), carried=2),
+        attempted(Answered(status=200), Delivered(), members=members(5)),
+        attempted(Answered(status=500), RetryAt(at=NOON, reason="x"), members=members(3)),
+        attempted(Answered(status=500), Dead(reason="x"), members=members(2)),
     )
 
     assert samples["watcher_deliveries_settled_total['crm', 'delivered']"] == 5
@@ -266,6 +271,20 @@ def opened(endpoint: str) -> StandingChanged:
     return StandingChanged(endpoint=endpoint, before=None, after=standing)
 
 
+@pytest.mark.parametrize("state", ["open", "slowed", "paused"])
+def test_an_endpoint_stands_in_one_way_at_a_time(state):
+    metrics = Metrics()
+    metrics.expect(["crm"], [])
+    metrics(opened("crm"))
+    standing = Standing(state=state, reason="x", since=NOON, until=None)
+
+    metrics(StandingChanged(endpoint="crm", before=None, after=standing))
+
+    for each in ("open", "slowed", "paused"):
+        line = f'watcher_endpoint_standing{{endpoint="crm",state="{each}"}} {float(each == state)}'
+        assert line in shown(metrics)
+
+
 def test_how_an_endpoint_stood_goes_with_it():
     metrics = Metrics()
     metrics.expect(["crm", "slack"], [])
@@ -274,6 +293,7 @@ def test_how_an_endpoint_stood_goes_with_it():
     metrics.expect(["slack"], [])
 
     assert 'watcher_circuit_open{endpoint="crm"}' not in shown(metrics)
+    assert 'watcher_endpoint_standing{endpoint="crm"' not in shown(metrics)
     assert 'watcher_circuit_open{endpoint="slack"} 0.0' in shown(metrics)
 
 

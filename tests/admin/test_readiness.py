@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from tests.builders import NOON
 from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
@@ -40,8 +41,9 @@ def attempted(outcome, verdict):
         endpoint="crm",
         id=EventId("webhook_1"),
         event=EventType("message.created"),
-        carried=1,
+        members=(EventId("webhook_1"),),
         attempt=1,
+        began=NOON,
         outcome=outcome,
         verdict=verdict,
         took=SECOND,

@@ -94,6 +94,8 @@ def test_what_default_yaml_shows_is_what_happens(tmp_path: Path) -> None:
     )
     assert settings.unfinished_hold.total_seconds() == watcher["unfinishedHold"] == 60
     assert (settings.log, settings.admin_token) == (None, None)
+    assert settings.traces is watcher["traces"] is False
+    assert settings.log_level == watcher["logLevel"] == "info"
 
 
 def test_the_values_of_the_core_agree_with_default_yaml(tmp_path: Path) -> None:

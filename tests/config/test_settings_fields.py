@@ -246,6 +246,8 @@ WATCHER: dict[str, dict[str, str]] = {
         ".inf": "not between 0 and ten years",
     },
     "log": {**EMPTY, **no_choice("json or console")},
+    "traces": {**EMPTY, **NO_TRUTH},
+    "logLevel": {**EMPTY, **no_choice("debug, info, warning or error")},
 }
 
 # Places inside a setting: the line, with {} for the wrong value; where it is told; each value and what.

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.config.settings_texts import VALID, loaded, refused, told, write_mapping
+from watcher.config import loading
 from watcher.config.loading import load
 from watcher.config.settings import StateDatabase
 from watcher.core.endpoints import Endpoint, Secret
@@ -543,3 +544,34 @@ def test_what_is_wrong_in_a_mapping_file_is_told_with_everything_else(tmp_path: 
     told = str(refused.value)
     assert "rulez" in told
     assert "webhooks.url" in told
+
+
+# --- traces -----------------------------------------------------------------------------------------------
+
+
+TRACED = """\
+webhooks: {url: "https://a.example/", secret: s}
+watcher:
+  mongoUri: mongodb://a/b
+  traces: true
+"""
+
+
+def test_traces_want_their_packages_and_the_cure_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert loaded(tmp_path, TRACED).traces
+
+    monkeypatch.setattr(loading, "TRACES_NEED", ("no_such_package.trace",))
+    (problem,) = refused(tmp_path, TRACED)
+
+    assert problem.where.endswith("webhooks.yaml:4: watcher.traces")
+    assert problem.what == "the packages that send traces are not installed"
+    assert "librechat-watcher[traces]" in problem.cure
+    assert not loaded(tmp_path, TRACED.replace("true", "false")).traces
+
+
+def test_what_traces_need_is_what_they_import() -> None:
+    imported = Path(loading.__file__).parents[1].joinpath("adapters", "traces.py").read_text()
+
+    assert all(f"from {name}" in imported for name in loading.TRACES_NEED)

@@ -77,7 +77,9 @@ def test_no_message_shows_what_stands_in_a_wrong_value(tmp_path: Path, good: str
     assert PLANTED not in "".join(traceback.format_exception(caught.value)).replace(bad, "")
 
 
-@pytest.mark.parametrize("name", ["MONGO_URI", "WEBHOOK_URL", "WATCHER_STATE", "WATCHER_HTTP", "WATCHER_LOG"])
+@pytest.mark.parametrize(
+    "name", ["MONGO_URI", "WEBHOOK_URL", "WATCHER_STATE", "WATCHER_HTTP", "WATCHER_LOG", "WATCHER_LOG_LEVEL"]
+)
 def test_no_message_shows_what_stands_in_a_wrong_variable(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError) as caught:
         loaded(tmp_path, GOOD, env={name: f"x{PLANTED} {PLANTED}"})

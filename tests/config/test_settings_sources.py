@@ -23,6 +23,7 @@ ENV = {
     "WATCHER_HTTP": "0.0.0.0:1",
     "WATCHER_ADMIN_TOKEN": "env-token",
     "WATCHER_LOG": "json",
+    "WATCHER_LOG_LEVEL": "warning",
 }
 FLAGS = {
     "mongo_uri": "mongodb://flag/FlagChat",
@@ -33,6 +34,7 @@ FLAGS = {
     "http": "[::1]:2",
     "admin_token": "flag-token",
     "log": "console",
+    "log_level": "error",
 }
 FILE = """\
 webhooks:
@@ -44,6 +46,7 @@ watcher:
   state: sqlite:///file/state.db
   http: {listen: 127.0.0.1:3, token: file-token}
   log: json
+  logLevel: debug
 """
 
 
@@ -58,6 +61,7 @@ def summary(settings: Settings) -> tuple[object, ...]:
         (settings.http_host, settings.http_port),
         settings.admin_token,
         settings.log,
+        settings.log_level,
     )
 
 
@@ -70,6 +74,7 @@ FROM_FILE = (
     ("127.0.0.1", 3),
     Secret(key=b"file-token"),
     "json",
+    "debug",
 )
 FROM_ENV = (
     "EnvChat",
@@ -80,6 +85,7 @@ FROM_ENV = (
     ("0.0.0.0", 1),
     Secret(key=b"env-token"),
     "json",
+    "warning",
 )
 FROM_FLAGS = (
     "FlagChat",
@@ -90,6 +96,7 @@ FROM_FLAGS = (
     ("::1", 2),
     Secret(key=b"flag-token"),
     "console",
+    "error",
 )
 
 
@@ -430,6 +437,7 @@ def test_of_a_bad_mounted_file_nothing_else_is_made(
         ("WATCHER_STATE", "mongodb://", "names no host"),
         ("WATCHER_HTTP", "8686", "not an address to listen at (host:port)"),
         ("WATCHER_LOG", "xml", "must be json or console"),
+        ("WATCHER_LOG_LEVEL", "loud", "must be debug, info, warning or error"),
         ("WATCHER_ADMIN_TOKEN", " ", "is empty"),
         ("WATCHER_LOG", "\udc80", "not valid UTF-8 text"),
     ],

@@ -56,24 +56,29 @@ def build(dockerfile: Path, base: Path, folder: Path, *, network: Mapping[str, s
     context = dockerfile.parent
     stages: dict[str, Stage] = {}
     stage: Stage | None = None
+    arguments: dict[str, str] = {}
     for word, rest in instructions(dockerfile.read_text()):
         if word == "FROM":
             name = rest.partition(" AS ")[2] or str(len(stages))
             # `cp` makes devices anew; shutil would read /dev/zero to its end.
             subprocess.run(["cp", "--archive", base, folder / name], check=True, timeout=300)
             stages[name] = stage = Stage(root=folder / name, environment={"PATH": PATH})
+            arguments = {}
             continue
         assert stage
         if word == "ENV":
             for name, value in (pair.split("=", 1) for pair in shlex.split(rest)):
                 stage.environment[name] = value.replace("$PATH", stage.environment["PATH"])
+        elif word == "ARG":
+            name, value = rest.split("=", 1)
+            arguments[name] = value
         elif word == "WORKDIR":
             stage.folder = rest
             _in(stage, rest).mkdir(parents=True, exist_ok=True)
         elif word == "COPY":
             _copy(stage, rest.split(), stages=stages, context=context)
         elif word == "RUN":
-            stage.run(["/bin/sh", "-c", rest], **network)
+            stage.run(["/bin/sh", "-c", rest], **arguments, **network)
         elif word == "USER":
             stage.user = rest
         elif word == "ENTRYPOINT":

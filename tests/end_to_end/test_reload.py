@@ -182,3 +182,23 @@ async def test_what_needs_a_restart_is_named(librechat, uri, receivers, watchers
 
     (line,) = [json.loads(each) for each in watcher.log.splitlines() if '"settings.reloaded"' in each]
     assert line["needs_restart"] == ["watcher.maxStore"]
+
+
+async def test_the_log_s_level_is_taken_up(librechat, uri, receivers, watchers):
+    inbox = await receivers()
+    watcher = watchers(settings(uri, inbox.url))
+    watcher.settings["watcher"]["logLevel"] = "warning"
+    watcher.configure(watcher.settings)
+    await watcher.start()
+    await librechat.messages.insert_one(a_message(1, "c1"))
+    await inbox.until_accepted(1)
+    silent = watcher.log
+
+    watcher.settings["watcher"]["logLevel"] = "info"
+    replaced(watcher)
+    await watcher.until_logged('"log.level"')
+    await librechat.messages.insert_one(a_message(2, "c1"))
+    await watcher.until_logged('"delivery.attempted"')
+
+    assert silent == ""
+    assert '"needs_restart": []' in watcher.log

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
@@ -34,6 +33,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    SpansLost,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -53,7 +53,11 @@ LINES = {
         "It broke, or MongoDB cannot be reached; tried again.",
         "The reason names the cure.",
     ),
-    "changes.captured": ("info", "One batch of changes was mapped and stored with its position.", ""),
+    "changes.captured": (
+        "info; debug: a quiet stream's",
+        "One batch of changes was mapped and stored with its position.",
+        "",
+    ),
     "change.unreadable": (
         "warning",
         "A change could not be told: no pre-image, or a document that a rule failed on.",
@@ -116,7 +120,7 @@ LINES = {
         "Each of `problems` names its place and its cure.",
     ),
     "scan.progressed": (
-        "info",
+        "info; debug: each page",
         "The first scan of a collection without pre-images: rows remembered so far.",
         "",
     ),
@@ -146,6 +150,7 @@ LINES = {
         "See what keeps it from reading (`/readyz`); meanwhile make the oplog larger, in mongosh on `admin`: "
         "`db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})`.",
     ),
+    "oplog.measured": ("debug", "Twice a minute: how far the oplog reaches, and where in it we are.", ""),
     "oplog.unknown": (
         "info",
         "This user may not read the oplog: when the position is lost cannot be told ahead.",
@@ -161,7 +166,7 @@ LINES = {
         "The position was lost: what changed since `gap_since` is looked for; the stream waits for it.",
         "Make the oplog larger. `resumed`: an earlier run was stopped in the middle of it.",
     ),
-    "recovery.progressed": ("info", "Rows looked at, and events found, so far.", ""),
+    "recovery.progressed": ("info; debug: each page", "Rows looked at, and events found, so far.", ""),
     "recovery.finished": (
         "info",
         "The gap is repaired, and the stream goes on; `counts`: events by type.",
@@ -174,10 +179,24 @@ LINES = {
         "Delivered and cancelled ones were dropped before their retention, to make room for new ones.",
         "Raise `watcher.maxStore` to keep them for longer.",
     ),
+    "traces.lost": (
+        "warning",
+        "The collector of traces did not take so many spans, which are dropped; deliveries go on. Said at"
+        " most every minute.",
+        "Is it up, and does `OTEL_EXPORTER_OTLP_ENDPOINT` name it?",
+    ),
+    "log.level": (
+        "always",
+        "`watcher.logLevel` was changed: from now on nothing below this level is logged.",
+        "",
+    ),
+    "leases.seen": ("debug", "Each second: how many replicas live, and whether one of them reads.", ""),
     "stopping": ("info", "SIGTERM came: no new attempt is begun.", ""),
     "stopped": ("info", "Everything is closed.", ""),
 }
 """Every line: its level, what it tells, and what an operator does about it."""
+
+Level = Literal["debug", "info", "warning", "error"]
 
 SCAN_LINE = 50_000
 """Rows of a first scan, or of a recovery, between two lines."""
@@ -187,32 +206,46 @@ SCAN_LINE = 50_000
 _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://).*@", re.IGNORECASE | re.DOTALL)
 
 
-def open_journal(style: Literal["json", "console"] | None) -> Journal:
+def open_journal(style: Literal["json", "console"] | None, level: Level = "info") -> Journal:
     """A journal on standard error. None: `console` on a terminal, else `json`."""
     chosen = style or ("console" if sys.stderr.isatty() else "json")
     if chosen == "json":
         renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    logger = structlog.wrap_logger(
-        structlog.WriteLogger(sys.stderr),
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _without_passwords,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-    return Journal(logger)
+    processors = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_passwords,
+        renderer,
+    ]
+
+    def logger(level: Level) -> Any:
+        return structlog.wrap_logger(
+            structlog.WriteLogger(sys.stderr),
+            processors=processors,
+            # What is below the level costs next to nothing: no line is made of it.
+            wrapper_class=structlog.make_filtering_bound_logger(level),
+        )
+
+    return Journal(logger, level)
 
 
 class Journal:
     """An Observer that writes one line per fact."""
 
-    def __init__(self, logger: Any) -> None:
-        self._log = logger
+    def __init__(self, logger: Callable[[Level], Any], level: Level) -> None:
+        """`logger`: one that leaves out what is below a level."""
+        self._logger = logger
+        self._level = level
+        self._log = logger(level)
         self._recovery_place: object = None
+
+    def become(self, level: Level) -> None:
+        """From now on nothing below this is written; that it changed is, whatever it is."""
+        if level != self._level:
+            self._logger("debug").info("log.level", before=self._level, now=level)
+            self._level, self._log = level, self._logger(level)
 
     def say(self, event: str, **values: object) -> None:
         """A line about the program itself: started, stopping."""
@@ -222,10 +255,10 @@ class Journal:
         match fact:
             case Attempted():
                 self._attempted(fact)
-            case Captured(changes=0):
-                pass  # a quiet stream says nothing, twice a second
             case Captured():
-                self._log.info(
+                # A quiet stream would say it twice a second.
+                log = self._log.info if fact.changes else self._log.debug
+                log(
                     "changes.captured",
                     changes=fact.changes,
                     events=fact.events,
@@ -238,10 +271,11 @@ class Journal:
                 self._log.info("stream.opened", resumed=resumed)
             case StreamLost(reason=reason, retry_in=retry_in):
                 self._log.warning("stream.lost", reason=reason, retry_in_ms=_ms(retry_in))
-            case Scanned(done=False) if fact.rows // SCAN_LINE == (fact.rows - fact.read) // SCAN_LINE:
-                pass  # a line for each of a thousand pages would drown the others
             case Scanned():
-                self._log.info(
+                # A line for each of a thousand pages would drown the others.
+                worth = fact.done or fact.rows // SCAN_LINE != (fact.rows - fact.read) // SCAN_LINE
+                log = self._log.info if worth else self._log.debug
+                log(
                     "scan.finished" if fact.done else "scan.progressed",
                     collection=fact.collection,
                     rows=fact.rows,
@@ -262,14 +296,9 @@ class Journal:
             case CaptureResumed(after=after):
                 self._log.info("capture.resumed", after_s=_seconds(after))
             case OplogMeasured():
-                pass  # twice a minute, for the metrics
-            case OplogScarce(window=window, headroom=headroom, left=left):
-                self._log.warning(
-                    "oplog.running_out",
-                    window_s=_seconds(window),
-                    headroom_s=_seconds(headroom),
-                    left_s=_seconds(left) if left is not None else None,
-                )
+                self._log.debug("oplog.measured", **_reach(fact))
+            case OplogScarce():
+                self._log.warning("oplog.running_out", **_reach(fact))
             case OplogUnknown():
                 self._log.info("oplog.unknown")
             case PositionRestarted(since=since, until=until, reason=reason):
@@ -314,8 +343,12 @@ class Journal:
                 )
             case StandingChanged():
                 self._standing(fact)
-            case LeasesSeen() | Beat():
-                pass  # each second
+            case LeasesSeen(replicas=replicas, reading=reading):
+                self._log.debug("leases.seen", replicas=replicas, reading=reading)
+            case Beat():
+                pass  # for the metrics
+            case SpansLost(spans=spans):
+                self._log.warning("traces.lost", spans=spans)
             case LeaseTaken(lease=lease, epoch=epoch):
                 self._log.info("lease.taken", lease=lease, epoch=epoch)
             case LeaseEnded(lease=lease, epoch=epoch, lost=lost):
@@ -357,15 +390,15 @@ class Journal:
 
     def _recovering(self, fact: Recovering) -> None:
         place = (fact.phase, fact.collection, fact.rows // SCAN_LINE)
-        if place != self._recovery_place:
-            self._recovery_place = place
-            self._log.info(
-                "recovery.progressed",
-                phase=fact.phase,
-                collection=fact.collection,
-                rows=fact.rows,
-                events=fact.events,
-            )
+        log = self._log.info if place != self._recovery_place else self._log.debug
+        self._recovery_place = place
+        log(
+            "recovery.progressed",
+            phase=fact.phase,
+            collection=fact.collection,
+            rows=fact.rows,
+            events=fact.events,
+        )
 
     def _attempted(self, fact: Attempted) -> None:
         line: dict[str, object] = {
@@ -409,6 +442,14 @@ def _verdict(verdict: Verdict) -> dict[str, object]:
             return {"verdict": "dead"}
         case _:
             assert_never(verdict)
+
+
+def _reach(fact: OplogMeasured | OplogScarce) -> dict[str, int | None]:
+    return {
+        "window_s": _seconds(fact.window),
+        "headroom_s": _seconds(fact.headroom),
+        "left_s": _seconds(fact.left) if fact.left is not None else None,
+    }
 
 
 def _gap(since: datetime, until: datetime) -> dict[str, str]:

@@ -44,6 +44,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    SpansLost,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -62,6 +63,8 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
 
 NO_AGES: Mapping[str, timedelta] = MappingProxyType({})
+
+STANDINGS = ("open", "slowed", "paused")
 
 STORE_FAILURES = ("append", "bind", "examine", "forget", "look at leases", "read", "settle", "stand")
 """What the state may refuse."""
@@ -144,6 +147,12 @@ class Metrics:
         )
         self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
         self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
+        self._standing = gauge(
+            "watcher_endpoint_standing",
+            "1 while it stands so: `open` (its circuit), `slowed`, `paused`; else it is sent what there is.",
+            "endpoint",
+            "state",
+        )
         self._slowed = counter(
             "watcher_endpoint_slowed", "Times an endpoint asked to be left alone for a while.", "endpoint"
         )
@@ -176,6 +185,9 @@ class Metrics:
             "watcher_event_loop_lag_seconds",
             "How late the event loop came round, looked at twice a second: all waits when it does not.",
         )
+        self._spans_lost = counter(
+            "watcher_trace_spans_lost", "Spans that the collector of traces did not take."
+        )
         for doing in STORE_FAILURES:
             self._store_failures.labels(doing)
         self._observer_failures = gauge(
@@ -188,12 +200,16 @@ class Metrics:
         for endpoint in self._expected - wanted:  # how they stood is nobody's trouble any more
             self._open.remove(endpoint)
             self._endpoint_paused.remove(endpoint)
+            for state in STANDINGS:
+                self._standing.remove(endpoint, state)
         self._expected = wanted
         for endpoint in wanted:
             self._refused.labels(endpoint)
             self._slowed.labels(endpoint)
             self._open.labels(endpoint)
             self._endpoint_paused.labels(endpoint)
+            for state in STANDINGS:
+                self._standing.labels(endpoint, state)
             for verdict in ("delivered", "dead"):
                 self._settled.labels(endpoint, verdict)
         for collection in collections:
@@ -246,8 +262,7 @@ class Metrics:
                 self._thinned.labels(collection).inc()
             case StandingChanged(endpoint=endpoint, after=after):
                 state = after.state if after is not None else None
-                self._open.labels(endpoint).set(state == "open")
-                self._endpoint_paused.labels(endpoint).set(state == "paused")
+                self._stands(endpoint, state)
                 if state == "slowed":
                     self._slowed.labels(endpoint).inc()
             case LeasesSeen(replicas=replicas):
@@ -263,8 +278,7 @@ class Metrics:
                     self._recovering.set(0)
                     self._oplog.measured = None
                 elif (endpoint := lease.removeprefix(endpoint_lease(""))) in self._expected:
-                    self._open.labels(endpoint).set(0)  # so is how the endpoint stands
-                    self._endpoint_paused.labels(endpoint).set(0)
+                    self._stands(endpoint, None)  # so is how the endpoint stands
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)
@@ -276,6 +290,8 @@ class Metrics:
                 self._swept.inc(deliveries)
             case Beat(late=late):
                 self._late.observe(_seconds(late))
+            case SpansLost(spans=spans):
+                self._spans_lost.inc(spans)
             case _:
                 assert_never(fact)
 
@@ -304,6 +320,12 @@ class Metrics:
     def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
         self.table.append((name, "histogram", labels, text))
         return Histogram(name, text, labels, buckets=SECONDS, registry=self._registry)
+
+    def _stands(self, endpoint: str, now: str | None) -> None:
+        self._open.labels(endpoint).set(now == "open")
+        self._endpoint_paused.labels(endpoint).set(now == "paused")
+        for state in STANDINGS:
+            self._standing.labels(endpoint, state).set(now == state)
 
     def _captured(self, fact: Captured) -> None:
         self._changes.inc(fact.changes)

@@ -28,7 +28,12 @@ POSITION_LOST = 3
 @click.option("--state", help="Where deliveries and the position are stored: sqlite:///ABSOLUTE/PATH.")
 @click.option("--http", help="HOST:PORT for health and metrics.")
 @click.option("--log", type=click.Choice(["json", "console"]), help="How log lines look.")
-def run(config: Path | None, state: str | None, http: str | None, log: str | None) -> None:
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="The least that is logged."
+)
+def run(
+    config: Path | None, state: str | None, http: str | None, log: str | None, log_level: str | None
+) -> None:
     """Run the sidecar: watch, map, store, deliver, serve health and metrics.
 
     Settings and mounted secrets are read again when they change, and on SIGHUP.
@@ -36,7 +41,11 @@ def run(config: Path | None, state: str | None, http: str | None, log: str | Non
     message says the cure); 2: bad settings; 3: the position is lost and `onPositionLost` says to stop."""
     try:
         with asyncio.Runner(loop_factory=_loop) as runner:
-            runner.run(_until_told_to_stop(lambda: loaded(config, state=state, http=http, log=log)))
+            runner.run(
+                _until_told_to_stop(
+                    lambda: loaded(config, state=state, http=http, log=log, log_level=log_level)
+                )
+            )
     except* ConfigError as errors:
         refuse(_first(errors))
     except* PositionLost as errors:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,9 @@ DEFAULTS = FilePath(__file__).with_name("default.yaml")
 
 USUAL_FILE = FilePath("webhooks.yaml")
 """Read when neither `--config` nor WATCHER_CONFIG names another."""
+
+TRACES_NEED = ("opentelemetry.sdk.trace", "opentelemetry.exporter.otlp.proto.http")
+"""What the extra `traces` brings."""
 
 USUAL_DATABASE = "LibreChat"
 STATE_DATABASE = "librechat_watcher"
@@ -79,6 +83,7 @@ def load(
     mapping_paths = _mapping_paths(watcher["mappings"], source, report)
     if need_mongo:
         _check_mongo(watcher, report)
+    _check_traces(watcher, report)
     with suppress(ConfigError):  # mapping files that cannot be used are told already
         check_fields(found, lambda: Known.of(*fields_of(load_mappings(mapping_paths)).values()), report)
     report.raise_if_any()
@@ -106,6 +111,8 @@ def load(
         retention_dead=watcher["retention"]["dead"],
         unfinished_hold=watcher["unfinished_hold"],
         log=watcher.get("log"),
+        log_level=watcher["log_level"],
+        traces=watcher["traces"],
         files=(
             *([source] if source else []),
             *environment.files,
@@ -125,6 +132,23 @@ def _defaults(environment: Environment, report: Report) -> FileShape:
     tree = parse(DEFAULTS.read_text(encoding="utf-8")).value
     expand(tree, (), (), environment, report)
     return FileShape.model_validate(tree)
+
+
+def _check_traces(watcher: Mapping[str, Any], report: Report) -> None:
+    if watcher["traces"] and not all(_is_installed(name) for name in TRACES_NEED):
+        report.add(
+            ("watcher", "traces"),
+            "the packages that send traces are not installed",
+            "install them (pip install 'librechat-watcher[traces]'; an image that has them:"
+            " docker build --build-arg REQUIREMENTS=requirements-traces.lock), or take `traces: true` out",
+        )
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:  # not even what it would be in
+        return False
 
 
 def _check_mongo(watcher: Mapping[str, Any], report: Report) -> None:

@@ -11,6 +11,7 @@ from watcher.core.endpoints import Endpoint, Secret
 
 OnPositionLost = Literal["recover", "fail", "restart"]
 LogStyle = Literal["json", "console"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +67,9 @@ class Settings:
     unfinished_hold: timedelta
     log: LogStyle | None
     """None: `console` on a terminal, else `json`."""
+    log_level: LogLevel
+    traces: bool
+    """Spans go to a collector, as the environment's `OTEL_*` say, and `traceparent` to the receivers."""
     files: tuple[Path, ...]
     """What was read to get here, the settings' file first, then mounted secrets and the files that `tls:`
     names: what a reload watches."""
@@ -84,6 +88,7 @@ NEED_RESTART = {
     "watcher.state": ("state",),
     "watcher.http": ("http_host", "http_port", "admin_token", "shows_text"),
     "watcher.log": ("log",),
+    "watcher.traces": ("traces",),
     "watcher.maxStore": ("max_store_bytes",),
     "watcher.retention": ("retention_delivered", "retention_dead"),
 }

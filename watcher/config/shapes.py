@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from watcher.config import values
-from watcher.config.settings import LogStyle, OnPositionLost
+from watcher.config.settings import LogLevel, LogStyle, OnPositionLost
 from watcher.core.endpoints import Secret, Signing
 
 ABSENT: Any = None
@@ -135,6 +135,8 @@ class WatcherShape(Shape):
     retention: RetentionShape = ABSENT
     unfinished_hold: Annotated[timedelta, PlainValidator(values.span)] = ABSENT
     log: LogStyle = ABSENT
+    log_level: LogLevel = ABSENT
+    traces: Truth = ABSENT
 
 
 class FileShape(Shape):

@@ -25,6 +25,7 @@ OVERRIDES: Mapping[str, Path] = {
     "WATCHER_HTTP": ("watcher", "http", "listen"),
     "WATCHER_ADMIN_TOKEN": ("watcher", "http", "token"),
     "WATCHER_LOG": ("watcher", "log"),
+    "WATCHER_LOG_LEVEL": ("watcher", "logLevel"),
 }
 """Which setting a variable gives. Its flag is named like it: `--mongo-uri`, `--url`, `--state`, …"""
 

@@ -250,6 +250,7 @@ _RESERVED = (
     "trailer",
     "upgrade",
     "proxy-authorization",
+    "traceparent",
     "webhook-id",
     "webhook-timestamp",
     "webhook-signature",

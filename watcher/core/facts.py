@@ -213,8 +213,10 @@ class Attempted:
     endpoint: str
     id: EventId
     event: EventType
-    carried: int
+    members: tuple[EventId, ...]
+    """The deliveries that it carried; of one alone, its own id."""
     attempt: int
+    began: datetime
     outcome: Outcome
     verdict: Verdict
     took: timedelta
@@ -222,6 +224,10 @@ class Attempted:
     """From the (newest carried) change to the end of the attempt."""
     storing: timedelta = timedelta(0)
     """What of the age went into storing the verdict, after the answer."""
+
+    @property
+    def carried(self) -> int:
+        return len(self.members)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,6 +307,14 @@ class Beat:
     late: timedelta
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpansLost:
+    """The collector of traces did not take them; they are dropped. Told at most once a minute."""
+
+    spans: int
+    """Since it was last told."""
+
+
 Fact = (
     StreamOpened
     | StreamLost
@@ -330,4 +344,5 @@ Fact = (
     | StoreFailed
     | Swept
     | Beat
+    | SpansLost
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -17,7 +18,7 @@ from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, Parcel, compose
 from watcher.core.verdicts import Release, Verdict, decide, is_last
 from watcher.pipeline.patience import insist
-from watcher.ports import Clock, Observer, Outbox, Sender, Settlement
+from watcher.ports import UNTRACED, Clock, Observer, Outbox, Sender, Settlement, Tracer
 
 T = TypeVar("T")
 
@@ -43,9 +44,11 @@ class Dispatcher:
         clock: Clock,
         observe: Observer,
         may_send: Callable[[], bool] = lambda: True,
+        tracer: Tracer = UNTRACED,
     ) -> None:
         """`may_send`: whether this is the one that sends to the endpoint, now. While it is not sure, nothing
         new goes out."""
+        self._tracer = tracer
         self._may_send = may_send
         self._endpoint = endpoint
         self._outbox = outbox
@@ -208,7 +211,7 @@ class Dispatcher:
         self._lane.settle(parcel, verdict, now=self._clock.now())
         self._changed.set()
         storing = timedelta(seconds=self._clock.monotonic() - clock)
-        self._tell(parcel, outcome, verdict, took=took, storing=storing)
+        self._tell(parcel, outcome, verdict, began=started, took=took, storing=storing)
         await self._keep_standing()
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
@@ -222,6 +225,8 @@ class Dispatcher:
                 return request
             if not self._may_send():
                 return NotSent()  # the program stood still since it was taken, or the store did
+            if traced := self._tracer.headers(launch.parcel.identity, launch.parcel.attempts + 1, started):
+                request = replace(request, headers=(*request.headers, *traced))
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
             # Only our own shutdown cancels an attempt: the receiver is not to blame.
@@ -276,7 +281,14 @@ class Dispatcher:
             self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
 
     def _tell(
-        self, parcel: Parcel, outcome: Outcome, verdict: Verdict, *, took: timedelta, storing: timedelta
+        self,
+        parcel: Parcel,
+        outcome: Outcome,
+        verdict: Verdict,
+        *,
+        began: datetime,
+        took: timedelta,
+        storing: timedelta,
     ) -> None:
         newest = parcel.members[-1].delivery
         self._observe(
@@ -284,8 +296,9 @@ class Dispatcher:
                 endpoint=self._endpoint.name,
                 id=parcel.identity,
                 event=BATCH if parcel.batch else newest.event,
-                carried=len(parcel.members),
+                members=tuple(row.delivery.id for row in parcel.members),
                 attempt=parcel.attempts + 1,
+                began=began,
                 outcome=outcome,
                 verdict=verdict,
                 took=took,
