@@ -124,8 +124,9 @@ export function delivery(main, { route }) {
       error = null;
       if (before && before !== found.state) speak(`The delivery is ${found.state} now. ${answer(found.status, found.reason)}`);
     } catch (failed) {
-      error = failed.message;
-      if (failed.status === 404) error += ' Those that ended are forgotten in time: watcher.retention.';
+      error = failed.status === 404
+        ? `There is no such delivery in the store (${failed.message}). Those that ended are forgotten in time: watcher.retention.`
+        : failed.message;
       throw failed;
     } finally {
       draw();

@@ -39,7 +39,7 @@ export function filterForm(submit) {
     onsubmit: (event) => (event.preventDefault(), submit()),
   },
     h('div', { class: 'fields first' },
-      field('id', 'Delivery id', { type: 'search', placeholder: 'webhook_…   (press / to come here)' }),
+      field('id', 'Delivery id', { type: 'search', placeholder: 'webhook_…   (key: /)' }),
       h('button', { type: 'submit', class: 'primary' }, 'Search'),
       button('Clear filters', () => { location.hash = '#/deliveries'; })),
     more);

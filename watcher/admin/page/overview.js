@@ -1,7 +1,7 @@
 // The overview: what needs somebody first, then how things stand, then how they went.
 import { chart, largest, rates } from './charts.js';
 import { aside, h, patch, problem, table, to } from './dom.js';
-import { ago, bytes, count, link, span, STATES, verdict } from './words.js';
+import { ago, bytes, clockTime, count, link, span, STATES, verdict } from './words.js';
 
 /** Seconds of oplog left below which somebody must act, as core/headroom.py has it. */
 const LITTLE = 3600;
@@ -24,12 +24,13 @@ const sections = (seen) => [
   figures(seen),
   history(seen.history),
   h('div', { key: 'parts', class: 'two' }, parts(seen.parts), store(seen.counts)),
-  aside(`librechat-watcher ${seen.version}, as of `, h('time', { datetime: seen.now }, new Date(seen.now).toLocaleTimeString()), '.'),
+  aside(`librechat-watcher ${seen.version}, as of `, h('time', { datetime: seen.now }, clockTime(new Date(seen.now))), '.'),
 ];
 
 function attention(list) {
   const well = !list.length;
-  return h('section', { key: 'attention', class: well ? 'attention well' : 'attention', 'aria-labelledby': 'attention', 'aria-live': 'polite' },
+  const looks = well ? 'attention well' : 'attention';
+  return h('section', { key: 'attention', class: looks, 'aria-labelledby': 'attention', 'aria-live': 'polite' },
     h('h2', { id: 'attention' }, well ? 'All is well' : 'Needs attention'),
     well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((text) => h('li', null, text))));
 }
