@@ -1,4 +1,4 @@
-"""What the page's files may hold, so that a strict content security policy and a path in front of it do no harm."""
+"""The page: a token form, and files that hold to the content security policy of the answers they come in."""
 
 import re
 from pathlib import Path

@@ -46,7 +46,7 @@ def document(*, version: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": schemas["$defs"],
+            "schemas": {name: _without_null_defaults(each) for name, each in schemas["$defs"].items()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -71,6 +71,15 @@ def _described(operation: Operation) -> dict[str, Any]:
             },
         },
     }
+
+
+def _without_null_defaults(schema: dict[str, Any]) -> dict[str, Any]:
+    """What is left out is not null."""
+    properties = {
+        name: {key: value for key, value in each.items() if key != "default" or value is not None}
+        for name, each in schema.get("properties", {}).items()
+    }
+    return {**schema, **({"properties": properties} if properties else {})}
 
 
 def _needed(body: type[shapes.Shape]) -> bool:

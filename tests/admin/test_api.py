@@ -1,0 +1,477 @@
+"""The API over a real socket, on a log in memory: what it tells, what it does, and whom it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from jsonschema import Draft202012Validator
+
+from tests.admin.test_server import a_port
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from watcher.admin.api.operations import OPERATIONS
+from watcher.admin.changing import PAGE
+from watcher.admin.desk import Desk
+from watcher.admin.history import History
+from watcher.admin.readiness import ReadinessObserver
+from watcher.admin.server import serving
+from watcher.admin.undertakings import Undertakings
+from watcher.config.mappings import load_mappings
+from watcher.core.catalogue import catalogue
+from watcher.core.circuits import Standing
+from watcher.core.endpoints import Secret
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.facts import Attempted, Captured, Scanned
+from watcher.core.outcomes import Answered
+from watcher.core.verdicts import Dead, Delivered
+from watcher.errors import OutboxError
+from watcher.ports import Counts
+from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
+
+TOKEN = "a-token-of-some-length"
+WORDS = "what somebody wrote to somebody"
+BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
+
+
+class Stage:
+    """An API with all that it works on at hand."""
+
+    def __init__(self) -> None:
+        self.outbox = MemoryOutbox()
+        self.sender = RecordingSender(lambda _: Answered(status=204, headers=(("X-Id", "7"),)))
+        self.clock = FakeClock(NOON)
+        self.endpoints = [
+            an_endpoint(url="https://crm.example/hook/very-secret-path"),
+            an_endpoint(name="audit"),
+        ]
+        entries = catalogue(load_mappings(()))
+        self.desk = Desk(
+            token=Secret(key=TOKEN.encode()),
+            shows_text=False,
+            shares=False,
+            max_store_bytes=10**9,
+            outbox=self.outbox,
+            log=self.outbox,
+            sender=self.sender,
+            endpoints=lambda: self.endpoints,
+            catalogue=lambda: entries,
+            readiness=ReadinessObserver(clock=self.clock),
+            history=History(self.clock),
+            undertakings=Undertakings(self.clock),
+            clock=self.clock,
+            version="1.2.3",
+        )
+
+    async def put(self, *rows: Any) -> None:
+        await self.outbox.append(rows, checkpoint=a_checkpoint(), through=NOON)
+
+    async def settle(self, row: Any, verdict: Any, answer: Answered) -> None:
+        rows = await self.outbox.pending(row.endpoint, after=0, limit=10_000, max_bytes=10**9)
+        (stored,) = [each for each in rows if each.delivery.id == row.id]
+        await self.outbox.settle([a_settlement(stored, verdict, answer)])
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+async def metrics() -> tuple[bytes, str]:
+    return b"", "text/plain"
+
+
+@pytest.fixture
+async def client(stage):
+    async with Served(stage.desk) as client:
+        yield client
+
+
+class Served:
+    """A client of the API of a desk, with the token."""
+
+    def __init__(self, desk: Desk, *, token: str = TOKEN) -> None:
+        port = a_port()
+        self._serving = serving("127.0.0.1", port, readiness=desk.readiness.judge, metrics=metrics, desk=desk)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=headers)
+
+    async def __aenter__(self) -> httpx.AsyncClient:
+        await self._serving.__aenter__()
+        return self._client
+
+    async def __aexit__(self, *error: Any) -> None:
+        await self._client.aclose()
+        await self._serving.__aexit__(*error)
+
+
+def numbered(number: int, **fields: Any) -> Any:
+    identity = EventId(f"webhook_{int(NOON.timestamp()) + number:08x}{0:08x}{number:024x}")
+    return a_delivery(id=identity, entity=Entity(f"conversation:{number}"), **fields)
+
+
+# ------------------------------------------------------------------ who may
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
+async def test_nobody_does_anything_without_the_token(stage, operation):
+    path = f"/api{operation.path}".replace("{name}", "crm").replace("{id}", "webhook_1")
+    for token in ("", "another", TOKEN[:-1], TOKEN + "x"):
+        async with Served(stage.desk, token=token) as client:
+            answer = await client.request(operation.method, path, json={})
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert TOKEN not in answer.text
+
+
+async def test_the_token_counts_in_its_header_only(stage):
+    async with Served(stage.desk, token="") as client:
+        for path, headers in (
+            (f"/api/overview?token={TOKEN}", {}),
+            ("/api/overview", {"Cookie": f"token={TOKEN}"}),
+            ("/api/overview", {"Authorization": TOKEN}),
+            ("/api/overview", {"Authorization": f"Basic {TOKEN}"}),
+        ):
+            assert (await client.get(path, headers=headers)).status_code == 401
+        good = await client.get("/api/overview", headers={"Authorization": f"bearer {TOKEN}"})
+        assert good.status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/api/overview", "/api", "/api/openapi.json"])
+async def test_without_a_configured_token_all_of_it_is_off_and_says_why(stage, path):
+    async with Served(replace(stage.desk, token=None)) as client:
+        answer = await client.get(path)
+
+        assert answer.status_code == 404
+        assert "watcher.http.token" in answer.json()["error"]
+
+
+async def test_every_answer_keeps_others_out(client):
+    for path in ("/", "/api/overview", "/api/nothing", "/livez"):
+        headers = (await client.get(path)).headers
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+        assert "unsafe" not in headers["Content-Security-Policy"]
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Cache-Control"] == "no-store"
+        assert "Access-Control-Allow-Origin" not in headers
+        assert "Set-Cookie" not in headers
+
+
+# ------------------------------------------------------------------ the description
+
+
+async def test_the_description_is_a_sound_openapi_document_of_every_operation(client):
+    described = (await client.get("/api/openapi.json")).json()
+
+    from openapi_spec_validator import validate
+
+    validate(described)
+    found = {(method.upper(), path) for path, item in described["paths"].items() for method in item}
+    assert found == {(operation.method, f"/api{operation.path}") for operation in OPERATIONS}
+
+
+def fits(described: dict[str, Any], shape: str, value: Any) -> None:
+    Draft202012Validator({"$ref": f"#/components/schemas/{shape}", **described}).validate(value)
+
+
+async def test_answers_are_as_described(stage, client):
+    rows = [numbered(number, user="ann") for number in range(3)]
+    await stage.put(*rows)
+    await stage.settle(rows[0], Dead(reason="status 500"), Answered(status=500, answer="no"))
+    described = (await client.get("/api/openapi.json")).json()
+
+    for path, shape in (
+        ("/api/overview", "Overview"),
+        ("/api/endpoints", "Endpoints"),
+        ("/api/deliveries", "Page"),
+        ("/api/deliveries/count", "Numbers"),
+        (f"/api/deliveries/{rows[0].id}", "Detail"),
+        ("/api/events", "EventNames"),
+        ("/api/deliveries/webhook_nobody", "Failure"),
+    ):
+        fits(described, shape, (await client.get(path)).json())
+
+
+# ------------------------------------------------------------------ deliveries
+
+
+async def test_deliveries_are_told_page_by_page(stage, client):
+    rows = [numbered(number) for number in range(5)]
+    await stage.put(*rows)
+
+    first = (await client.get("/api/deliveries?limit=2")).json()
+    second = (await client.get(f"/api/deliveries?limit=2&before={first['next']}")).json()
+    last = (await client.get(f"/api/deliveries?limit=2&before={second['next']}")).json()
+
+    told = [each["id"] for page in (first, second, last) for each in page["deliveries"]]
+    assert told == [row.id for row in rows[::-1]]
+    assert last["next"] is None
+
+
+async def test_filters_may_be_repeated_and_are_joined(stage, client):
+    rows = [numbered(1), numbered(2, endpoint="audit"), numbered(3, endpoint="third", user="ann")]
+    await stage.put(*rows)
+
+    async def ids(query: str) -> list[str]:
+        page = (await client.get(f"/api/deliveries?{query}")).json()
+        return [each["id"] for each in page["deliveries"]]
+
+    assert await ids("endpoint=crm&endpoint=audit") == [rows[1].id, rows[0].id]
+    assert await ids("endpoint=third&user=ann") == [rows[2].id]
+    assert await ids("user=ann&state=dead") == []
+    numbers = (await client.get("/api/deliveries/count?endpoint=crm&endpoint=audit")).json()
+    assert numbers == {"count": 2, "byState": {"pending": 2}}
+
+
+@pytest.mark.parametrize(
+    ("query", "where"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1000", "limit"),
+        ("state=lost", "state"),
+        ("since=yesterday", "since"),
+        ("since=2026-11-26T12:00:00", "since"),
+        ("nothing=1", "nothing"),
+        ("user=a&user=b", "user"),
+    ],
+)
+async def test_a_query_that_does_not_fit_is_refused_with_where_and_why(client, query, where):
+    answer = await client.get(f"/api/deliveries?{query}")
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith(where)
+
+
+async def test_one_is_told_with_its_attempts_and_without_what_people_wrote(stage, client):
+    row = numbered(1, body=BODY)
+    await stage.put(row)
+    echo = Answered(status=400, headers=(("X-Id", "7"),), answer=f"cannot take {WORDS}")
+    await stage.settle(row, Dead(reason="status 400"), echo)
+
+    told = (await client.get(f"/api/deliveries/{row.id}")).json()
+
+    assert WORDS not in json.dumps(told)
+    assert told["body"] is None
+    assert json.loads(told["bodyShape"])["data"] == {"messageId": "m1", "text": "…"}
+    (attempt,) = told["attempts"]
+    assert (attempt["status"], attempt["answer"], attempt["headers"]) == (400, None, [["X-Id", "7"]])
+    assert (told["replayable"], told["why"]) == (True, None)
+
+
+async def test_what_people_wrote_is_told_where_the_operator_turned_it_on(stage):
+    row = numbered(1, body=BODY)
+    await stage.put(row)
+    await stage.settle(row, Dead(reason="status 400"), Answered(status=400, answer=WORDS))
+    async with Served(replace(stage.desk, shows_text=True)) as client:
+        told = (await client.get(f"/api/deliveries/{row.id}")).json()
+
+        assert told["body"] == BODY.decode()
+        assert told["attempts"][0]["answer"] == WORDS
+
+
+async def test_dead_ones_are_sent_again_by_id_and_by_filter(stage, client):
+    rows = [numbered(number) for number in range(6)]
+    await stage.put(*rows)
+    for row in rows[:4]:
+        await stage.settle(row, Dead(reason="status 500"), Answered(status=500))
+    await stage.settle(rows[4], Delivered(), Answered(status=200))
+
+    by_id = (await client.post("/api/deliveries/replay", json={"ids": [rows[0].id]})).json()
+    by_filter = await client.post(
+        "/api/deliveries/replay", json={"filter": {"endpoint": ["crm"]}, "expected": 3}
+    )
+
+    assert by_id == {"changed": 1, "left": 0, "done": True, "next": None}
+    assert by_filter.json()["changed"] == 3, "what has arrived is not sent again unasked"
+    assert (await stage.outbox.counts())["crm"] == Counts(delivered=1, pending=5)
+
+
+async def test_far_more_than_were_shown_are_not_changed(stage, client):
+    await stage.put(*(numbered(number) for number in range(20)))
+
+    answer = await client.post("/api/deliveries/cancel", json={"filter": {}, "expected": 3})
+
+    assert answer.status_code == 409
+    assert "20" in answer.json()["error"]
+    assert (await stage.outbox.counts())["crm"] == Counts(pending=20)
+
+
+async def test_long_work_tells_how_far_it_has_come_and_goes_on(stage, client):
+    number = 2 * PAGE + 1
+    await stage.put(*(numbered(each) for each in range(number)))
+    cancel, asked = stage.outbox.cancel, {"filter": {}, "expected": number}
+
+    async def slow(ids: Any, *, reason: str) -> int:
+        stage.clock.advance(timedelta(seconds=2))
+        return int(await cancel(ids, reason=reason))
+
+    stage.outbox.cancel = slow
+    answers = [(await client.post("/api/deliveries/cancel", json=asked)).json()]
+    while not answers[-1]["done"]:
+        asked["after"] = answers[-1]["next"]
+        answers.append((await client.post("/api/deliveries/cancel", json=asked)).json())
+
+    assert [each["left"] for each in answers[:2]] == [PAGE + 2, 3]  # a page ends where a change does
+    assert sum(each["changed"] for each in answers) == number
+    assert (await stage.outbox.counts())["crm"] == Counts(cancelled=number)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"ids": []},
+        {"ids": None, "filter": {}, "expected": 0},
+        {"ids": ["webhook_1"], "filter": {}},
+        {"filter": {}},
+        {"filter": {"sate": ["dead"]}, "expected": 1},
+        {"filter": {}, "expected": True},
+        [],
+        "all",
+    ],
+)
+@pytest.mark.parametrize("act", ["replay", "cancel"])
+async def test_a_change_that_is_not_clear_changes_nothing(stage, client, act, body):
+    await stage.put(numbered(1))
+
+    answer = await client.post(f"/api/deliveries/{act}", json=body)
+
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["error"]
+    assert (await stage.outbox.counts())["crm"] == Counts(pending=1)
+
+
+# ------------------------------------------------------------------ endpoints and the overview
+
+
+async def test_an_endpoint_is_paused_and_let_go_on(stage, client):
+    paused = (await client.post("/api/endpoints/crm/pause", json={"reason": "maintenance"})).json()
+    assert (paused["state"], paused["reason"]) == ("paused", "maintenance")
+    assert (await stage.outbox.standings())["crm"].state == "paused"
+
+    assert (await client.post("/api/endpoints/crm/resume")).json()["state"] == "ok"
+
+    assert await stage.outbox.standings() == {}
+    assert (await client.post("/api/endpoints/nobody/pause")).status_code == 404
+
+
+async def test_a_ping_sends_a_signed_sample_and_stores_nothing(stage, client):
+    told = (await client.post("/api/endpoints/crm/ping", json={"event": "user.login"})).json()
+
+    (request,) = stage.sender.requests
+    assert json.loads(request.body)["event"] == "user.login"
+    assert dict(request.headers)["X-Webhook-Signature"].startswith("sha256=")
+    assert (told["ok"], told["status"], told["headers"]) == (True, 204, [["X-Id", "7"]])
+    assert await stage.outbox.counts() == {}
+    assert (await client.post("/api/endpoints/crm/ping", json={"event": "x"})).status_code == 404
+
+
+async def test_endpoints_are_told_with_what_was_seen_of_them_and_without_their_paths(stage, client):
+    await stage.put(numbered(1), numbered(2, endpoint="former"))
+    for number in range(4):
+        failed = number == 3
+        stage.desk.history(
+            Attempted(
+                endpoint="crm",
+                id=EventId("webhook_1"),
+                event=EventType("message.created"),
+                members=(EventId("webhook_1"),),
+                attempt=1,
+                began=NOON,
+                outcome=Answered(status=500 if failed else 200),
+                verdict=Dead(reason="status 500") if failed else Delivered(),
+                took=timedelta(milliseconds=10),
+                age=timedelta(milliseconds=30),
+            )
+        )
+        stage.clock.advance(timedelta(seconds=10))
+
+    answer = await client.get("/api/endpoints")
+
+    crm, audit, former = answer.json()["endpoints"]
+    assert "very-secret-path" not in answer.text
+    assert (crm["url"], crm["state"], audit["state"], former["state"]) == (
+        "https://crm.example/…",
+        "ok",
+        "ok",
+        "gone",
+    )
+    assert crm["recent"]["attempts"], crm["recent"]["failed"] == (4, 1)
+    assert crm["history"]["delivered"][-5:] == [1, 1, 1, 0, 0]
+    assert crm["history"]["failed"][-5:] == [0, 0, 0, 1, 0]
+    assert 10 <= crm["recent"]["p50Ms"] < 14
+    assert crm["byEvent"]["message.created"] == {
+        "delivered": 3,
+        "failed": 1,
+        "p50Ms": crm["recent"]["p50Ms"],
+    }
+    assert crm["oldestWaiting"] == "2026-11-24T12:00:00.000Z"
+
+
+async def test_the_overview_tells_what_to_look_at_and_what_is_under_way(stage, client):
+    rows = [numbered(1), numbered(2), numbered(3, endpoint="audit")]
+    await stage.put(*rows)
+    await stage.settle(rows[0], Dead(reason="status 500"), Answered(status=500))
+    await stage.outbox.stand("audit", Standing(state="open", reason="status 503", since=NOON))
+    scanned = Scanned(collection="messages", read=5, rows=50, total=200, done=False, took=timedelta(0))
+    stage.desk.undertakings(scanned)
+    stage.desk.history(
+        Captured(changes=7, events=7, deliveries=7, stored=7, lag=timedelta(seconds=2), took=timedelta(0))
+    )
+
+    told = (await client.get("/api/overview")).json()
+
+    assert told["version"] == "1.2.3"
+    assert told["ready"] is False, "no stream was opened"
+    attention = "\n".join(told["attention"])
+    assert "audit fails (status 503): 1 deliveries wait" in attention
+    assert "1 deliveries to crm are dead" in attention
+    assert told["counts"] == {"held": 0, "pending": 2, "delivered": 0, "dead": 1, "cancelled": 0}
+    (work,) = told["work"]
+    assert (work["name"], work["rows"], work["of"]) == ("first scan of messages", 50, 200)
+    assert (told["history"]["captured"][-1], told["history"]["lagSeconds"][-1]) == (7, 2.0)
+
+
+async def test_a_state_that_cannot_be_read_is_told_with_its_cure(stage, client):
+    async def refuse(*_: Any, **__: Any) -> Any:
+        raise OutboxError("the disk is full.\n  Free some space.")
+
+    stage.outbox.search = refuse
+
+    answer = await client.get("/api/deliveries")
+
+    assert answer.status_code == 503
+    assert "Free some space" in answer.json()["error"]
+
+
+async def test_a_fault_of_ours_is_told_without_its_text(stage, client):
+    async def fail(*_: Any, **__: Any) -> Any:
+        raise KeyError(WORDS)
+
+    stage.outbox.search = fail
+
+    answer = await client.get("/api/deliveries")
+
+    assert (answer.status_code, answer.json()) == (500, {"error": "internal: KeyError"})
+
+
+async def test_another_method_and_another_path_are_told_apart(client):
+    wrong = await client.delete("/api/endpoints")
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    assert (await client.get("/api/nothing")).status_code == 404
+
+
+async def test_history_is_bounded_and_forgets_after_an_hour(stage):
+    stage.desk.history(Captured(changes=1, events=0, deliveries=0, stored=0, lag=None, took=timedelta(0)))
+    stage.clock.advance(timedelta(days=3))
+    await asyncio.sleep(0)
+
+    steps = stage.desk.history.steps()
+
+    assert len(steps) == 360
+    assert sum(step.captured for step in steps) == 0
+    assert stage.desk.history.until() - stage.clock.now() <= timedelta(seconds=10)
