@@ -13,6 +13,7 @@ import uvloop
 
 from bench.isolation import isolation
 from bench.line import bare_posts, drain, steady
+from bench.log import log
 from bench.scan import filled, first_scan
 from bench.tables import compare, show
 from bench.waiting import waiting
@@ -95,26 +96,36 @@ async def store(options: argparse.Namespace) -> None:
         compare(f"{kind}, with so many deliveries waiting", [figures])
 
 
+async def search(options: argparse.Namespace) -> None:
+    """What a page of the log takes while many deliveries are kept."""
+    with tempfile.TemporaryDirectory() as folder:
+        async with PrivateMongo(oplog_mb=OPLOG_MB) as mongo:
+            kinds = await log(mongo.uri, Path(folder), rows=options.waiting, rounds=options.runs or 11)
+    for kind, figures in kinds.items():
+        compare(f"{kind}: a page of {options.waiting:,} deliveries", [figures])
+
+
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "line": line,
     "wire": wire,
     "scan": scan,
     "endpoints": endpoints,
     "store": store,
+    "log": search,
 }
 
 
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", choices=BENCHES, help="measure only this")
-    parser.add_argument("--runs", type=int, help="how often (line: 3, store: 31, the others: once)")
+    parser.add_argument("--runs", type=int, help="how often (line: 3, store: 31, log: 11, the others: once)")
     parser.add_argument("--backlog", type=int, default=20_000, help="line: changes that wait")
     parser.add_argument("--per-second", type=int, default=100, help="line: the steady pace")
     parser.add_argument("--seconds", type=float, default=15, help="line: for how long")
     parser.add_argument("--turns", type=int, default=50, help="wire: turns to take the mean of")
     parser.add_argument("--earlier", type=int, default=50, help="wire: messages that each chat already has")
     parser.add_argument("--rows", type=int, default=20_000, help="scan: messages that are there")
-    parser.add_argument("--waiting", type=int, default=100_000, help="store: deliveries that wait")
+    parser.add_argument("--waiting", type=int, default=100_000, help="store, log: deliveries that are there")
     parser.add_argument(
         "--python",
         default=Path(sys.executable),

@@ -54,21 +54,21 @@ class Store:
 
 async def waiting(uri: str, folder: Path, *, many: int, rounds: int) -> Mapping[str, Mapping[str, Figures]]:
     """Of each kind of store: what each act takes with few and with many waiting."""
-    async with _sqlite(folder / "few.db") as few, _sqlite(folder / "many.db") as full:
+    async with a_sqlite(folder / "few.db") as few, a_sqlite(folder / "many.db") as full:
         sqlite = await _compared(few, full, many=many, rounds=rounds)
-    async with _mongo(uri) as few, _mongo(uri) as full:
+    async with a_mongo(uri) as few, a_mongo(uri) as full:
         mongo = await _compared(few, full, many=many, rounds=rounds)
     return {"SQLite": sqlite, "MongoDB": mongo}
 
 
 @asynccontextmanager
-async def _sqlite(path: Path) -> AsyncIterator[Outbox]:
+async def a_sqlite(path: Path) -> AsyncIterator[SqliteOutbox]:
     async with SqliteOutbox.open(path) as outbox:
         yield outbox
 
 
 @asynccontextmanager
-async def _mongo(uri: str) -> AsyncIterator[Outbox]:
+async def a_mongo(uri: str) -> AsyncIterator[MongoOutbox]:
     name = f"bench_{uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(Client(uri))
@@ -100,7 +100,7 @@ async def _compared(few: Outbox, full: Outbox, *, many: int, rounds: int) -> Map
 
 async def _fill(store: Store) -> None:
     for start in range(0, store.waiting, PAGE):
-        await _append(store.outbox, _deliveries(min(PAGE, store.waiting - start)))
+        await append(store.outbox, _deliveries(min(PAGE, store.waiting - start)))
 
 
 async def _acts(store: Store) -> Figures:
@@ -129,8 +129,8 @@ async def _acts(store: Store) -> Figures:
     await timed("settle one", lambda: outbox.settle(_delivered(rows[:1])))
     await timed(f"settle {GROUP}", lambda: outbox.settle(_delivered(rows[1 : GROUP + 1])))
     new = _deliveries(1), _deliveries(GROUP)
-    await timed("enter one", lambda: _append(outbox, new[0]))
-    await timed(f"enter {GROUP}", lambda: _append(outbox, new[1]))
+    await timed("enter one", lambda: append(outbox, new[0]))
+    await timed(f"enter {GROUP}", lambda: append(outbox, new[1]))
     await timed("count", outbox.counts)
     store.cursor = rows[GROUP].seq
     return took
@@ -140,7 +140,7 @@ async def _claim(store: Store, limit: int) -> Sequence[Stored]:
     return await store.outbox.pending(ENDPOINT, after=store.cursor, limit=limit, max_bytes=WINDOW_BYTES)
 
 
-async def _append(outbox: Outbox, deliveries: Sequence[Delivery]) -> None:
+async def append(outbox: Outbox, deliveries: Sequence[Delivery]) -> None:
     now = datetime.now(UTC)
     await outbox.append(deliveries, checkpoint=Checkpoint(token="82AA", at=now), through=now)
 

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from watcher.adapters.mongo.state import log as mongo_log
+from watcher.adapters.sqlite import log as sqlite_log
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Hold, Lift
 from watcher.core.endpoints import Secret
@@ -88,6 +90,8 @@ class LogContract:
             (Wanted(states=("delivered",)), [4]),
             (Wanted(states=("held", "dead")), [6, 2]),
             (Wanted(events=(EventType("user.login"),)), [6, 3]),
+            (Wanted(events=(EventType("user.login"),), states=("held",)), [6]),
+            (Wanted(events=(EventType("user.login"),), endpoints=("audit",)), [3]),
             (Wanted(user="ann"), [5, 3, 1]),
             (Wanted(user="ann", endpoints=("crm",)), [1]),
             (Wanted(user="ann", events=(EventType("user.login"),)), [3]),
@@ -101,7 +105,10 @@ class LogContract:
             (Wanted(user="ann", since=NOON + timedelta(seconds=2)), [5, 3]),
         ],
     )
-    async def test_only_what_is_wanted_is_told_and_counted(self, outbox, wanted, numbers):
+    @pytest.mark.parametrize("many", [0, 10**9], ids=["among many", "among few"])
+    async def test_only_what_is_wanted_is_told_and_counted(self, outbox, wanted, numbers, many, monkeypatch):
+        for store in (sqlite_log, mongo_log):
+            monkeypatch.setattr(store, "MANY", many)
         noon, login = int(NOON.timestamp()), EventType("user.login")
         made = {number: at_second(noon + number) for number in range(1, 7)}
         told: dict[int, dict[str, Any]] = {

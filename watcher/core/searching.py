@@ -17,6 +17,9 @@ STORED: tuple[State, ...] = ("held", "pending", "delivered", "dead", "cancelled"
 
 PREFIX = "webhook_"
 
+MANY = 20_000
+"""Among more than so many deliveries those of one event are not found by looking at each one's event."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:

@@ -1,7 +1,8 @@
 """The log of deliveries: searched page by page, over millions of them, without reading what is not asked for.
 
 Of a user or a conversation there are few, and an index of its own leads to them. All else is a range of the
-index `in_the_log` for each endpoint and state: the ranges are read side by side, and joined by their ids."""
+index `in_the_log` for each endpoint and state, which tells of the event, too; or where there are many, and
+few may be of the event, of `of_event`. The ranges are read side by side, and joined by their ids."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -17,8 +19,8 @@ from watcher.adapters.records import attempt_of
 from watcher.adapters.sqlite.fates import fate_of
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.deliveries import Dossier, Fate, State
-from watcher.core.events import Entity, EventId
-from watcher.core.searching import STORED, Wanted
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.searching import MANY, STORED, Wanted
 
 
 def page(
@@ -37,7 +39,7 @@ def number(db: sqlite3.Connection, wanted: Wanted) -> Mapping[State, int]:
         for state, count in db.execute(f"{text} GROUP BY state", given):
             numbers[state] += count
     else:
-        for endpoint, state in _ranges(db, wanted):
+        for endpoint, state, _ in _ranges(db, wanted):
             text, given = _range("count(*)", wanted, endpoint, state, None, oldest_first=False)
             numbers[state] += db.execute(text, given).fetchone()[0]
     return {state: numbers[state] for state in STORED if numbers[state]}
@@ -66,10 +68,18 @@ def _found(
         text, given = _narrow("id", wanted, after, oldest_first=oldest_first)
         yield from _ids(db, text + order, {**given, "limit": limit})
         return
-    ranges = [
-        _range("id", wanted, endpoint, state, after, oldest_first=oldest_first)
-        for endpoint, state in _ranges(db, wanted)
-    ]
+    found = list(_ranges(db, wanted))
+    if wanted.events and sum(count for _, _, count in found) > MANY:
+        ranges = [
+            _of_event(wanted, endpoint, event, after, oldest_first=oldest_first)
+            for endpoint in {endpoint for endpoint, _, _ in found}
+            for event in wanted.events
+        ]
+    else:
+        ranges = [
+            _range("id", wanted, endpoint, state, after, oldest_first=oldest_first)
+            for endpoint, state, _ in found
+        ]
     runs = [list(_ids(db, text + order, {**given, "limit": limit})) for text, given in ranges]
     yield from heapq.merge(*runs, reverse=not oldest_first)
 
@@ -83,11 +93,11 @@ def _is_narrow(wanted: Wanted) -> bool:
     return bool(wanted.ids) or wanted.user is not None or wanted.conversation is not None
 
 
-def _ranges(db: sqlite3.Connection, wanted: Wanted) -> Iterable[tuple[str, State]]:
-    """Every endpoint and state of which there is something, and something is wanted."""
+def _ranges(db: sqlite3.Connection, wanted: Wanted) -> Iterable[tuple[str, State, int]]:
+    """Every endpoint and state of which there is something, and something is wanted; and how many."""
     for endpoint, state, count in db.execute(SQL["counts"]).fetchall():
         if count and endpoint in (wanted.endpoints or (endpoint,)) and state in (wanted.states or (state,)):
-            yield endpoint, state
+            yield endpoint, state, count
 
 
 def _range(
@@ -98,6 +108,17 @@ def _range(
         f"SELECT {what} FROM deliveries INDEXED BY in_the_log WHERE endpoint = :endpoint AND state = :state"  # noqa: S608
     )
     return text + clauses, {**given, "endpoint": endpoint, "state": state}
+
+
+def _of_event(
+    wanted: Wanted, endpoint: str, event: EventType, after: EventId | None, *, oldest_first: bool
+) -> tuple[str, dict[str, Any]]:
+    clauses, given = _bounds(replace(wanted, events=()), after, oldest_first=oldest_first)
+    if wanted.states:
+        clauses += " AND state IN (SELECT value FROM json_each(:states))"
+        given["states"] = json.dumps(wanted.states)
+    text = "SELECT id FROM deliveries INDEXED BY of_event WHERE event = :event AND endpoint = :endpoint"
+    return text + clauses, {**given, "endpoint": endpoint, "event": event}
 
 
 def _narrow(

@@ -36,6 +36,7 @@ ALTER TABLE deliveries ADD COLUMN conversation TEXT;
 -- What is kept of attempts, as a JSON array.
 ALTER TABLE deliveries ADD COLUMN log TEXT;
 CREATE INDEX in_the_log      ON deliveries (endpoint, state, id, event);
+CREATE INDEX of_event        ON deliveries (event, endpoint, id);
 CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
 CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
 -- How often something that was to be sent was taken back, so that who sends looks again.

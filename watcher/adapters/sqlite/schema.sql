@@ -47,6 +47,7 @@ CREATE INDEX of_row            ON deliveries (row);
 -- What people search by, in the order of ids, which is that of time. With the event, which is then looked at
 -- without reading the row.
 CREATE INDEX in_the_log      ON deliveries (endpoint, state, id, event);
+CREATE INDEX of_event        ON deliveries (event, endpoint, id);
 CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
 CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
 

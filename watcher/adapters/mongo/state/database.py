@@ -57,7 +57,7 @@ PENDING, HELD, IN_BATCH, SETTLED = (
 )
 
 
-IN_THE_LOG = "in_the_log"
+IN_THE_LOG, OF_EVENT = "in_the_log", "of_event"
 
 
 def _index(*keys: str, where: Mapping[str, Any] | None = None, **more: Any) -> IndexModel:
@@ -83,6 +83,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         # What people search by, in the order of ids, which is that of time. With the event, which is then
         # looked at without reading the document.
         _index("endpoint", "state", "_id", "event", name=IN_THE_LOG),
+        _index("event", "endpoint", "_id", name=OF_EVENT),
         _index("user", "_id", where={"user": {"$exists": True}}),
         _index("conversation", "_id", where={"conversation": {"$exists": True}}),
     ],

@@ -1,7 +1,8 @@
 """The log of deliveries in MongoDB: searched page by page, sent again, or sent never.
 
 As in SQLite: an index of its own leads to what is of a user or a conversation, all else is a range of one
-index for each endpoint and state, and the ranges are joined by their ids."""
+index for each endpoint and state, or of another one for each endpoint and event, and the ranges are joined
+by their ids."""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 
 from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted
-from watcher.adapters.mongo.state.database import IN_THE_LOG, Session, State
+from watcher.adapters.mongo.state.database import IN_THE_LOG, OF_EVENT, Session, State
 from watcher.adapters.mongo.state.documents import FATE, dossier_of, fate_of
 from watcher.core import deliveries
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId
-from watcher.core.searching import STORED, Wanted, change_part
+from watcher.core.searching import MANY, STORED, Wanted, change_part
 
 Filter = dict[str, Any]
 
@@ -51,8 +52,17 @@ async def page(
     if _is_narrow(wanted):
         ids = await run(bounds | _narrow(wanted), None)
     else:
-        ranges = await _ranges(state, wanted)
-        runs = await asyncio.gather(*(run({**each, **bounds}, IN_THE_LOG) for each in ranges))
+        found = await _ranges(state, wanted)
+        if wanted.events and sum(number for _, number in found) > MANY:
+            states = {"state": {"$in": list(wanted.states)}} if wanted.states else {}
+            ranges = [
+                {**bounds, "endpoint": endpoint, "event": event, **states}
+                for endpoint in {each["endpoint"] for each, _ in found}
+                for event in wanted.events
+            ]
+            runs = await asyncio.gather(*(run(each, OF_EVENT) for each in ranges))
+        else:
+            runs = await asyncio.gather(*(run({**each, **bounds}, IN_THE_LOG) for each, _ in found))
         ids = list(islice(heapq.merge(*runs, reverse=not oldest_first), limit))
     rows = {each["_id"]: each for each in await stored.find({"_id": {"$in": ids}}, FATE).to_list()}
     return [fate_of(rows[identity]) for identity in ids if identity in rows]
@@ -67,7 +77,7 @@ async def number(state: State, wanted: Wanted) -> Mapping[deliveries.State, int]
         )
         numbers.update({each["_id"]: each["number"] for each in await grouped.to_list()})
     else:
-        for each in await _ranges(state, wanted):
+        for each, _ in await _ranges(state, wanted):
             numbers[each["state"]] += await stored.count_documents({**each, **bounds}, hint=IN_THE_LOG)
     return {each: numbers[each] for each in STORED if numbers[each]}
 
@@ -131,11 +141,11 @@ def _is_narrow(wanted: Wanted) -> bool:
     return bool(wanted.ids) or wanted.user is not None or wanted.conversation is not None
 
 
-async def _ranges(state: State, wanted: Wanted) -> Sequence[Filter]:
-    """Every endpoint and state of which there is something, and something is wanted."""
+async def _ranges(state: State, wanted: Wanted) -> Sequence[tuple[Filter, int]]:
+    """Every endpoint and state of which there is something, and something is wanted; and how many."""
     numbers = await counted(state)
     return [
-        {"endpoint": endpoint, "state": each}
+        ({"endpoint": endpoint, "state": each}, getattr(counts, each))
         for endpoint, counts in numbers.items()
         for each in STORED
         if getattr(counts, each)
