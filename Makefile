@@ -7,7 +7,9 @@ INSTALLED := .venv-installed
 LIBRECHAT := tests/librechat
 MODELS := $(LIBRECHAT)/node_modules/.package-lock.json
 
-.PHONY: demo test test-librechat check bench chaos crashes lock format docs clean
+FUZZER := .venv-fuzzer
+
+.PHONY: demo test test-librechat check bench chaos crashes fuzz lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
@@ -42,6 +44,11 @@ chaos: $(READY)
 crashes: $(READY)
 	$(BIN)/pytest tests/crashes -m "long or not long" -s
 
+# The API, held to its own description by schemathesis: three thousand requests, about two minutes.
+fuzz: $(READY) $(FUZZER)/.ready
+	$(BIN)/python -m tests.fuzz.serve $$(mktemp -d) -- $(FUZZER)/bin/schemathesis run {openapi} --url {url} \
+		-H "Authorization: Bearer fuzzed" --checks all --max-examples $(or $(EXAMPLES),100) --workers 1
+
 format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -69,10 +76,16 @@ $(INSTALLED)/.ready: requirements.lock
 	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
+# Pinned, in an environment of its own: what it brings along is no business of the tests.
+$(FUZZER)/.ready:
+	$(PYTHON) -m venv $(FUZZER)
+	$(FUZZER)/bin/python -m pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+	@touch $@
+
 $(MODELS): $(LIBRECHAT)/package-lock.json
 	@if command -v npm >/dev/null; \
 	then npm ci --prefix $(LIBRECHAT) --ignore-scripts --no-audit --no-fund && touch $@; \
 	else echo "no npm on PATH: the tests of LibreChat's models will be skipped"; fi
 
 clean:
-	rm -rf $(LIBRECHAT)/node_modules $(VENV) $(INSTALLED) dist build
+	rm -rf $(LIBRECHAT)/node_modules $(VENV) $(INSTALLED) $(FUZZER) dist build
