@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from tests.admin.test_api import TOKEN, Stage, metrics
+from tests.admin.test_server import a_port
 from tests.contracts.log_contract import LogContract
 from tests.contracts.outbox_contract import OutboxContract
 from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.adapters.remote_log import RemoteLog
 from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.admin.server import serving
 from watcher.testing import MemoryOutbox
 
 
@@ -30,3 +36,28 @@ class TestMongoOutbox(OutboxContract, LogContract):
         async with MongoOutbox.open(mongodb_uri, database) as outbox:
             await outbox.prepare()
             yield outbox
+
+
+class TestRemoteLog(LogContract):
+    """What is not of the log goes straight to the outbox behind the API."""
+
+    @pytest.fixture
+    async def outbox(self):
+        stage = Stage()
+        desk = replace(stage.desk, shows_text=True)
+        port = a_port()
+        async with (
+            serving("127.0.0.1", port, readiness=desk.readiness.judge, metrics=metrics, desk=desk),
+            RemoteLog.open(f"http://127.0.0.1:{port}/", TOKEN) as log,
+        ):
+            yield Joined(log, stage.outbox)
+
+
+class Joined:
+    """A log, with the outbox behind it."""
+
+    def __init__(self, log, outbox):
+        self._log, self._outbox = log, outbox
+
+    def __getattr__(self, name):
+        return getattr(self._log if hasattr(self._log, name) else self._outbox, name)

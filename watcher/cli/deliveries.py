@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,21 +22,28 @@ from watcher.errors import OutboxBroken, OutboxError, SourceError
 
 if TYPE_CHECKING:
     from watcher.admin.changing import Act
+    from watcher.config.settings import Settings
     from watcher.core.searching import Wanted
-    from watcher.ports import LogReader
-
-T = TypeVar("T")
+    from watcher.ports import Log, LogReader
 
 FAILED = 1
 PAGE = 500
 STATES = ("held", "pending", "delivered", "dead", "cancelled")
 
 
+api_option = click.option(
+    "--api",
+    metavar="URL",
+    help="Ask the watcher whose page is there, with the token of WATCHER_ADMIN_TOKEN.",
+)
+
+
 @click.group()
 def deliveries() -> None:
     """The delivery log: what was sent to whom, and why something was not; sent again, or taken back.
 
-    All of it works while `run` is at work, and without it."""
+    All of it works while `run` is at work, and without it. With --api it asks a running watcher instead of
+    the state, and needs no settings but WATCHER_ADMIN_TOKEN."""
 
 
 def filters(command: Callable[..., None]) -> Callable[..., None]:
@@ -101,10 +110,11 @@ def filters(command: Callable[..., None]) -> Callable[..., None]:
 
 @deliveries.command("list")
 @config_option
+@api_option
 @filters
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document per line.")
-def list_(config: Path | None, wanted: Wanted, limit: int, as_json: bool) -> None:
+def list_(config: Path | None, api: str | None, wanted: Wanted, limit: int, as_json: bool) -> None:
     """Show deliveries, the newest first."""
     from watcher.cli.fates import fate_lines, fate_record
 
@@ -123,15 +133,16 @@ def list_(config: Path | None, wanted: Wanted, limit: int, as_json: bool) -> Non
             number = sum((await log.number(wanted)).values())
             click.echo(f"{min(limit, number)} of {number}", err=True)
 
-    _looking(config, work)
+    _looking(config, api, work)
 
 
 @deliveries.command()
 @config_option
+@api_option
 @click.argument("identity", metavar="ID")
 @click.option("--body", is_flag=True, help="Show the body as it is sent, with what people wrote.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document instead of words.")
-def show(config: Path | None, identity: str, body: bool, as_json: bool) -> None:
+def show(config: Path | None, api: str | None, identity: str, body: bool, as_json: bool) -> None:
     """Show all that is kept of the delivery ID: its state, each attempt, the receiver's answers."""
     from watcher.cli.dossiers import dossier_lines, dossier_record
     from watcher.core.events import EventId
@@ -147,7 +158,7 @@ def show(config: Path | None, identity: str, body: bool, as_json: bool) -> None:
             for line in dossier_lines(dossier, with_body=body):
                 click.echo(line)
 
-    _looking(config, work)
+    _looking(config, api, work)
 
 
 ids_argument = click.argument("ids", metavar="[ID]...", nargs=-1)
@@ -156,51 +167,51 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 @deliveries.command()
 @config_option
+@api_option
 @ids_argument
 @filters
 @yes_option
-def replay(config: Path | None, wanted: Wanted, yes: bool) -> None:
+def replay(config: Path | None, api: str | None, wanted: Wanted, yes: bool) -> None:
     """Send deliveries again: those named by ID, or all that meet the options; without --state, the dead ones.
 
     Each goes with the same id and the same bytes as before, behind what waits already. They are shown as
     pending, and `run` sends them. What could not be made for its endpoint cannot be sent, and is left out."""
-    _changing(config, wanted, "replay", yes=yes)
+    _changing(config, api, wanted, "replay", yes=yes)
 
 
 @deliveries.command()
 @config_option
+@api_option
 @ids_argument
 @filters
 @yes_option
-def cancel(config: Path | None, wanted: Wanted, yes: bool) -> None:
+def cancel(config: Path | None, api: str | None, wanted: Wanted, yes: bool) -> None:
     """Never send deliveries that wait: those named by ID, or all that meet the options.
 
     What `run` sends at this moment, or begins to within a second, still arrives. They are kept as cancelled,
     and can be sent again by `replay`."""
-    _changing(config, wanted, "cancel", yes=yes)
+    _changing(config, api, wanted, "cancel", yes=yes)
 
 
-def _changing(config: Path | None, wanted: Wanted, act: Act, *, yes: bool) -> None:
-    from watcher import stores
+def _changing(config: Path | None, api: str | None, wanted: Wanted, act: Act, *, yes: bool) -> None:
     from watcher.admin.changing import change, meant
     from watcher.core.searching import Wanted
 
     if wanted == Wanted():
         raise click.UsageError("name deliveries by ID, or choose them by options (--endpoint, --since, …)")
-    settings = settings_from(config, need_endpoints=False, need_mongo=False)
 
     async def work() -> None:
         narrowed = meant(wanted, act)
-        async with stores.read(settings) as state:
-            number = sum((await state.number(narrowed)).values()) if narrowed is not None else 0
+        async with _reading(config, api) as log:
+            number = sum((await log.number(narrowed)).values()) if narrowed is not None else 0
         if number == 0:
             click.echo(f"Nothing to {act}.")
             return
         if not yes:
             click.confirm(f"{act.capitalize()} {number} deliveries?", abort=True, err=True)
-        async with stores.beside(settings) as store:
-            done, seen = 0, 0
-            async for page in change(store.log, wanted, act):
+        done, seen = 0, 0
+        async with _writing(config, api) as log:
+            async for page in change(log, wanted, act):
                 done, seen = done + page.changed, seen + page.looked_at
                 _progress(seen, number)
         click.echo(f"{done} deliveries {'wait to be sent again' if act == 'replay' else 'are cancelled'}.")
@@ -210,20 +221,55 @@ def _changing(config: Path | None, wanted: Wanted, act: Act, *, yes: bool) -> No
     _run(work())
 
 
+@asynccontextmanager
+async def _reading(config: Path | None, api: str | None) -> AsyncIterator[LogReader]:
+    if api is not None:
+        async with _remote(api) as log:
+            yield log
+        return
+    from watcher import stores
+
+    async with stores.read(_settings(config)) as state:
+        yield state
+
+
+@asynccontextmanager
+async def _writing(config: Path | None, api: str | None) -> AsyncIterator[Log]:
+    if api is not None:
+        async with _remote(api) as log:
+            yield log
+        return
+    from watcher import stores
+
+    async with stores.beside(_settings(config)) as state:
+        yield state.log
+
+
+def _remote(api: str) -> AbstractAsyncContextManager[Log]:
+    from watcher.adapters.remote_log import RemoteLog
+
+    token = os.environ.get("WATCHER_ADMIN_TOKEN", "")
+    if not token:
+        raise click.UsageError("--api needs the token in the environment: WATCHER_ADMIN_TOKEN")
+    return RemoteLog.open(api, token)
+
+
+def _settings(config: Path | None) -> Settings:
+    return settings_from(config, need_endpoints=False, need_mongo=False)
+
+
 def _progress(seen: int, number: int) -> None:
     if sys.stderr.isatty():
         share = min(1.0, seen / number)
         click.echo(f"\r{'█' * round(share * 30):<30} {seen}/{number}", nl=seen >= number, err=True)
 
 
-def _looking(config: Path | None, work: Callable[[LogReader], Coroutine[Any, Any, None]]) -> None:
-    from watcher import stores
-
-    settings = settings_from(config, need_endpoints=False, need_mongo=False)
-
+def _looking(
+    config: Path | None, api: str | None, work: Callable[[LogReader], Coroutine[Any, Any, None]]
+) -> None:
     async def looking() -> None:
-        async with stores.read(settings) as state:
-            await work(state)
+        async with _reading(config, api) as log:
+            await work(log)
 
     _run(looking())
 

@@ -24,7 +24,9 @@ WORKS_SECONDS = 1.0
 
 async def search(desk: Desk, query: shapes.Search) -> shapes.Page:
     after = EventId(query.before) if query.before is not None else None
-    fates = await desk.log.search(wanted_of(query), after=after, limit=query.limit + 1)
+    fates = await desk.log.search(
+        wanted_of(query), after=after, limit=query.limit + 1, oldest_first=query.oldest_first
+    )
     shown = fates[: query.limit]
     return shapes.Page(
         deliveries=[_shown(fate) for fate in shown],

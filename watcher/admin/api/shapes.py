@@ -75,6 +75,7 @@ class Filter(Shape):
 
 class Search(Filter):
     before: Id | None = Field(None, description="`next` of the page before.")
+    oldest_first: bool = False
     limit: Annotated[int, Field(ge=1, le=200)] = 50
 
 
