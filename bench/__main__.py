@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.cockpit import cockpit
 from bench.isolation import isolation
 from bench.line import bare_posts, drain, steady
 from bench.log import log
@@ -105,6 +106,18 @@ async def search(options: argparse.Namespace) -> None:
         compare(f"{kind}: a page of {options.waiting:,} deliveries", [figures])
 
 
+async def page(options: argparse.Namespace) -> None:
+    """What an open page and a scraping Prometheus add."""
+    async with PrivateMongo(oplog_mb=OPLOG_MB) as mongo:
+        runs = [
+            await cockpit(
+                mongo.uri, per_second=options.per_second, seconds=options.seconds, python=options.python
+            )
+            for _ in range(options.runs or 1)
+        ]
+    compare(f"at {options.per_second}/s for {options.seconds:.0f} s", runs)
+
+
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "line": line,
     "wire": wire,
@@ -112,6 +125,7 @@ BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "endpoints": endpoints,
     "store": store,
     "log": search,
+    "cockpit": page,
 }
 
 

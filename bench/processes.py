@@ -152,6 +152,7 @@ def a_watcher(
     events: Sequence[str] = ("message.created",),
     endpoints: Sequence[Mapping[str, Any]] = (),
     state: str | None = None,
+    token: str | None = None,
 ) -> Iterator[Watcher]:
     """A watcher with its state in the folder; with the same folder, the next one goes on where it stood.
 
@@ -162,7 +163,7 @@ def a_watcher(
         "watcher": {
             "mongoUri": uri,
             "state": state or f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",
-            "http": {"listen": f"127.0.0.1:{port}"},
+            "http": {"listen": f"127.0.0.1:{port}", **({"token": token} if token else {})},
             **({"startFrom": start_from.isoformat()} if start_from else {}),
         },
     }
