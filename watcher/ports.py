@@ -3,7 +3,7 @@ keeps them too, and one contract suite per port (tests/contracts) proves both.""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -343,8 +343,9 @@ class StateReader(LogReader, Protocol):
 class Leases(Protocol):
     """Who of several replicas does what."""
 
-    async def look(self) -> Look:
-        """Say that this replica lives, renew what it holds, and see who else lives and holds what.
+    async def look(self, knows: Collection[str]) -> Look:
+        """Say that this replica lives and what it knows to do, renew what it holds, and see who else lives,
+        knows and holds what.
 
         What is not renewed for `LASTS` is free. Raises OutboxError."""
         ...

@@ -29,6 +29,9 @@ from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import UNTRACED, Clock, Observer, Oplog, Outbox, RowSource, Sender, Tracer
 from watcher.stores import Store
 
+START = timedelta(seconds=30)
+"""After that a MongoDB that refuses is waited for: a replica may be asked to read long after its start."""
+
 GRACE = timedelta(seconds=8)
 """How long attempts in flight may take to end after SIGTERM: below the 10 s after which a container engine
 kills unless told otherwise (our compose override and manifests give it longer)."""
@@ -83,6 +86,7 @@ class Roles:
         self._clock = clock
         self._observe = observe
         self._dispatchers: dict[str, Dispatcher] = {}
+        self._began = clock.monotonic()
         self._changed = asyncio.Event()
         """Set, and then another one, whenever the settings change."""
 
@@ -103,6 +107,11 @@ class Roles:
         for endpoint in self._prepared.settings.endpoints:
             if tenure.lease.name == endpoint_lease(endpoint.name):
                 await self._send_to(endpoint, tenure, outbox)
+
+    @property
+    def _is_at_work(self) -> bool:
+        """Who has stood by for a while waits for rights that are gone; who starts without them is told so."""
+        return self._clock.monotonic() - self._began > START.total_seconds()
 
     async def _send_to(self, endpoint: Endpoint, tenure: Tenure, outbox: Outbox) -> None:
         dispatcher = self._dispatchers[endpoint.name] = Dispatcher(
@@ -185,7 +194,11 @@ class Roles:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(
                 keep_capturing(
-                    capture_once, recoverer, clock=clock, observe=observe, at_work=now is not self._first
+                    capture_once,
+                    recoverer,
+                    clock=clock,
+                    observe=observe,
+                    at_work=now is not self._first or self._is_at_work,
                 )
             )
             tasks.create_task(memory.scan(self._rows))

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -586,6 +586,7 @@ class Board:
 
     clock: FakeClock = field(default_factory=FakeClock)
     alive: dict[str, datetime] = field(default_factory=dict)
+    knows: dict[str, frozenset[str]] = field(default_factory=dict)
     held: dict[str, tuple[Lease, datetime]] = field(default_factory=dict)
     epochs: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -599,19 +600,21 @@ class MemoryLeases:
         self.refuse: Exception | None = None
         """Raised by each look, while it is set."""
 
-    async def look(self) -> Look:
+    async def look(self, knows: Collection[str]) -> Look:
         if self.refuse is not None:
             raise self.refuse
         board, now = self._board, self._board.clock.now()
         until = now + LASTS
         board.alive[self._replica] = until
+        board.knows[self._replica] = frozenset(knows)
         for name, (lease, _) in board.held.items():
             if lease.holder == self._replica:
                 board.held[name] = lease, until
         live = {name: lease for name, (lease, end) in board.held.items() if end > now}
         return Look(
             replica=self._replica,
-            replicas=frozenset(replica for replica, end in board.alive.items() if end > now),
+            replicas=frozenset(alive := [replica for replica, end in board.alive.items() if end > now]),
+            knows={replica: board.knows[replica] for replica in alive},
             holders={name: lease.holder for name, lease in live.items()},
             mine=frozenset(lease for lease in live.values() if lease.holder == self._replica),
         )

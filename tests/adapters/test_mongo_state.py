@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from pymongo import AsyncMongoClient
 from tests.adapters.mongo_servers import running
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
 from watcher.adapters.mongo.connect import connection, place_of
-from watcher.adapters.mongo.state.database import State
+from watcher.adapters.mongo.state.database import SCHEMA_VERSION, State
 from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.adapters.mongo.state.reading import MongoReader
 from watcher.core.backfill import Backfill
 from watcher.core.circuits import Standing
 from watcher.core.events import Entity, EventId
 from watcher.core.leases import LASTS, Lease
+from watcher.core.searching import Wanted
 from watcher.demo.mongod import PrivateMongo
 from watcher.errors import LeaseLost, OutboxBroken, OutboxError
 from watcher.ports import Counts
@@ -247,7 +250,7 @@ async def test_who_died_in_the_middle_of_a_transaction_holds_up_nobody(mongodb_u
     async with connection(mongodb_uri) as client, opened(mongodb_uri, database) as outbox:
         state = State(client, place_of(mongodb_uri, database))
         dead = MongoOutbox(state, outbox._news, outbox._settler).leases("dead")
-        await dead.look()
+        await dead.look(["capture"])
         lease = await dead.take("capture")
         assert lease is not None
         session = state._free.get_nowait()
@@ -272,7 +275,7 @@ async def test_read_on_librechat_s_database_and_read_write_on_the_state_s_are_en
     uri = guarded.uri_of("LibreChat", user=database, password="pw")
     async with opened(uri, database) as one, opened(uri, database) as other:
         leases = one.leases("one")
-        await leases.look()
+        await leases.look(["capture"])
         lease = await leases.take("capture")
         assert lease is not None
         waiting = asyncio.create_task(other.appended("crm", after=0))
@@ -307,6 +310,65 @@ async def test_a_state_of_a_newer_version_is_refused(mongodb_uri, database, mong
             pass
 
     assert await mongo_client[database].list_collection_names() == ["schema"], "it is left as it is"
+
+
+async def test_two_librechats_do_not_share_a_state(mongodb_uri, database):
+    async with MongoOutbox.open(mongodb_uri, database, watched="LibreChat") as ours:
+        await ours.prepare()
+    async with MongoOutbox.open(mongodb_uri, database, watched="staging") as theirs:
+        with pytest.raises(OutboxBroken, match="'LibreChat'") as refused:
+            await theirs.prepare()
+    async with MongoReader.open(mongodb_uri, database, watched="staging") as reader:
+        with pytest.raises(OutboxBroken):
+            await reader.try_writing()
+    async with MongoOutbox.open(mongodb_uri, database) as nobody_knows:
+        await nobody_knows.prepare()
+
+    assert f"mongodb://…/{database}_2" in str(refused.value)
+
+
+async def test_a_state_of_version_1_is_brought_up_to_date_and_goes_on(mongodb_uri, database, mongo_client):
+    async with opened(mongodb_uri, database) as outbox:
+        await put(outbox, a_delivery())
+    state = mongo_client[database]
+    for name in ("in_the_log", "of_event", "user_1__id_1", "conversation_1__id_1"):
+        await state.deliveries.drop_index(name)
+    await state.drop_collection("recalls")
+    await state.schema.update_one({}, {"$set": {"version": 1}, "$unset": {"watched": ""}})
+
+    async with opened(mongodb_uri, database) as outbox:
+        (found,) = await outbox.search(Wanted(), after=None, limit=9)
+        assert await outbox.cancel([found.id], reason="by an operator") == 1
+        assert await outbox.recalls() == {"crm": 1}
+
+    assert (await state.schema.find_one())["version"] == SCHEMA_VERSION
+    assert "in_the_log" in await state.deliveries.index_information()
+
+
+async def test_who_died_is_replaced_where_sessions_may_not_be_killed(faulty, database):
+    refusing = {"failCommands": ["killSessions"], "errorCode": 8000}
+    async with (
+        AsyncMongoClient[dict[str, Any]](faulty.uri) as client,
+        opened(faulty.uri, database) as one,
+        opened(faulty.uri, database) as other,
+    ):
+        dead, living = one.leases("dead"), other.leases("living")
+        await dead.look(["capture"])
+        lease = await dead.take("capture")
+        over = {"$set": {"until": datetime(2020, 1, 1, tzinfo=UTC)}}
+        await client[database].leases.update_many({}, over)
+        await client.admin.command(
+            {"configureFailPoint": "failCommand", "mode": {"times": 9}, "data": refusing}
+        )
+        try:
+            taken = await living.take("capture")
+        finally:
+            await client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        await client.drop_database(database)
+
+        assert taken is not None
+        assert lease is not None
+        assert (taken.holder, taken.epoch) == ("living", lease.epoch + 1)
 
 
 PLANS: dict[str, tuple[dict[str, Any], list[tuple[str, int]]]] = {

@@ -11,6 +11,7 @@ from tests.builders import NOON
 from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
+    LOOKING,
     Attempted,
     Captured,
     CapturePaused,
@@ -208,3 +209,24 @@ def test_a_replica_that_shares_the_work_is_ready_while_another_one_reads():
 
     clock.advance(timedelta(seconds=6))
     assert observer.judge().parts["leases"].says.startswith("not renewed for 6 s")
+
+
+def test_who_stands_by_is_ready_again_when_it_can_look_again():
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+    seen = LeasesSeen(replicas=2, reading=True)
+    readiness(seen)
+    readiness(StoreFailed(doing=LOOKING, reason="no primary", retry_in=SECOND))
+    assert not readiness.judge().ready
+
+    readiness(seen)
+
+    assert readiness.judge().ready
+
+
+def test_another_failure_of_the_state_is_not_forgotten_by_a_look():
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+    readiness(StoreFailed(doing="settle", reason="it is full", retry_in=SECOND))
+
+    readiness(LeasesSeen(replicas=2, reading=True))
+
+    assert not readiness.judge().ready

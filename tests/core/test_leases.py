@@ -60,3 +60,43 @@ def test_every_name_has_one_who_lives_and_the_shares_are_even(names, replicas, h
     assert max(sizes) - min(sizes) <= 1
     # Once all hold what they are to hold, nothing moves any more.
     assert shared_out(names, look(*replicas, **target)) == target
+
+
+def test_what_only_one_knows_stays_with_it():
+    seen = Look(
+        replica="a",
+        replicas=frozenset({"a", "b"}),
+        knows={"a": frozenset("wxyz"), "b": frozenset("x")},
+        holders=dict.fromkeys("wxyz", "a"),
+    )
+
+    for names in ("wxyz", "x"):
+        assert shared_out(names, seen) == {"w": "a", "x": "b", "y": "a", "z": "a"}
+
+
+def test_what_nobody_knows_is_nobody_s():
+    seen = Look(replica="a", replicas=frozenset("a"), knows={"a": frozenset("x")}, holders={"y": "gone"})
+
+    assert shared_out("x", seen) == {"x": "a"}
+
+
+@given(
+    st.dictionaries(st.sampled_from(REPLICAS), st.frozensets(st.sampled_from(NAMES)), min_size=1),
+    st.dictionaries(st.sampled_from(NAMES), st.sampled_from([*REPLICAS, "gone"])),
+)
+def test_nobody_gets_what_it_does_not_know_and_all_come_to_the_same(knows, holders):
+    seen = Look(replica="a", replicas=frozenset(knows), knows=knows, holders=holders)
+    everything = frozenset().union(*knows.values())
+
+    target = shared_out(everything, seen)
+
+    assert target.keys() == everything
+    assert all(name in knows[replica] for name, replica in target.items())
+    for names in knows.values():
+        assert shared_out(names, seen) == target
+    settled = Look(replica="a", replicas=frozenset(knows), knows=knows, holders=target)
+    assert shared_out(everything, settled) == target
+    shares = {replica: [name for name, holder in target.items() if holder == replica] for replica in knows}
+    for name, holder in target.items():
+        fewest = min(len(shares[replica]) for replica in knows if name in knows[replica])
+        assert len(shares[holder]) - fewest <= 1

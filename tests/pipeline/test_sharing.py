@@ -161,7 +161,7 @@ async def test_who_stops_lets_end_what_is_under_way_and_then_leaves():
 
         assert one.cut_off == []
         assert other.at_work.keys() == NAMES
-        assert (await other.leases.look()).replicas == {"other"}
+        assert (await other.leases.look(["capture"])).replicas == {"other"}
 
 
 async def test_work_that_finds_itself_replaced_ends_alone():

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from watcher.core.circuits import Standing
 from watcher.core.facts import (
+    LOOKING,
     Attempted,
     Captured,
     CapturePaused,
@@ -74,6 +75,7 @@ class ReadinessObserver:
     _heard_at: float | None = None
     _store: str = ""
     _failed_at: float = 0.0
+    _failed_to_look: bool = False
     _lag: timedelta | None = None
     _paused: str = ""
     _oplog: str = "not known yet"
@@ -95,8 +97,9 @@ class ReadinessObserver:
                 self._open, self._lost = False, reason
             case Captured():
                 self._captured(fact)
-            case StoreFailed(reason=reason):
+            case StoreFailed(doing=doing, reason=reason):
                 self._store, self._failed_at = reason, self.clock.monotonic()
+                self._failed_to_look = doing == LOOKING
             case Attempted(verdict=Release()):
                 pass  # nothing was written
             case Attempted():
@@ -112,6 +115,8 @@ class ReadinessObserver:
             case LeasesSeen(replicas=replicas, reading=reading):
                 self._replicas, self._read_by_one = replicas, reading
                 self._seen_at = self.clock.monotonic()
+                if self._failed_to_look:  # who stands by has nothing else to write
+                    self._store = ""
             case LeaseTaken(lease=lease):
                 self._held.add(lease)
             case LeaseEnded(lease=lease):

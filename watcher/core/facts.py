@@ -283,6 +283,10 @@ class SettingsRefused:
     problems: tuple[str, ...]
 
 
+LOOKING = "look at leases"
+"""What a StoreFailed says that was `doing`, of leases."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailed:
     """The outbox refused a write; it is tried again after `retry_in`."""

@@ -9,7 +9,7 @@ Who is to hold what is worked out by each replica from what all of them see, so 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 CAPTURE = "capture"
@@ -45,6 +45,8 @@ class Look:
     """The one that looks."""
     replicas: frozenset[str]
     """Those that live; this one is among them."""
+    knows: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By replica, what its settings let it do. Of one that does not tell (an older version): all."""
     holders: Mapping[str, str]
     """Who holds which lease, by the lease's name. Free ones, and ended ones, are not here."""
     mine: frozenset[Lease] = frozenset()
@@ -57,28 +59,42 @@ def endpoint_lease(endpoint: str) -> str:
 
 
 def shared_out(names: Collection[str], look: Look) -> Mapping[str, str]:
-    """Who is to hold what: as even as it can be, and with as few moves as that takes.
+    """Who is to hold what: as even as it can be, and with as few moves as that takes. Nobody is to hold what
+    its settings do not know: an endpoint that was served well would be served no more.
 
-    The same for every replica that sees the same."""
+    The same for every replica that sees the same. `names`: what the replica that looks knows."""
     share: dict[str, list[str]] = {replica: [] for replica in sorted(look.replicas)}
     free = []
-    for name in sorted(names):
+    for name in sorted(frozenset(names).union(*look.knows.values())):
         holder = look.holders.get(name)
-        if holder in share:
+        if holder in share and _knows(look, holder, name):
             share[holder].append(name)
         else:
             free.append(name)
 
     for name in free:
-        share[_least(share)].append(name)
-    while len(share[most := _most(share)]) - len(share[least := _least(share)]) > 1:
-        share[least].append(share[most].pop())
+        if able := [replica for replica in share if _knows(look, replica, name)]:
+            share[min(able, key=lambda replica: (len(share[replica]), replica))].append(name)
+    while (move := _evening(share, look)) is not None:
+        name, giver, taker = move
+        share[giver].remove(name)
+        share[taker].append(name)
     return {name: replica for replica, held in share.items() for name in held}
 
 
-def _least(share: Mapping[str, Collection[str]]) -> str:
-    return min(share, key=lambda replica: (len(share[replica]), replica))
+def _evening(share: Mapping[str, list[str]], look: Look) -> tuple[str, str, str] | None:
+    """One move that makes the shares more even: what, from whom, to whom. None: they are."""
+    for giver in sorted(share, key=lambda replica: (len(share[replica]), replica), reverse=True):
+        for name in reversed(share[giver]):
+            able = [
+                replica
+                for replica in share
+                if len(share[replica]) + 1 < len(share[giver]) and _knows(look, replica, name)
+            ]
+            if able:
+                return name, giver, min(able, key=lambda replica: (len(share[replica]), replica))
+    return None
 
 
-def _most(share: Mapping[str, Collection[str]]) -> str:
-    return max(share, key=lambda replica: (len(share[replica]), replica))
+def _knows(look: Look, replica: str, name: str) -> bool:
+    return replica not in look.knows or name in look.knows[replica]

@@ -4,6 +4,8 @@
          ──▶ another's share? let it end, and give it back
          ──▶ our share, and free? take it, and begin
 
+What cannot be taken or given back now must not keep the next look waiting: that renews all the others.
+
 The law: of one name there is never more than one at work in a replica, and what another replica has taken
 over writes nothing here any more. Who has a state of its own is alone, and does all."""
 
@@ -15,7 +17,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from watcher.core.facts import LeaseEnded, LeasesSeen, LeaseTaken, StoreFailed
+from watcher.core.facts import LOOKING, LeaseEnded, LeasesSeen, LeaseTaken, StoreFailed
 from watcher.core.leases import BEAT, CAPTURE, LASTS, MARGIN, Lease, Look, shared_out
 from watcher.errors import LeaseLost, OutboxError
 from watcher.ports import Clock, Leases, Observer
@@ -85,9 +87,8 @@ class Sharing:
         for name in self._tenures.keys() - self._names:
             self._tenures[name].ending.set()
         try:
-            await self._give_back_what_is_owed()
             began = self._clock.monotonic()
-            look = await self._leases.look()
+            look = await self._leases.look(self._names)
             self._lasts_until = began + (LASTS - MARGIN).total_seconds()
             self._observe(LeasesSeen(replicas=len(look.replicas), reading=CAPTURE in look.holders))
             self._part_with_what_is_lost(look)
@@ -98,11 +99,12 @@ class Sharing:
             for name, replica in target.items():
                 if replica != look.replica and name in self._tenures:
                     self._tenures[name].ending.set()
+            await self._give_back_what_is_owed()
             for name in self._free_shares(target, look):
                 if (taken := await self._leases.take(name)) is not None:
                     self._begin(taken, tasks)
         except OutboxError as error:
-            self._observe(StoreFailed(doing="look at leases", reason=str(error), retry_in=BEAT))
+            self._observe(StoreFailed(doing=LOOKING, reason=str(error), retry_in=BEAT))
 
     def _free_shares(self, target: Mapping[str, str], look: Look) -> Sequence[str]:
         """What this replica is to do, and nobody does."""
@@ -116,6 +118,7 @@ class Sharing:
         for lease in list(self._owed):
             await self._leases.give_back(lease)
             self._owed.discard(lease)
+            self._stirred.set()  # it may be ours again
 
     def _part_with_what_is_lost(self, look: Look) -> None:
         for name, tenure in self._tenures.items():
@@ -155,4 +158,6 @@ class Sharing:
 
     async def _stir_when(self, stopping: asyncio.Event) -> None:
         await stopping.wait()
+        for tenure in self._tenures.values():
+            tenure.ending.set()  # now, and not after a look that may take long
         self._stirred.set()

@@ -45,11 +45,11 @@ class Place:
 
 
 @asynccontextmanager
-async def connection(uri: str, **options: Any) -> AsyncIterator[Client]:
-    """A client for the time of the `async with`. `options` win over the URI's.
+async def connection(uri: str, *, setting: str = "MONGO_URI", **options: Any) -> AsyncIterator[Client]:
+    """A client for the time of the `async with`. `setting`: where the URI stands. `options` win over its own.
 
     Raises SourceRefused for a string that is no connection string."""
-    client = _client(uri, options)
+    client = _client(uri, setting, options)
     try:
         yield client
     finally:
@@ -88,7 +88,7 @@ def uri_of_host(uri: str, host: str) -> str:
     return f"mongodb://{login}{at}{host}{slash}{rest}"
 
 
-def _client(uri: str, options: dict[str, Any]) -> Client:
+def _client(uri: str, setting: str, options: dict[str, Any]) -> Client:
     settings: dict[str, Any] = {
         "appname": "librechat-watcher",
         "tz_aware": True,
@@ -107,14 +107,14 @@ def _client(uri: str, options: dict[str, Any]) -> Client:
     except OSError as error:  # ssl.SSLError is one
         # The path that an option names is not quoted: with an unescaped password it might be a part of that.
         raise SourceRefused(
-            "MONGO_URI: a file that a TLS option names (tlsCAFile, tlsCertificateKeyFile, tlsCRLFile) cannot"
+            f"{setting}: a file that a TLS option names (tlsCAFile, tlsCertificateKeyFile, tlsCRLFile) cannot"
             f" be used ({error.strerror or type(error).__name__}).\n"
             "  Check that it is there (in a container: mounted), that this user may read it, that it is PEM."
         ) from None
     except (PyMongoError, ValueError, TypeError):
         # Without the driver's text and without the cause: both may quote the URI, password and all.
         raise SourceRefused(
-            "MONGO_URI: this is no connection string that the driver understands.\n"
+            f"{setting}: this is no connection string that the driver understands.\n"
             "  Write mongodb://HOST:27017/LibreChat\n"
             "  or mongodb://USER:PASSWORD@HOST:27017/LibreChat?authSource=admin, with the characters\n"
             "  : / ? # [ ] @ % of user and password percent-encoded (%3A %2F %3F %23 %5B %5D %40 %25)."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from watcher.core.leases import Lease, Look
 
 REPLICA = "this one"
@@ -13,7 +15,7 @@ class SoleLeases:
     def __init__(self) -> None:
         self._held: dict[str, Lease] = {}
 
-    async def look(self) -> Look:
+    async def look(self, knows: Collection[str]) -> Look:
         return Look(
             replica=REPLICA,
             replicas=frozenset({REPLICA}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
+    ConfigurationError,
     DuplicateKeyError,
     OperationFailure,
     PyMongoError,
@@ -108,8 +109,10 @@ COLLECTIONS = (
 class State:
     """The state's database as all of its parts use it."""
 
-    def __init__(self, client: Client, place: Place) -> None:
+    def __init__(self, client: Client, place: Place, *, watched: str | None = None) -> None:
+        """`watched`: LibreChat's database, of whose changes this is the state; None where nobody knows."""
         self._client = client
+        self._watched = watched
         # Always the same few: so that others can end them, should we die in the middle of a transaction.
         self._sessions = [client.start_session(causal_consistency=False) for _ in range(SESSIONS)]
         self._prepared = False
@@ -135,6 +138,7 @@ class State:
             return
         with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
             schema = await self["schema"].find_one({"_id": "schema"})
+            self._demand_ours(schema)
             if schema is not None and schema["version"] > SCHEMA_VERSION:
                 raise OutboxBroken(
                     f"the state in {self.place}, database {self.place.database!r}, was written by a newer"
@@ -152,7 +156,23 @@ class State:
                 await self._create(name)
             if name in INDEXES:
                 await self[name].create_indexes(INDEXES[name])
-        await self["schema"].update_one({"_id": "schema"}, {"$max": {"version": SCHEMA_VERSION}}, upsert=True)
+        schema, version = self["schema"], {"$max": {"version": SCHEMA_VERSION}}
+        await schema.update_one({"_id": "schema"}, version, upsert=True)
+        if self._watched is not None:
+            unclaimed = {"_id": "schema", "watched": {"$exists": False}}
+            await schema.update_one(unclaimed, {"$set": {"watched": self._watched}})
+        self._demand_ours(await schema.find_one({"_id": "schema"}))  # two may have begun at once
+
+    def _demand_ours(self, schema: Document | None) -> None:
+        """Two LibreChats on one state would miss what is theirs, and send what is not."""
+        watched = schema.get("watched") if schema is not None else None
+        if watched is not None and self._watched not in (None, watched):
+            raise OutboxBroken(
+                f"the state in {self.place}, database {self.place.database!r}, is that of the LibreChat in"
+                f" {watched!r}; this watcher reads {self._watched!r}.\n"
+                "  Each LibreChat needs a state of its own: write the URI with another database in its path,"
+                f" as state: mongodb://…/{self.place.database}_2"
+            )
 
     async def transact(self, work: Callable[[Session], Awaitable[T]], *, lease: Lease | None) -> T:
         """Do the work in one transaction, again as often as MongoDB asks for it.
@@ -186,8 +206,9 @@ class State:
         raise AssertionError("the last collision is raised")
 
     async def try_writing(self) -> None:
-        """Write, and take it back before it is done. Raises OutboxError."""
+        """Write, and take it back before it is done. Raises OutboxError or OutboxBroken."""
         with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
+            self._demand_ours(await self["schema"].find_one({"_id": "schema"}))
             async with self._client.start_session(causal_consistency=False) as session:
                 await session.start_transaction(write_concern=WriteConcern("majority"))
                 await self["position"].insert_one({"trial": True}, session=session)
@@ -227,8 +248,11 @@ class State:
         return [session.session_id["id"] for session in self._sessions]
 
     async def end_sessions(self, ids: Sequence[Any]) -> None:
-        """Abort transactions that somebody left open. MongoDB itself keeps what they hold for a minute."""
-        if ids:
+        """Abort transactions that somebody left open. MongoDB itself keeps what they hold for a minute; where
+        this is refused, as in the smallest tiers of Atlas, it takes so long."""
+        if not ids:
+            return
+        with suppress(PyMongoError):
             await self._client.admin.command({"killSessions": [{"id": each} for each in ids]})
 
     async def size_bytes(self) -> int:
@@ -272,6 +296,14 @@ def _why(error: PyMongoError, place: Place) -> str:
             "it is a standalone server, and transactions need a replica set (code 20 IllegalOperation).\n"
             "  One member is enough: librechat-watcher prepare --init-replica-set HOST:PORT"
         )
+    if code in (18, 8000):
+        return (
+            f"user or password is wrong (code {code} AuthenticationFailed).\n"
+            "  Correct them in watcher.state (or in MONGO_URI, for `state: mongodb`);"
+            " a user of another database needs ?authSource=…"
+        )
+    if isinstance(error, ConfigurationError):
+        return "the driver cannot use this connection string.\n  Correct watcher.state."
     label = f"code {code}" if code is not None else type(error).__name__
     return f"cannot be used now ({label}).\n  It is tried again; nothing is lost meanwhile."
 

@@ -2,20 +2,24 @@
 
     {_id: "endpoint:crm", holder: "host-1-7f3a", epoch: 12, until: 2026-11-26T12:00:05Z}
 
-A replica lives as long as the lease of its own name does (`replica:<name>`). The documents stay: a lease that
+A replica lives as long as the lease of its own name does (`replica:<name>`), where it says what its settings
+know. The documents stay: a lease that
 began again with its first epoch would let a stale holder write. Those of replicas go after a day."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import pymongo
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from watcher.adapters.mongo.state.database import State
-from watcher.core.leases import BEAT, LASTS, Lease, Look
+from watcher.core.leases import BEAT, CAPTURE, LASTS, Lease, Look
 
 T = TypeVar("T")
 
@@ -37,34 +41,40 @@ class MongoLeases:
         self._leases = state["leases"]
         self._replica = replica
 
-    async def look(self) -> Look:
+    async def look(self, knows: Collection[str]) -> Look:
         await self._state.prepare()  # nothing is done before the first look, so that a start can wait for it
-        return await self._do(self._look)
+        return await self._do(lambda: self._look(knows))
 
     async def take(self, name: str) -> Lease | None:
-        return await self._do(lambda: self._take(name))
+        return await self._do(lambda: self._take(name), within=BEAT)
 
     async def give_back(self, lease: Lease) -> None:
         mine = {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch}
-        await self._do(lambda: self._leases.update_one(mine, FREE))
+        await self._do(lambda: self._leases.update_one(mine, FREE), within=BEAT)
 
     async def leave(self) -> None:
         mine = {"holder": self._replica}
         await self._do(lambda: self._leases.update_many(mine, FREE))
 
-    async def _look(self) -> Look:
-        renewed = await self._leases.update_many({"holder": self._replica}, RENEWED)
-        if renewed.matched_count == 0:
+    async def _look(self, knows: Collection[str]) -> Look:
+        _, mine = await asyncio.gather(self._renew_capture(), self._renew_others(knows))
+        if mine == 0:
             await self._take(REPLICA + self._replica)
-        live = await self._leases.aggregate(
-            [{"$match": {"$expr": {"$gt": ["$until", "$$NOW"]}}}, {"$project": {"holder": 1, "epoch": 1}}]
-        )
+            await self._renew_others(knows)
+        seen = {"holder": 1, "epoch": 1, "knows": 1}
+        living = {"$expr": {"$gt": ["$until", "$$NOW"]}}
+        live = await self._leases.aggregate([{"$match": living}, {"$project": seen}])
         held = {each["_id"]: each for each in await live.to_list()}
         replicas = {name.removeprefix(REPLICA) for name in held if name.startswith(REPLICA)}
         leases = {name: each for name, each in held.items() if not name.startswith(REPLICA)}
         return Look(
             replica=self._replica,
             replicas=frozenset(replicas | {self._replica}),
+            knows={
+                replica: frozenset(told)
+                for replica in replicas
+                if (told := held[REPLICA + replica].get("knows")) is not None
+            },
             holders={name: each["holder"] for name, each in leases.items()},
             mine=frozenset(
                 Lease(name=name, holder=self._replica, epoch=each["epoch"])
@@ -72,6 +82,20 @@ class MongoLeases:
                 if each["holder"] == self._replica
             ),
         )
+
+    async def _renew_capture(self) -> None:
+        """By itself: a long append holds it until it is through, which must not cost the other leases."""
+        with suppress(PyMongoError), pymongo.timeout(2 * BEAT.total_seconds()):
+            await self._leases.update_one({"_id": CAPTURE, "holder": self._replica}, RENEWED)
+
+    async def _renew_others(self, knows: Collection[str]) -> int:
+        """How many there are."""
+        own = REPLICA + self._replica
+        said, renewed = await asyncio.gather(
+            self._leases.update_one({"_id": own}, [*RENEWED, {"$set": {"knows": sorted(knows)}}]),
+            self._leases.update_many({"holder": self._replica, "_id": {"$nin": [CAPTURE, own]}}, RENEWED),
+        )
+        return said.matched_count + renewed.matched_count
 
     async def _take(self, name: str) -> Lease | None:
         await self._end_what_is_left_open(name)
@@ -101,5 +125,5 @@ class MongoLeases:
             return_document=ReturnDocument.AFTER,
         )
 
-    async def _do(self, work: Callable[[], Awaitable[T]]) -> T:
-        return await self._state.read(work, within=SOON)
+    async def _do(self, work: Callable[[], Awaitable[T]], *, within: timedelta = SOON) -> T:
+        return await self._state.read(work, within=within)

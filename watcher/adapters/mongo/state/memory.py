@@ -106,7 +106,11 @@ async def remember(state: State, rows: Mapping[Entity, Remembered], scan: Scan, 
 
 
 async def forget(state: State, *, limit: int) -> int:
-    """Drop at most `limit` rows that belong to no scan. No transaction: nobody reads them."""
+    """Drop at most `limit` rows that belong to no scan. No transaction: nobody reads them.
+
+    Only those of generations that were given out before the scans are read: a scan may begin meanwhile."""
+    newest = await state["sequence"].find_one({"_id": "generation"})
+    given_out = int(newest["value"]) if newest is not None else 0
     wanted = sorted(
         (each["generation"] for each in await state["scans"].find({}, {"generation": 1}).to_list()), key=str
     )
@@ -119,9 +123,10 @@ async def forget(state: State, *, limit: int) -> int:
     left = limit
     for gap in gaps:
         found = await state["memory"].find(gap, {"_id": 1}).limit(left).to_list() if left else []
-        if found:
-            await state["memory"].delete_many({"_id": {"$in": [each["_id"] for each in found]}})
-            left -= len(found)
+        old = [each["_id"] for each in found if int(each["_id"].partition(":")[0]) <= given_out]
+        if old:
+            await state["memory"].delete_many({"_id": {"$in": old}})
+            left -= len(old)
     return limit - left
 
 

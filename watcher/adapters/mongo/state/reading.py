@@ -28,10 +28,10 @@ class MongoReader:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, uri: str, database: str) -> AsyncIterator[MongoReader]:
+    async def open(cls, uri: str, database: str, *, watched: str | None = None) -> AsyncIterator[MongoReader]:
         """Raises SourceRefused for a string that is no URI."""
-        async with connection(uri) as client:
-            yield cls(State(client, place_of(uri, database)))
+        async with connection(uri, setting="watcher.state") as client:
+            yield cls(State(client, place_of(uri, database), watched=watched))
 
     async def checkpoint(self) -> Checkpoint | None:
         position = await self._outbox.position()
