@@ -153,6 +153,8 @@ await check('the header tells state, lag, pending and dead', async () => {
 });
 await check('each chart has its numbers as text', async () => {
   const charts = page.locator('figure.chart svg[role=img]');
+  // A watcher that has just started has two steps of its history only after 20 s.
+  await until('both charts', async () => (await charts.count()) >= 2);
   for (const label of await charts.evaluateAll((all) => all.map((each) => each.getAttribute('aria-label')))) {
     hold(/lowest .*highest .*latest|not known/.test(label), label);
   }

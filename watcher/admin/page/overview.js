@@ -1,7 +1,7 @@
 // The overview: what needs somebody first, then how things stand, then how they went.
 import { chart, largest, rates } from './charts.js';
 import { aside, h, patch, problem, table, to } from './dom.js';
-import { ago, bytes, clockTime, count, link, span, STATES, verdict } from './words.js';
+import { ago, bytes, clockTime, count, lagOf, link, span, STATES, verdict } from './words.js';
 
 /** Seconds of oplog left below which somebody must act, as core/headroom.py has it. */
 const LITTLE = 3600;
@@ -57,8 +57,8 @@ const tile = ({ name, value, says, bad, href }) => h('div', { class: bad ? 'tile
   h('p', { class: 'figure' }, value, bad && h('span', { class: 'unseen' }, ' (needs attention)')),
   aside(says));
 
-const lag = ({ lagSeconds, parts: { lag: part } }) => ({
-  name: 'Lag', value: span(lagSeconds), says: 'from a change in MongoDB to its storing', bad: part && !part.ready,
+const lag = (seen) => ({
+  name: 'Lag', value: lagOf(seen), says: 'from a change in MongoDB to its storing', bad: seen.parts.lag?.ready === false,
 });
 
 const waiting = ({ counts: { pending, held } }) => ({

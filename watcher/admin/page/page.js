@@ -5,7 +5,7 @@ import { delivery } from './delivery.js';
 import { button, h, patch, problem, speak, to, toast } from './dom.js';
 import { endpoints } from './endpoints.js';
 import { overview } from './overview.js';
-import { count, link, setClock, span } from './words.js';
+import { count, lagOf, link, setClock } from './words.js';
 
 const VIEWS = { overview, endpoints, deliveries, delivery };
 const TITLES = { overview: 'Overview', endpoints: 'Endpoints', deliveries: 'Deliveries', delivery: 'Delivery' };
@@ -143,11 +143,11 @@ function header() {
   const { seen } = pulse;
   $('state').hidden = !seen;
   if (!seen) return;
-  const { ready, lagSeconds, counts } = seen;
+  const { ready, counts } = seen;
   const [says, like] = lost ? ['connection lost', 'held'] : ready ? ['ready', 'delivered'] : ['not ready', 'dead'];
   patch($('state'),
     to('#/overview', says, { class: `badge ${like}` }),
-    h('span', null, 'lag ', h('b', null, lagSeconds === null ? 'unknown' : span(lagSeconds))),
+    h('span', null, 'lag ', h('b', null, lagOf(seen))),
     to(link('deliveries', { state: 'pending' }), [h('b', null, count(counts.pending)), ' pending']),
     to(link('deliveries', { state: 'dead' }), [h('b', null, count(counts.dead)), ' dead'], { class: counts.dead ? 'bad' : null }));
   title();

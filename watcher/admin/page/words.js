@@ -91,6 +91,12 @@ export function standing(state) {
   return badge(like, words);
 }
 
+/** The lag: a quiet stream that was read to its end has none, and a replica that stands by has none of its own. */
+export function lagOf({ lagSeconds, parts: { lag } }) {
+  if (lagSeconds !== null) return span(lagSeconds);
+  return lag?.ready ? lag.says : 'unknown';
+}
+
 /** What an attempt met, in few words. */
 export function answer(status, reason) {
   return reason?.includes(status ?? '') ? reason : [status, reason].filter(Boolean).join(': ') || '–';
