@@ -302,6 +302,12 @@ def _why(error: PyMongoError, place: Place) -> str:
             "  Correct them in watcher.state (or in MONGO_URI, for `state: mongodb`);"
             " a user of another database needs ?authSource=…"
         )
+    if code == 388:
+        return (
+            "one transaction is too large for its cache (code 388 TransactionTooLargeForCache).\n"
+            "  Give MongoDB more memory (storage.wiredTiger.engineConfig.cacheSizeGB), or send large texts to"
+            " fewer endpoints (`omit: [text]`)."
+        )
     if isinstance(error, ConfigurationError):
         return "the driver cannot use this connection string.\n  Correct watcher.state."
     label = f"code {code}" if code is not None else type(error).__name__
