@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -343,6 +343,85 @@ async def test_a_state_of_version_1_is_brought_up_to_date_and_goes_on(mongodb_ur
 
     assert (await state.schema.find_one())["version"] == SCHEMA_VERSION
     assert "in_the_log" in await state.deliveries.index_information()
+
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+BLOCKED = {"failCommands": ["insert"], "blockConnection": True}
+
+
+async def test_a_long_transaction_does_not_cost_the_lease_that_it_is_made_under(faulty, database):
+    async with opened(faulty.uri, database) as one, opened(faulty.uri, database) as other:
+        holder, standby = one.leases("holder"), other.leases("standby")
+        await holder.look(["capture"])
+        lease = await holder.take("capture")
+        assert lease is not None
+        slow = {**BLOCKED, "blockTimeMS": 8_500, "namespace": f"{database}.deliveries"}
+        async with failing(faulty, slow, times=1):
+            appending = asyncio.create_task(put(one.under(lease), a_delivery()))
+            await asyncio.sleep(0.3)
+            while not appending.done():
+                assert (await holder.look(["capture"])).mine == {lease}
+                assert await standby.take("capture") is None
+                await asyncio.sleep(0.5)
+
+        assert await appending == 1
+
+
+async def test_who_takes_a_lease_waits_for_nobody_and_spoils_what_is_open_under_it(faulty, database):
+    """A transaction that is open when its lease is over ends before the next holder begins, or never."""
+    async with opened(faulty.uri, database) as one, opened(faulty.uri, database) as other:
+        stale, next_one = one.leases("stale"), other.leases("next")
+        await stale.look(["capture"])
+        lease = await stale.take("capture")
+        assert lease is not None
+        slow = {**BLOCKED, "blockTimeMS": 1_500, "namespace": f"{database}.deliveries"}
+        async with failing(faulty, slow, times=1), AsyncMongoClient[dict[str, Any]](faulty.uri) as client:
+            appending = asyncio.create_task(put(one.under(lease), a_delivery()))
+            await asyncio.sleep(0.3)
+            leases = client[database].leases
+            await leases.update_one({"_id": "capture"}, {"$set": {"until": LONG_AGO}})
+            await leases.delete_one({"_id": "replica:stale"})  # so that nobody ends its transactions
+            taken = None
+            while taken is None:
+                began = asyncio.get_running_loop().time()
+                taken = await next_one.take("capture")
+                assert asyncio.get_running_loop().time() - began < 1.2
+                done_before = appending.done()
+                stored = len(await pending(other))
+                await asyncio.sleep(0.1)
+
+            with suppress(LeaseLost):
+                await appending
+            assert len(await pending(other)) == stored, "what is there at the take stays all there is"
+            assert done_before == (stored == 1)
+        with pytest.raises(LeaseLost):
+            await put(one.under(lease), a_delivery())
+        assert await put(other.under(taken), a_delivery()) == 1
+
+
+async def test_beside_replicas_of_schema_1_their_fence_is_kept_too(mongodb_uri, database, mongo_client):
+    leases = mongo_client[database].leases
+    async with opened(mongodb_uri, database) as outbox:
+        ours = outbox.leases("new")
+        await leases.insert_one({"_id": "replica:old", "holder": "old", "sessions": [], "until": LONG_AGO})
+        await ours.look(["capture"])
+        lease = await ours.take("capture")
+        assert lease is not None
+        assert await put(outbox.under(lease), a_delivery()) == 1
+
+        taken = {"$set": {"holder": "old"}, "$inc": {"epoch": 1}}
+        await leases.update_one({"_id": "capture"}, taken)
+        with pytest.raises(LeaseLost):
+            await put(outbox.under(lease), a_delivery(), token="82BB")
+
+        await leases.update_one({"_id": "capture"}, {"$set": {"until": LONG_AGO}})
+        async with mongo_client.start_session() as session, await session.start_transaction():
+            await leases.update_one({"_id": "capture"}, {"$inc": {"writes": 1}}, session=session)
+            assert await ours.take("capture") is None, "a transaction of the old one is open"
+        again = await ours.take("capture")
+        assert again is not None
+        assert again.epoch == lease.epoch + 2
+        assert await put(outbox.under(again), a_delivery(), token="82CC") == 1
 
 
 async def test_who_died_is_replaced_where_sessions_may_not_be_killed(faulty, database):

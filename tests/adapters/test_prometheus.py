@@ -305,3 +305,14 @@ def test_how_an_endpoint_stands_is_told_by_whoever_sends_to_it():
     metrics(LeaseEnded(lease="endpoint:crm", epoch=1, lost=True))
 
     assert 'watcher_circuit_open{endpoint="crm"} 0.0' in shown(metrics)
+
+
+def test_the_lag_is_told_by_whoever_reads():
+    metrics = Metrics()
+    late = timedelta(minutes=5)
+    metrics(Captured(changes=1, events=0, deliveries=0, stored=0, lag=late, took=timedelta(0)))
+    assert "watcher_capture_lag_seconds 300.0" in shown(metrics)
+
+    metrics(LeaseEnded(lease="capture", epoch=1, lost=True))
+
+    assert "watcher_capture_lag_seconds 0.0" in shown(metrics)

@@ -9,6 +9,7 @@ import pytest
 
 from tests.builders import NOON
 from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
+from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     LOOKING,
@@ -16,10 +17,12 @@ from watcher.core.facts import (
     Captured,
     CapturePaused,
     CaptureResumed,
+    LeaseEnded,
     LeasesSeen,
     LeaseTaken,
     OplogMeasured,
     OplogUnknown,
+    StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -230,3 +233,30 @@ def test_another_failure_of_the_state_is_not_forgotten_by_a_look():
     readiness(LeasesSeen(replicas=2, reading=True))
 
     assert not readiness.judge().ready
+
+
+@pytest.mark.parametrize(("lease", "doing"), [("capture", "append"), ("endpoint:crm", "settle")])
+def test_what_failed_under_a_lease_that_ended_is_no_failure_of_who_stands_by(lease, doing):
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+    seen = LeasesSeen(replicas=2, reading=True)
+    for fact in (seen, LeaseTaken(lease=lease, epoch=1)):
+        readiness(fact)
+    readiness(StoreFailed(doing=doing, reason="too large", retry_in=SECOND))
+    readiness(seen)
+    assert not readiness.judge().parts["store"].ready
+
+    readiness(LeaseEnded(lease=lease, epoch=1, lost=True))
+
+    assert readiness.judge().ready
+
+
+def test_how_an_endpoint_stands_is_told_by_who_sends_to_it():
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+    readiness(LeaseTaken(lease="endpoint:crm", epoch=1))
+    down = Standing(state="open", reason="503", since=NOON)
+    readiness(StandingChanged(endpoint="crm", before=None, after=down))
+    assert "crm fails" in readiness.judge().parts["endpoints"].says
+
+    readiness(LeaseEnded(lease="endpoint:crm", epoch=1, lost=False))
+
+    assert readiness.judge().parts["endpoints"].says == "none is down, slowed or paused"

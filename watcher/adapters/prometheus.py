@@ -274,6 +274,7 @@ class Metrics:
                 self._leases_lost.inc(lost)
                 if lease == CAPTURE:  # what it told of the stream is another replica's to tell
                     self._stream_open.set(0)
+                    self._lag.set(0)
                     self._paused.set(0)
                     self._recovering.set(0)
                     self._oplog.measured = None

@@ -27,7 +27,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
 )
-from watcher.core.leases import CAPTURE, LASTS
+from watcher.core.leases import CAPTURE, LASTS, endpoint_lease
 from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
@@ -121,7 +121,11 @@ class ReadinessObserver:
                 self._held.add(lease)
             case LeaseEnded(lease=lease):
                 self._held.discard(lease)
+                if not self._failed_to_look:  # what failed in its name is another replica's to do
+                    self._store = ""
+                self._standings.pop(lease.removeprefix(endpoint_lease("")), None)
                 if lease == CAPTURE:
+                    self._lag = None
                     self._open, self._heard_at, self._repair, self._paused = False, None, "", ""
             case SettingsReloaded(needs_restart=keys):
                 self._settings = f"changed, and in force after a restart: {', '.join(keys)}" if keys else ""

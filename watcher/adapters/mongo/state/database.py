@@ -43,10 +43,13 @@ PATIENCE = timedelta(seconds=10)
 """For one transaction with all that it takes to try again: an election takes less. Then the caller hears of
 it, and waits by its own rules."""
 
+ENDING = timedelta(milliseconds=500)
+"""For the end of a dead replica's transactions: most often there are none, and its work waits."""
+
 SESSIONS = 8
 """Transactions at once, of one replica. Most of what there is to write goes in one after the other."""
 
-DUPLICATE = 11000
+DUPLICATE, WRITE_CONFLICT = 11000, 112
 COLLISIONS = 5
 """How often a transaction is begun anew because another one entered the same: it finds that there, then."""
 
@@ -94,6 +97,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 }
 COLLECTIONS = (
     *INDEXES,
+    "fences",
     "position",
     "sequence",
     "counts",
@@ -115,6 +119,11 @@ class State:
         self._watched = watched
         # Always the same few: so that others can end them, should we die in the middle of a transaction.
         self._sessions = [client.start_session(causal_consistency=False) for _ in range(SESSIONS)]
+        # Of its own, as it must not wait for any of the others.
+        self._attempting = client.start_session(causal_consistency=False)
+        self._turn = asyncio.Lock()
+        self.is_mixed = True
+        """Replicas of schema 1 may share this state: they take a lease without its fence."""
         self._prepared = False
         self._free: asyncio.LifoQueue[Session] = asyncio.LifoQueue()
         for session in self._sessions:
@@ -177,9 +186,8 @@ class State:
     async def transact(self, work: Callable[[Session], Awaitable[T]], *, lease: Lease | None) -> T:
         """Do the work in one transaction, again as often as MongoDB asks for it.
 
-        `lease`: in whose name; LeaseLost when another holds it by now, and nothing is written. The lease is
-        written to, not only read: a transaction that takes it away must meet this one, before or after.
-        Raises LeaseLost or OutboxError."""
+        `lease`: in whose name; LeaseLost when another holds it by now, and nothing is written. Raises
+        LeaseLost or OutboxError."""
 
         async def whole(session: Session) -> T:
             if lease is not None:
@@ -205,6 +213,25 @@ class State:
                     self._free.put_nowait(session)
         raise AssertionError("the last collision is raised")
 
+    async def attempt(self, work: Callable[[Session], Awaitable[T]], *, within: timedelta) -> T | None:
+        """Do the work in one transaction, once. None when what it writes to is in another one that is open:
+        then nothing is done. Raises OutboxError."""
+        async with self._turn:
+            with translated(self.place), pymongo.timeout(within.total_seconds()):
+                try:
+                    async with await self._attempting.start_transaction(
+                        read_concern=ReadConcern("snapshot"),
+                        write_concern=WriteConcern("majority"),
+                        read_preference=ReadPreference.PRIMARY,
+                    ):
+                        done: T | None = await work(self._attempting)
+                except OperationFailure as error:
+                    if error.code != WRITE_CONFLICT:
+                        raise
+                    done = None
+        heed()
+        return done
+
     async def try_writing(self) -> None:
         """Write, and take it back before it is done. Raises OutboxError or OutboxBroken."""
         with translated(self.place), pymongo.timeout(PATIENCE.total_seconds()):
@@ -222,14 +249,25 @@ class State:
         return found
 
     async def fence(self, lease: Lease, session: Session) -> None:
-        """Raises LeaseLost when another replica holds it by now."""
-        held = await self["leases"].update_one(
-            {"_id": lease.name, "holder": lease.holder, "epoch": lease.epoch},
-            {"$inc": {"writes": 1}},
-            session=session,
-        )
-        if held.matched_count == 0:
+        """Raises LeaseLost when another replica has taken it.
+
+        The fence is written to, not only read: who takes the lease writes there, too, and must meet this
+        transaction, before or after."""
+        written = {"$inc": {"writes": 1}}
+        fence = {"_id": lease.name, "epoch": lease.epoch}
+        fenced = await self["fences"].update_one(fence, written, session=session)
+        if fenced.matched_count and self.is_mixed:
+            fenced = await self["leases"].update_one(
+                {**fence, "holder": lease.holder}, written, session=session
+            )
+        if fenced.matched_count == 0:
             raise LeaseLost(lease.name)
+
+    async def advance_fence(self, name: str, epoch: int, session: Session) -> None:
+        """From this transaction on, what is written in the name of an earlier epoch is refused."""
+        await self["fences"].update_one(
+            {"_id": name}, {"$set": {"epoch": epoch}}, upsert=True, session=session
+        )
 
     async def next_number(self, sequence: str, session: Session) -> int:
         """The next number of a sequence, and the right to set it: who comes second begins anew behind us."""
@@ -245,14 +283,14 @@ class State:
     @property
     def session_ids(self) -> Sequence[Any]:
         """Of the sessions in which all of its transactions are made."""
-        return [session.session_id["id"] for session in self._sessions]
+        return [session.session_id["id"] for session in (*self._sessions, self._attempting)]
 
     async def end_sessions(self, ids: Sequence[Any]) -> None:
         """Abort transactions that somebody left open. MongoDB itself keeps what they hold for a minute; where
         this is refused, as in the smallest tiers of Atlas, it takes so long."""
         if not ids:
             return
-        with suppress(PyMongoError):
+        with suppress(PyMongoError), pymongo.timeout(ENDING.total_seconds()):
             await self._client.admin.command({"killSessions": [{"id": each} for each in ids]})
 
     async def size_bytes(self) -> int:

@@ -3,23 +3,24 @@
     {_id: "endpoint:crm", holder: "host-1-7f3a", epoch: 12, until: 2026-11-26T12:00:05Z}
 
 A replica lives as long as the lease of its own name does (`replica:<name>`), where it says what its settings
-know. The documents stay: a lease that
-began again with its first epoch would let a stale holder write. Those of replicas go after a day."""
+know. The documents stay: a lease that began again with its first epoch would let a stale holder write. Those
+of replicas go after a day.
+
+What a holder writes it writes together with the lease's fence, a document beside it that has the epoch, too.
+Only who takes the lease changes both: so a holder's long transaction does not keep it from renewing."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
-import pymongo
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
-from watcher.adapters.mongo.state.database import State
-from watcher.core.leases import BEAT, CAPTURE, LASTS, Lease, Look
+from watcher.adapters.mongo.state.database import Session, State
+from watcher.core.leases import BEAT, LASTS, Lease, Look
 
 T = TypeVar("T")
 
@@ -30,6 +31,8 @@ SOON = 4 * BEAT
 
 RENEWED = [{"$set": {"until": {"$add": ["$$NOW", LASTS // timedelta(milliseconds=1)]}}}]
 FREE = {"$set": {"holder": "", "until": OVER}}
+OF_SCHEMA_1 = {"sessions": {"$exists": True}, "knows": {"$exists": False}}
+"""A replica that does not say what it knows, alive or not: it may come back, for as long as this is there."""
 ENDED = {"$expr": {"$lte": ["$until", "$$NOW"]}}
 
 
@@ -57,10 +60,9 @@ class MongoLeases:
         await self._do(lambda: self._leases.update_many(mine, FREE))
 
     async def _look(self, knows: Collection[str]) -> Look:
-        _, mine = await asyncio.gather(self._renew_capture(), self._renew_others(knows))
-        if mine == 0:
-            await self._take(REPLICA + self._replica)
-            await self._renew_others(knows)
+        await asyncio.gather(self._say(knows), self._renew())
+        older = await self._leases.find_one(OF_SCHEMA_1, {"_id": 1})
+        self._state.is_mixed = older is not None
         seen = {"holder": 1, "epoch": 1, "knows": 1}
         living = {"$expr": {"$gt": ["$until", "$$NOW"]}}
         live = await self._leases.aggregate([{"$match": living}, {"$project": seen}])
@@ -83,29 +85,30 @@ class MongoLeases:
             ),
         )
 
-    async def _renew_capture(self) -> None:
-        """By itself: a long append holds it until it is through, which must not cost the other leases."""
-        with suppress(PyMongoError), pymongo.timeout(2 * BEAT.total_seconds()):
-            await self._leases.update_one({"_id": CAPTURE, "holder": self._replica}, RENEWED)
-
-    async def _renew_others(self, knows: Collection[str]) -> int:
-        """How many there are."""
-        own = REPLICA + self._replica
-        said, renewed = await asyncio.gather(
-            self._leases.update_one({"_id": own}, [*RENEWED, {"$set": {"knows": sorted(knows)}}]),
-            self._leases.update_many({"holder": self._replica, "_id": {"$nin": [CAPTURE, own]}}, RENEWED),
+    async def _say(self, knows: Collection[str]) -> None:
+        said = {
+            "holder": self._replica,
+            "epoch": 1,
+            "sessions": self._state.session_ids,
+            "knows": sorted(knows),
+        }
+        plainly = {key: {"$literal": value} for key, value in said.items()}
+        await self._leases.update_one(
+            {"_id": REPLICA + self._replica}, [{"$set": plainly}, *RENEWED], upsert=True
         )
-        return said.matched_count + renewed.matched_count
+
+    async def _renew(self) -> None:
+        held = {"holder": self._replica, "_id": {"$ne": REPLICA + self._replica}}
+        await self._leases.update_many(held, RENEWED)
 
     async def _take(self, name: str) -> Lease | None:
         await self._end_what_is_left_open(name)
         taken = await self._free(name)
         if taken is None:
             try:
-                own = {"sessions": self._state.session_ids} if name.startswith(REPLICA) else {}
-                await self._leases.insert_one({"_id": name, "epoch": 0, **own, **FREE["$set"]})
+                await self._leases.insert_one({"_id": name, "epoch": 0, **FREE["$set"]})
             except DuplicateKeyError:
-                return None  # it is there, and not over
+                return None  # it is there, and not over; or its holder writes just now
             taken = await self._free(name)
         return Lease(name=name, holder=self._replica, epoch=taken["epoch"]) if taken is not None else None
 
@@ -119,11 +122,20 @@ class MongoLeases:
             await self._state.end_sessions(holder["sessions"])
 
     async def _free(self, name: str) -> dict[str, Any] | None:
-        return await self._leases.find_one_and_update(
-            {"_id": name, **ENDED},
-            [{"$set": {"holder": self._replica, "epoch": {"$add": ["$epoch", 1]}}}, *RENEWED],
-            return_document=ReturnDocument.AFTER,
-        )
+        """The lease, if it was free, as this replica's; and its fence."""
+
+        async def work(session: Session) -> dict[str, Any] | None:
+            taken = await self._leases.find_one_and_update(
+                {"_id": name, **ENDED},
+                [{"$set": {"holder": self._replica, "epoch": {"$add": ["$epoch", 1]}}}, *RENEWED],
+                return_document=ReturnDocument.AFTER,
+                session=session,
+            )
+            if taken is not None:
+                await self._state.advance_fence(name, taken["epoch"], session)
+            return taken
+
+        return await self._state.attempt(work, within=BEAT)
 
     async def _do(self, work: Callable[[], Awaitable[T]], *, within: timedelta = SOON) -> T:
         return await self._state.read(work, within=within)
