@@ -6,21 +6,27 @@ READY := $(VENV)/.ready
 INSTALLED := .venv-installed
 LIBRECHAT := tests/librechat
 MODELS := $(LIBRECHAT)/node_modules/.package-lock.json
+BROWSER := tests/browser
+WALKER := $(BROWSER)/node_modules/.package-lock.json
 
 FUZZER := .venv-fuzzer
 
-.PHONY: demo test test-librechat check bench chaos crashes fuzz lock format docs clean
+.PHONY: demo test test-librechat test-browser check bench chaos crashes fuzz lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
 
 # As many at once as there are cores: most of them wait for something. Each worker has a MongoDB of its own.
 test: $(READY)
-	$(BIN)/pytest tests -m "not long and not librechat" -n auto --dist worksteal
+	$(BIN)/pytest tests -m "not long and not librechat and not browser" -n auto --dist worksteal
 
 # LibreChat's published models do all that its users do (needs Node): docs/ACTIONS.md tells what.
 test-librechat: $(READY) $(MODELS)
 	$(BIN)/pytest tests/librechat
+
+# A real Chromium walks over the page (needs Node and Debian's chromium).
+test-browser: $(READY) $(WALKER)
+	$(BIN)/pytest tests/browser
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -87,5 +93,8 @@ $(MODELS): $(LIBRECHAT)/package-lock.json
 	then npm ci --prefix $(LIBRECHAT) --ignore-scripts --no-audit --no-fund && touch $@; \
 	else echo "no npm on PATH: the tests of LibreChat's models will be skipped"; fi
 
+$(WALKER): $(BROWSER)/package-lock.json
+	npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund && touch $@
+
 clean:
-	rm -rf $(LIBRECHAT)/node_modules $(VENV) $(INSTALLED) $(FUZZER) dist build
+	rm -rf $(LIBRECHAT)/node_modules $(BROWSER)/node_modules $(VENV) $(INSTALLED) $(FUZZER) dist build

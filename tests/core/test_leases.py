@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from watcher.core.leases import Look, shared_out
+from watcher.core.leases import CAPTURE, Look, shared_out
 
 NAMES = [f"endpoint:{number}" for number in range(9)]
 REPLICAS = ["a", "b", "c", "d"]
@@ -72,6 +72,24 @@ def test_what_only_one_knows_stays_with_it():
 
     for names in ("wxyz", "x"):
         assert shared_out(names, seen) == {"w": "a", "x": "b", "y": "a", "z": "a"}
+
+
+def test_the_changes_are_read_by_one_who_knows_every_endpoint():
+    seen = Look(
+        replica="a",
+        replicas=frozenset({"a", "b"}),
+        knows={"a": frozenset({CAPTURE, "x"}), "b": frozenset({CAPTURE, "x", "y"})},
+        holders={CAPTURE: "a", "x": "a", "y": "b"},
+    )
+
+    assert shared_out({CAPTURE, "x"}, seen) == {"x": "a", CAPTURE: "b", "y": "b"}
+
+
+def test_where_nobody_knows_every_endpoint_anybody_reads():
+    knows = {"a": frozenset({CAPTURE, "x"}), "b": frozenset({CAPTURE, "y"})}
+    seen = Look(replica="a", replicas=frozenset(knows), knows=knows, holders={})
+
+    assert shared_out({CAPTURE, "x"}, seen) == {CAPTURE: "a", "x": "a", "y": "b"}
 
 
 def test_what_nobody_knows_is_nobody_s():

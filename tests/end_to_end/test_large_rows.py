@@ -4,6 +4,7 @@ With the row before it a change of such a row is more than MongoDB may answer wi
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -99,3 +100,39 @@ async def test_a_message_gives_its_events_and_those_behind_it_theirs(librechat, 
 
 def told(inbox: Inbox) -> list[tuple[str, dict[str, Any]]]:
     return [(receipt.event, json.loads(receipt.body)["data"]) for receipt in inbox.accepted]
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["SQLite", "MongoDB"])
+async def test_a_backlog_of_large_messages_for_many_endpoints_is_stored_in_parts(
+    librechat, uri, watchers, receivers, mongo_client, database, shared
+):
+    """Together their bodies are 144 MB: no transaction of MongoDB's takes so much, nor a pod of 256 MB."""
+    inbox = await receivers()
+    chosen = {
+        "webhooks": {
+            "secret": SECRET,
+            "timeout": 20_000,
+            "endpoints": [{"name": f"e{number}", "url": inbox.url} for number in range(10)],
+        },
+        "watcher": {"mongoUri": uri, **({"state": f"{uri}_state"} if shared else {})},
+    }
+    watcher = watchers(chosen)
+    await watcher.start()
+    assert await watcher.stop() == 0
+    for number in range(16):
+        await librechat.messages.insert_one(
+            {"messageId": f"m{number}", "conversationId": "c1", "user": "u1", "text": "x" * 900_000}
+        )
+
+    await watcher.start()
+    peak = 0.0
+    async with asyncio.timeout(PATIENCE):
+        while len(inbox.ids) < 160:
+            peak = max(peak, watcher.resident_mb)
+            await asyncio.sleep(0.05)
+    print(f"\nresident at most {peak:.0f} MB")
+
+    assert await watcher.stop() == 0
+    assert "store.failed" not in watcher.log
+    assert peak < 256
+    await mongo_client.drop_database(f"{database}_state")

@@ -63,38 +63,42 @@ def shared_out(names: Collection[str], look: Look) -> Mapping[str, str]:
     its settings do not know: an endpoint that was served well would be served no more.
 
     The same for every replica that sees the same. `names`: what the replica that looks knows."""
+    everything = frozenset(names).union(*look.knows.values())
+    able = {name: _able(name, everything, look) for name in sorted(everything)}
     share: dict[str, list[str]] = {replica: [] for replica in sorted(look.replicas)}
     free = []
-    for name in sorted(frozenset(names).union(*look.knows.values())):
+    for name, replicas in able.items():
         holder = look.holders.get(name)
-        if holder in share and _knows(look, holder, name):
+        if holder is not None and holder in replicas:
             share[holder].append(name)
-        else:
+        elif replicas:
             free.append(name)
 
     for name in free:
-        if able := [replica for replica in share if _knows(look, replica, name)]:
-            share[min(able, key=lambda replica: (len(share[replica]), replica))].append(name)
-    while (move := _evening(share, look)) is not None:
+        share[min(able[name], key=lambda replica: (len(share[replica]), replica))].append(name)
+    while (move := _evening(share, able)) is not None:
         name, giver, taker = move
         share[giver].remove(name)
         share[taker].append(name)
     return {name: replica for replica, held in share.items() for name in held}
 
 
-def _evening(share: Mapping[str, list[str]], look: Look) -> tuple[str, str, str] | None:
+def _able(name: str, everything: frozenset[str], look: Look) -> Collection[str]:
+    """Who may hold it. Who reads the changes should know every endpoint: it stores nothing for others."""
+    able = [replica for replica in look.replicas if name in look.knows.get(replica, everything)]
+    if name == CAPTURE:
+        knowing_all = [replica for replica in able if look.knows.get(replica, everything) >= everything]
+        return knowing_all or able
+    return able
+
+
+def _evening(
+    share: Mapping[str, list[str]], able: Mapping[str, Collection[str]]
+) -> tuple[str, str, str] | None:
     """One move that makes the shares more even: what, from whom, to whom. None: they are."""
     for giver in sorted(share, key=lambda replica: (len(share[replica]), replica), reverse=True):
         for name in reversed(share[giver]):
-            able = [
-                replica
-                for replica in share
-                if len(share[replica]) + 1 < len(share[giver]) and _knows(look, replica, name)
-            ]
-            if able:
-                return name, giver, min(able, key=lambda replica: (len(share[replica]), replica))
+            takers = [replica for replica in able[name] if len(share[replica]) + 1 < len(share[giver])]
+            if takers:
+                return name, giver, min(takers, key=lambda replica: (len(share[replica]), replica))
     return None
-
-
-def _knows(look: Look, replica: str, name: str) -> bool:
-    return replica not in look.knows or name in look.knows[replica]

@@ -148,6 +148,11 @@ class Plan:
     def longest_hold(self) -> timedelta:
         return max(self.unfinished_hold, MOMENT)
 
+    @property
+    def receivers(self) -> int:
+        """How many endpoints there are."""
+        return len(self._endpoints)
+
     def entries(self, changes: Sequence[Change], marks: Marks, *, recovering: bool = False) -> Planned:
         """What the changes mean to the endpoints. Marks made by this batch count for what follows in it.
 

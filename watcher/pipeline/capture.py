@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
 
 from watcher.core.deliveries import Delivery, Lift
 from watcher.core.facts import Captured, StreamOpened
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan
+from watcher.pipeline.portions import portions
 from watcher.pipeline.remembering import Memory
-from watcher.ports import ChangeSource, Clock, Observer, Outbox
+from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox
 
 QUIET_STORE = timedelta(seconds=10)
 """How often a quiet stream's position is stored. More often would wear a disk for nothing; much less
@@ -38,7 +39,7 @@ async def capture(
 
     async with source.open(checkpoint) as batches:
         observe(StreamOpened(resumed=checkpoint is not None))
-        async for batch in batches:
+        async for batch in _in_portions(batches, plan):
             began = clock.monotonic()
             async with memory.turn:
                 completed = await memory.complete(batch)
@@ -75,6 +76,12 @@ async def capture(
                     took=timedelta(seconds=clock.monotonic() - began),
                 )
             )
+
+
+async def _in_portions(batches: AsyncIterator[Batch], plan: Plan) -> AsyncIterator[Batch]:
+    async for batch in batches:
+        for portion in portions(batch, receivers=plan.receivers):
+            yield portion
 
 
 def _hold_ends(entries: Iterable[Delivery | Lift]) -> Iterable[datetime]:

@@ -349,6 +349,12 @@ def _why(error: PyMongoError, place: Place) -> str:
             f"user or password is wrong (code {code} AuthenticationFailed).\n"
             f"  Correct them in {place.setting}; a user of another database needs ?authSource=…"
         )
+    if code == 388:
+        return (
+            "one transaction is too large for its cache (code 388 TransactionTooLargeForCache).\n"
+            "  Give MongoDB more memory (storage.wiredTiger.engineConfig.cacheSizeGB), or send large texts to"
+            " fewer endpoints (`omit: [text]`)."
+        )
     if isinstance(error, ConfigurationError):
         return (
             "the driver cannot use this connection string.\n"

@@ -373,7 +373,7 @@ class MongoOutbox:
         )
         if done.new:
             documents = [document_of(each, now=now) for each in done.new.values()]
-            await deliveries.insert_many(documents, ordered=False, session=session)
+            await deliveries.insert_many(documents, session=session)
         changes = [
             UpdateOne({"_id": identity}, {"$set": {"state": "pending", "seq": seq}})
             for identity, seq in done.let_go.items()

@@ -1,0 +1,55 @@
+"""Portions: a batch of changes in parts that a store can take in one transaction, and a pod in memory.
+
+The law: a part is a batch like any other. It ends behind a change, with that change's own token and time, so
+that a crash between two parts repeats nothing but the later ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from watcher.core.changes import Change, Checkpoint
+from watcher.core.encoding import MAX_BODY_BYTES
+from watcher.ports import Batch
+
+PORTION_BYTES = 8 * 1024 * 1024
+"""Of bodies for all endpoints together. A MongoDB with a small cache refuses transactions of some 50 MB,
+and a slow line must carry one within seconds."""
+
+ENVELOPE_BYTES = 500
+"""What a body has besides the texts of its row, about."""
+
+
+def portions(batch: Batch, *, receivers: int) -> Iterator[Batch]:
+    """The batch in its order. `receivers`: how many endpoints may get each event."""
+    changes, start, weight = batch.changes, 0, 0
+    for number, change in enumerate(changes):
+        heavier = _weight(change) * max(1, receivers)
+        if number > start and weight + heavier > PORTION_BYTES:
+            last = changes[number - 1]
+            yield replace(
+                batch,
+                changes=changes[start:number],
+                checkpoint=Checkpoint(token=last.id, at=last.at),
+                through=min(last.at, batch.through),
+            )
+            start, weight = number, 0
+        weight += heavier
+    yield replace(batch, changes=changes[start:])
+
+
+def _weight(change: Change) -> int:
+    """About how long its body will be."""
+    return min(MAX_BODY_BYTES, ENVELOPE_BYTES + _length(change.after))
+
+
+def _length(value: Any) -> int:
+    """Of all texts in it together: what else rows have is small."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(map(_length, value.values()))
+    if isinstance(value, Sequence):
+        return sum(map(_length, value))
+    return 0
