@@ -44,6 +44,24 @@ def test_a_part_ends_with_its_last_change():
     assert (parts[-1].checkpoint, parts[-1].through) == (batch.checkpoint, batch.through)
 
 
+def test_a_part_s_stream_time_is_before_all_that_follows():
+    batch = a_batch(900_000, 900_000, 900_000)
+    first, second, third = batch.changes
+    batch = replace(batch, changes=(first, second, replace(third, at=first.at - timedelta(seconds=1))))
+
+    parts = list(portions(batch, receivers=10))
+
+    assert [part.through for part in parts[:-1]] == [first.at - timedelta(seconds=1)] * 2
+
+
+def test_a_part_is_weighed_in_bytes():
+    batch = a_batch(*[300_000] * 4)
+    wide = tuple(replace(each, after={"text": "你" * 300_000}) for each in batch.changes)
+
+    assert len(list(portions(batch, receivers=6))) == 1
+    assert len(list(portions(replace(batch, changes=wide), receivers=6))) == 4
+
+
 @given(
     st.lists(st.sampled_from([0, 1_000, 100_000, 900_000, 5_000_000]), max_size=40),
     st.integers(min_value=0, max_value=40),

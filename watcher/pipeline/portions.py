@@ -1,7 +1,7 @@
 """Portions: a batch of changes in parts that a store can take in one transaction, and a pod in memory.
 
-The law: a part is a batch like any other. It ends behind a change, with that change's own token and time, so
-that a crash between two parts repeats nothing but the later ones."""
+The law: a part is a batch like any other. It ends behind a change, with that change's own token, so that a
+crash between two parts repeats nothing but the later ones; and its stream time is before all that follows."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def portions(batch: Batch, *, receivers: int) -> Iterator[Batch]:
                 batch,
                 changes=changes[start:number],
                 checkpoint=Checkpoint(token=last.id, at=last.at),
-                through=min(last.at, batch.through),
+                # A primary's clock steps back now and then: a later change may have happened before this one.
+                through=min(batch.through, *(each.at for each in changes[number - 1 :])),
             )
             start, weight = number, 0
         weight += heavier
@@ -47,7 +48,7 @@ def _weight(change: Change) -> int:
 def _length(value: Any) -> int:
     """Of all texts in it together: what else rows have is small."""
     if isinstance(value, str):
-        return len(value)
+        return len(value) if value.isascii() else len(value.encode(errors="replace"))
     if isinstance(value, dict):
         return sum(map(_length, value.values()))
     if isinstance(value, Sequence):
