@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
-from typing import assert_never
+from typing import TypedDict, assert_never
 
 from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.mongo.state.reading import MongoReader
@@ -39,7 +39,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
             async with SqliteOutbox.open(path) as file:
                 yield Store(outbox=file, log=file, leases=SoleLeases(), under=lambda _: file)
         case StateDatabase(uri=uri, name=name):
-            async with MongoOutbox.open(uri, name, watched=_watched(settings)) as outbox:
+            async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 # The name tells people where it runs; the rest makes it another one after each start.
                 replica = f"{socket.gethostname()}-{token_hex(3)}"
                 yield Store(outbox=outbox, log=outbox, leases=outbox.leases(replica), under=outbox.under)
@@ -69,7 +69,7 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
                 async with SqliteOutbox.beside(path) as outbox:
                     yield Beside(outbox=outbox, log=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
-            async with MongoOutbox.open(uri, name, watched=_watched(settings)) as outbox:
+            async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 await outbox.prepare()
                 yield Beside(outbox=outbox, log=outbox, alone=False)
         case _:
@@ -83,12 +83,21 @@ async def read(settings: Settings) -> AsyncIterator[StateReader]:
         case StateFile(path=path):
             yield SqliteReader(path)
         case StateDatabase(uri=uri, name=name):
-            async with MongoReader.open(uri, name, watched=_watched(settings)) as reader:
+            async with MongoReader.open(uri, name, **_whose(settings)) as reader:
                 yield reader
         case _:
             assert_never(settings.state)
 
 
-def _watched(settings: Settings) -> str | None:
-    """LibreChat's database; None for a command that was not told where it is."""
-    return settings.database if settings.mongo_uri else None
+class _Whose(TypedDict):
+    watched: str | None
+    setting: str
+
+
+def _whose(settings: Settings) -> _Whose:
+    """LibreChat's database, or None for a command that was not told where it is; and where the URI stands."""
+    shared = isinstance(settings.state, StateDatabase) and settings.state.uri == settings.mongo_uri
+    return {
+        "watched": settings.database if settings.mongo_uri else None,
+        "setting": "MONGO_URI" if shared else "watcher.state",
+    }

@@ -318,13 +318,24 @@ async def test_two_librechats_do_not_share_a_state(mongodb_uri, database):
     async with MongoOutbox.open(mongodb_uri, database, watched="staging") as theirs:
         with pytest.raises(OutboxBroken, match="'LibreChat'") as refused:
             await theirs.prepare()
-    async with MongoReader.open(mongodb_uri, database, watched="staging") as reader:
-        with pytest.raises(OutboxBroken):
-            await reader.try_writing()
+    with pytest.raises(OutboxBroken):
+        async with MongoReader.open(mongodb_uri, database, watched="staging"):
+            pass
     async with MongoOutbox.open(mongodb_uri, database) as nobody_knows:
         await nobody_knows.prepare()
 
     assert f"mongodb://…/{database}_2" in str(refused.value)
+
+
+async def test_a_state_is_that_of_the_first_who_knows_whose_changes_are_in_it(mongodb_uri, database):
+    async with opened(mongodb_uri, database):
+        pass  # by a command that was not told where LibreChat's MongoDB is
+    both = [MongoOutbox.open(mongodb_uri, database, watched=name) for name in ("LibreChat", "staging")]
+
+    async with both[0] as one, both[1] as other:
+        ends = await asyncio.gather(one.prepare(), other.prepare(), return_exceptions=True)
+
+    assert sorted(type(end).__name__ for end in ends) == ["NoneType", "OutboxBroken"]
 
 
 async def test_a_state_of_version_1_is_brought_up_to_date_and_goes_on(mongodb_uri, database, mongo_client):

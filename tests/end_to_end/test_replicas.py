@@ -293,6 +293,25 @@ async def test_check_tells_who_may_not_write_the_state_what_to_grant(watchers, r
             assert "librechat_watcher" not in await client.list_database_names()
 
 
+@pytest.mark.parametrize(
+    ("state", "blamed"), [("mongodb", "MONGO_URI"), ("mongodb://u:p%ZZ@127.0.0.1:1/state", "watcher.state")]
+)
+async def test_a_bad_uri_is_blamed_on_the_setting_that_it_stands_in(watchers, receivers, state, blamed):
+    inbox = await receivers()
+    uri = (
+        "mongodb://127.0.0.1:1/LibreChat" if blamed == "watcher.state" else "mongodb://u:p%ZZ@127.0.0.1:1/LC"
+    )
+    made = {
+        "webhooks": {"url": inbox.url, "secret": SECRET},
+        "watcher": {"mongoUri": uri, "state": state},
+    }
+
+    done = await asyncio.to_thread(command, watchers(made), "run")
+
+    assert done.returncode != 0
+    assert f"{blamed}: this is no connection string" in done.stderr
+
+
 def command(watcher: Watcher, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "watcher", *words, "--config", str(watcher.config)],

@@ -35,6 +35,8 @@ class Place:
     """As the connection string names them, without credentials."""
     database: str
     user: str | None = None
+    setting: str = "MONGO_URI"
+    """Where its connection string stands."""
 
     def __str__(self) -> str:
         return f"MongoDB at {self.hosts}"
@@ -60,8 +62,8 @@ async def connection(uri: str, *, setting: str = "MONGO_URI", **options: Any) ->
         await client.close()
 
 
-def place_of(uri: str, database: str) -> Place:
-    """Where a connection string leads, for messages.
+def place_of(uri: str, database: str, *, setting: str = "MONGO_URI") -> Place:
+    """Where a connection string leads, for messages. `setting`: where it stands.
 
     >>> str(place_of("mongodb://me:secret@a:27017,b/LibreChat?replicaSet=rs0", "LibreChat"))
     'MongoDB at a:27017,b'
@@ -74,7 +76,8 @@ def place_of(uri: str, database: str) -> Place:
     if "@" in rest[len(authority) :]:
         # An unescaped `/` or `?` in the password puts a part of it where the hosts should be.
         login, hosts = "", "the configured address"
-    return Place(hosts=hosts, database=database, user=unquote_plus(login.partition(":")[0]) or None)
+    user = unquote_plus(login.partition(":")[0]) or None
+    return Place(hosts=hosts, database=database, user=user, setting=setting)
 
 
 def uri_of_host(uri: str, host: str) -> str:

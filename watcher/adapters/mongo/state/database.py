@@ -156,7 +156,13 @@ class State:
                 )
             if schema is None or schema["version"] < SCHEMA_VERSION:
                 await self._make()
+            if schema is None or "watched" not in schema:
+                await self._claim()
         self._prepared = True
+
+    async def demand_ours(self) -> None:
+        """Raises OutboxError, or OutboxBroken for the state of another LibreChat."""
+        self._demand_ours(await self.read(lambda: self["schema"].find_one({"_id": "schema"})))
 
     async def _make(self) -> None:
         known = set(await self._database.list_collection_names())
@@ -167,6 +173,10 @@ class State:
                 await self[name].create_indexes(INDEXES[name])
         schema, version = self["schema"], {"$max": {"version": SCHEMA_VERSION}}
         await schema.update_one({"_id": "schema"}, version, upsert=True)
+
+    async def _claim(self) -> None:
+        """Whose state it is is settled by the first who knows: a command may have made it without."""
+        schema = self["schema"]
         if self._watched is not None:
             unclaimed = {"_id": "schema", "watched": {"$exists": False}}
             await schema.update_one(unclaimed, {"$set": {"watched": self._watched}})
@@ -337,8 +347,7 @@ def _why(error: PyMongoError, place: Place) -> str:
     if code in (18, 8000):
         return (
             f"user or password is wrong (code {code} AuthenticationFailed).\n"
-            "  Correct them in watcher.state (or in MONGO_URI, for `state: mongodb`);"
-            " a user of another database needs ?authSource=…"
+            f"  Correct them in {place.setting}; a user of another database needs ?authSource=…"
         )
     if code == 388:
         return (
@@ -347,7 +356,10 @@ def _why(error: PyMongoError, place: Place) -> str:
             " fewer endpoints (`omit: [text]`)."
         )
     if isinstance(error, ConfigurationError):
-        return "the driver cannot use this connection string.\n  Correct watcher.state."
+        return (
+            "the driver cannot use this connection string.\n"
+            f"  Correct {place.setting}: its options; with mongodb+srv:// the host must have SRV records."
+        )
     label = f"code {code}" if code is not None else type(error).__name__
     return f"cannot be used now ({label}).\n  It is tried again; nothing is lost meanwhile."
 

@@ -59,14 +59,16 @@ class MongoOutbox:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, uri: str, database: str, *, watched: str | None = None) -> AsyncIterator[MongoOutbox]:
+    async def open(
+        cls, uri: str, database: str, *, watched: str | None = None, setting: str = "watcher.state"
+    ) -> AsyncIterator[MongoOutbox]:
         """The outbox in this database, which `prepare` makes. Connects at the first use.
 
-        `watched`: LibreChat's database, whose changes are in it.
+        `watched`: LibreChat's database, whose changes are in it. `setting`: where the URI stands.
 
         Raises SourceRefused for a string that is no URI."""
-        async with connection(uri, setting="watcher.state") as client:
-            state = State(client, place_of(uri, database), watched=watched)
+        async with connection(uri, setting=setting) as client:
+            state = State(client, place_of(uri, database, setting=setting), watched=watched)
             news, settler = News(state), Settler(state)
             # No TaskGroup: it would wrap whatever is raised while the outbox is open.
             helping = [asyncio.create_task(news.follow()), asyncio.create_task(settler.run())]

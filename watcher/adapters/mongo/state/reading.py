@@ -28,10 +28,15 @@ class MongoReader:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, uri: str, database: str, *, watched: str | None = None) -> AsyncIterator[MongoReader]:
-        """Raises SourceRefused for a string that is no URI."""
-        async with connection(uri, setting="watcher.state") as client:
-            yield cls(State(client, place_of(uri, database), watched=watched))
+    async def open(
+        cls, uri: str, database: str, *, watched: str | None = None, setting: str = "watcher.state"
+    ) -> AsyncIterator[MongoReader]:
+        """Raises SourceRefused for a string that is no URI, OutboxError, or OutboxBroken for the state of
+        another LibreChat."""
+        async with connection(uri, setting=setting) as client:
+            state = State(client, place_of(uri, database, setting=setting), watched=watched)
+            await state.demand_ours()
+            yield cls(state)
 
     async def checkpoint(self) -> Checkpoint | None:
         position = await self._outbox.position()
