@@ -6,12 +6,14 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from jsonschema import Draft202012Validator
 
+import watcher.admin
 from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
 from watcher.admin.api.operations import OPERATIONS
@@ -159,6 +161,14 @@ async def test_every_answer_keeps_others_out(client):
         assert headers["Cache-Control"] == "no-store"
         assert "Access-Control-Allow-Origin" not in headers
         assert "Set-Cookie" not in headers
+
+
+async def test_the_page_is_small_on_the_wire(client):
+    names = ["", *(file.name for file in Path(watcher.admin.__file__).with_name("page").glob("*.[jc]s*"))]
+    sizes = [(await client.get(f"/{name}")).num_bytes_downloaded for name in names]
+
+    assert len(names) > 10
+    assert sum(sizes) < 40_000
 
 
 # ------------------------------------------------------------------ the description

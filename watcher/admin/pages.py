@@ -27,6 +27,8 @@ def add_page(app: web.Application) -> None:
 
 def _giving(text: str, content_type: str) -> Handler:
     async def give(_: web.Request) -> web.Response:
-        return web.Response(text=text, content_type=content_type, charset="utf-8")
+        response = web.Response(text=text, content_type=content_type, charset="utf-8")
+        response.enable_compression()
+        return response
 
     return give
