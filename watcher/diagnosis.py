@@ -18,14 +18,12 @@ from watcher.core.catalogue import catalogue, fields_of
 from watcher.core.changes import Checkpoint
 from watcher.core.endpoints import Endpoint
 from watcher.core.headroom import Reach, is_scarce
+from watcher.core.leases import MUCH_SKEW
 from watcher.core.mapping import CollectionMapping
 from watcher.core.misfits import misfits
 from watcher.core.planning import Plan
 from watcher.core.rehearsal import rehearse
 from watcher.errors import OutboxBroken, OutboxError, SourceError
-
-MUCH_SKEW = timedelta(seconds=5)
-"""Retries and rates use our clock, events MongoDB's: a larger difference shows as wrong latencies."""
 
 LITTLE_OPLOG = timedelta(hours=24)
 """A watcher that is down over a night must find its position again."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -354,6 +354,21 @@ async def test_a_state_of_version_1_is_brought_up_to_date_and_goes_on(mongodb_ur
 
     assert (await state.schema.find_one())["version"] == SCHEMA_VERSION
     assert "in_the_log" in await state.deliveries.index_information()
+
+
+class WrongClock(datetime):
+    @classmethod
+    def now(cls, tz: Any = None) -> Any:
+        return datetime.now(tz) - timedelta(hours=1)
+
+
+async def test_a_look_tells_how_far_apart_the_clocks_are(outbox, monkeypatch):
+    leases, second = outbox.leases("one"), timedelta(seconds=1)
+    assert abs((await leases.look(["capture"])).skew) < second
+
+    monkeypatch.setattr("watcher.adapters.mongo.state.leases.datetime", WrongClock)
+
+    assert abs((await leases.look(["capture"])).skew - timedelta(hours=1)) < second
 
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -260,3 +260,17 @@ def test_how_an_endpoint_stands_is_told_by_who_sends_to_it():
     readiness(LeaseEnded(lease="endpoint:crm", epoch=1, lost=False))
 
     assert readiness.judge().parts["endpoints"].says == "none is down, slowed or paused"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(5, ""), (-5, ""), (7, "7 s behind MongoDB's"), (-3600, "3600 s ahead of MongoDB's")],
+)
+def test_a_replica_whose_clock_is_wrong_says_so_and_is_ready(seconds, said):
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+
+    readiness(LeasesSeen(replicas=2, reading=True, skew=timedelta(seconds=seconds)))
+
+    leases = readiness.judge().parts["leases"]
+    assert (leases.ready, "clock" in leases.says) == (True, bool(said))
+    assert said in leases.says

@@ -27,7 +27,7 @@ from watcher.core.facts import (
     StreamLost,
     StreamOpened,
 )
-from watcher.core.leases import CAPTURE, LASTS, endpoint_lease
+from watcher.core.leases import CAPTURE, LASTS, MUCH_SKEW, endpoint_lease
 from watcher.core.verdicts import Release
 from watcher.ports import Clock
 
@@ -67,6 +67,7 @@ class ReadinessObserver:
     _held: set[str] = field(default_factory=set)
     _replicas: int = 0
     _read_by_one: bool = False
+    _skew: timedelta = timedelta(0)
     _seen_at: float | None = None
     _open: bool = False
     _lost: str = ""
@@ -112,8 +113,8 @@ class ReadinessObserver:
                 self._standings.pop(endpoint, None)
                 if after is not None:
                     self._standings[endpoint] = after
-            case LeasesSeen(replicas=replicas, reading=reading):
-                self._replicas, self._read_by_one = replicas, reading
+            case LeasesSeen(replicas=replicas, reading=reading, skew=skew):
+                self._replicas, self._read_by_one, self._skew = replicas, reading, skew
                 self._seen_at = self.clock.monotonic()
                 if self._failed_to_look:  # who stands by has nothing else to write
                     self._store = ""
@@ -186,7 +187,7 @@ class ReadinessObserver:
                 ready=False, says=f"not renewed for {silent:.0f} s: {self._store or 'MongoDB is silent'}"
             )
         held = ", ".join(sorted(self._held)) or "none"
-        return Part(ready=True, says=f"{held} of {self._replicas} replicas' work")
+        return Part(ready=True, says=f"{held} of {self._replicas} replicas' work{_apart(self._skew)}")
 
     @property
     def _stands_by(self) -> bool:
@@ -258,6 +259,13 @@ def _headroom(fact: OplogMeasured) -> str:
     if fact.scarce:
         says += ". Make the oplog larger: db.adminCommand({replSetResizeOplog: 1, size: MEGABYTES})"
     return says
+
+
+def _apart(skew: timedelta) -> str:
+    if abs(skew) <= MUCH_SKEW:
+        return ""
+    way = "behind" if skew > timedelta(0) else "ahead of"
+    return f"; its clock is {abs(skew).total_seconds():.0f} s {way} MongoDB's: synchronise both (NTP)"
 
 
 def _long(span: timedelta) -> str:

@@ -247,6 +247,8 @@ class LeasesSeen:
     replicas: int
     reading: bool
     """One of them reads the change stream."""
+    skew: timedelta = timedelta(0)
+    """How far MongoDB's clock is ahead of this replica's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,9 @@ BEAT = timedelta(seconds=1)
 MARGIN = timedelta(milliseconds=500)
 """A holder stops to send so much before its lease ends: clocks run at different paces."""
 
+MUCH_SKEW = timedelta(seconds=5)
+"""Leases and events go by MongoDB's clock, retries, rates and signatures by ours: a larger difference shows."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
@@ -51,6 +54,8 @@ class Look:
     """Who holds which lease, by the lease's name. Free ones, and ended ones, are not here."""
     mine: frozenset[Lease] = frozenset()
     """What this replica holds, renewed just now."""
+    skew: timedelta = timedelta(0)
+    """How far MongoDB's clock is ahead of this replica's."""
 
 
 def endpoint_lease(endpoint: str) -> str:

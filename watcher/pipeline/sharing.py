@@ -90,7 +90,8 @@ class Sharing:
             began = self._clock.monotonic()
             look = await self._leases.look(self._names)
             self._lasts_until = began + (LASTS - MARGIN).total_seconds()
-            self._observe(LeasesSeen(replicas=len(look.replicas), reading=CAPTURE in look.holders))
+            reading = CAPTURE in look.holders
+            self._observe(LeasesSeen(replicas=len(look.replicas), reading=reading, skew=look.skew))
             self._part_with_what_is_lost(look)
             target = shared_out(self._names, look)
             for lease in look.mine:

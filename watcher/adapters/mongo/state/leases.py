@@ -63,10 +63,12 @@ class MongoLeases:
         await asyncio.gather(self._say(knows), self._renew())
         older = await self._leases.find_one(OF_SCHEMA_1, {"_id": 1})
         self._state.is_mixed = older is not None
-        seen = {"holder": 1, "epoch": 1, "knows": 1}
+        seen = {"holder": 1, "epoch": 1, "knows": 1, "now": "$$NOW"}
         living = {"$expr": {"$gt": ["$until", "$$NOW"]}}
+        asked = datetime.now(UTC)
         live = await self._leases.aggregate([{"$match": living}, {"$project": seen}])
         held = {each["_id"]: each for each in await live.to_list()}
+        halfway = asked + (datetime.now(UTC) - asked) / 2
         replicas = {name.removeprefix(REPLICA) for name in held if name.startswith(REPLICA)}
         leases = {name: each for name, each in held.items() if not name.startswith(REPLICA)}
         return Look(
@@ -83,6 +85,7 @@ class MongoLeases:
                 for name, each in leases.items()
                 if each["holder"] == self._replica
             ),
+            skew=next((each["now"] - halfway for each in held.values()), timedelta(0)),
         )
 
     async def _say(self, knows: Collection[str]) -> None:
