@@ -21,6 +21,7 @@ from watcher.core.backfill import Backfill
 from watcher.core.circuits import Standing
 from watcher.core.events import Entity, EventId
 from watcher.core.leases import LASTS, Lease
+from watcher.core.memory import Remembered
 from watcher.core.searching import Wanted
 from watcher.demo.mongod import PrivateMongo
 from watcher.errors import LeaseLost, OutboxBroken, OutboxError
@@ -360,6 +361,20 @@ class WrongClock(datetime):
     @classmethod
     def now(cls, tz: Any = None) -> Any:
         return datetime.now(tz) - timedelta(hours=1)
+
+
+async def test_rows_of_a_scan_that_begins_while_others_are_forgotten_stay(faulty, database):
+    row = Entity("messages:m1")
+    slow = {"failCommands": ["find"], "blockConnection": True, "blockTimeMS": 1_500}
+    async with opened(faulty.uri, database) as stale, opened(faulty.uri, database) as other:
+        async with failing(faulty, {**slow, "namespace": f"{database}.memory"}, times=1):
+            forgetting = asyncio.create_task(stale.forget_rows(limit=100))
+            await asyncio.sleep(0.5)
+            (scan,) = await other.memories({"messages": frozenset({"user"})})
+            await other.remember({row: Remembered(fields={"user": "u1"}, exact_after=NOON)}, scan)
+            await forgetting
+
+        assert (await other.recall([row])).keys() == {row}
 
 
 async def test_a_look_tells_how_far_apart_the_clocks_are(outbox, monkeypatch):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import pytest
 
 from watcher.core.facts import LeaseEnded, LeaseTaken
-from watcher.core.leases import BEAT, LASTS, MARGIN
+from watcher.core.leases import BEAT, LASTS, MARGIN, Look
 from watcher.errors import LeaseLost, OutboxBroken, OutboxError
 from watcher.pipeline.sharing import Sharing, Tenure
 from watcher.testing import Board, Facts, MemoryLeases
@@ -162,6 +162,27 @@ async def test_who_stops_lets_end_what_is_under_way_and_then_leaves():
         assert one.cut_off == []
         assert other.at_work.keys() == NAMES
         assert (await other.leases.look(["capture"])).replicas == {"other"}
+
+
+async def test_who_stops_tells_what_is_under_way_at_once_also_while_the_store_is_silent():
+    board, answered = Board(), asyncio.Event()
+    one = Replica("one", board)
+    look = one.leases.look
+
+    async def silent(knows: Collection[str]) -> Look:
+        await answered.wait()
+        return await look(knows)
+
+    async with one.running():
+        one.leases.look = silent  # type: ignore[method-assign]
+        await beat(board)
+        assert one.at_work.keys() == NAMES
+
+        one.stopping.set()
+        await settle_down()
+
+        assert one.at_work == {}
+        answered.set()
 
 
 async def test_work_that_finds_itself_replaced_ends_alone():

@@ -26,7 +26,7 @@ MARGIN = timedelta(milliseconds=500)
 """A holder stops to send so much before its lease ends: clocks run at different paces."""
 
 MUCH_SKEW = timedelta(seconds=5)
-"""Leases and events go by MongoDB's clock, retries, rates and signatures by ours: a larger difference shows."""
+"""Leases and events go by MongoDB's clock, retries, rates and signatures by ours: more than this shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
