@@ -146,6 +146,18 @@ class ManifestLaws:
             assert {port["port"] for rule in spec["egress"] for port in rule["ports"]} == {53, 27017, 443}
             assert all(rule["to"] for rule in spec["egress"])
 
+    def test_the_metadata_service_s_address_may_be_asked_for_names_only(self, objects: list[Object]):
+        """On Google's cloud it is the name server's, too."""
+        for policy in of_kind(objects, "NetworkPolicy"):
+            ports = {
+                (port["port"], port["protocol"])
+                for rule in policy["spec"]["egress"]
+                for port in rule["ports"]
+                if "169.254.169.254/32" in [to.get("ipBlock", {}).get("cidr") for to in rule["to"]]
+            }
+
+            assert ports == {(53, "UDP"), (53, "TCP")}
+
     def test_own_pods_have_a_policy(self, objects: list[Object]):
         policies = of_kind(objects, "NetworkPolicy")
 
