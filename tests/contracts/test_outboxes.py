@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from pymongo import MongoClient
 
 from tests.admin.test_api import TOKEN, Stage, metrics
 from tests.admin.test_server import a_port
@@ -30,10 +33,26 @@ class TestSqliteOutbox(OutboxContract, LogContract):
             yield outbox
 
 
+@pytest.fixture(scope="module")
+def emptied(mongodb_uri):
+    """Empties a database that all tests share: to make its collections takes longer than most of them."""
+    name = f"contract_{uuid4().hex[:8]}"
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+
+        def empty():
+            for collection in client[name].list_collection_names():
+                if collection != "schema":
+                    client[name][collection].delete_many({})
+            return name
+
+        yield empty
+        client.drop_database(name)
+
+
 class TestMongoOutbox(OutboxContract, LogContract):
     @pytest.fixture
-    async def outbox(self, mongodb_uri, database):
-        async with MongoOutbox.open(mongodb_uri, database) as outbox:
+    async def outbox(self, mongodb_uri, emptied):
+        async with MongoOutbox.open(mongodb_uri, emptied()) as outbox:
             await outbox.prepare()
             yield outbox
 

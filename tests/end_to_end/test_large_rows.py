@@ -102,7 +102,10 @@ def told(inbox: Inbox) -> list[tuple[str, dict[str, Any]]]:
     return [(receipt.event, json.loads(receipt.body)["data"]) for receipt in inbox.accepted]
 
 
-@pytest.mark.parametrize("shared", [False, True], ids=["SQLite", "MongoDB"])
+@pytest.mark.parametrize(
+    "shared",
+    [pytest.param(False, id="SQLite", marks=pytest.mark.long), pytest.param(True, id="MongoDB")],
+)
 async def test_a_backlog_of_large_messages_for_many_endpoints_is_stored_in_parts(
     librechat, uri, watchers, receivers, mongo_client, database, shared
 ):

@@ -119,7 +119,7 @@ async def test_replicas_share_the_work_evenly_and_again_when_one_comes_or_goes(
     assert await one.stop() == await three.stop() == 0
 
 
-@pytest.mark.parametrize("how", ["kill9", "freeze"])
+@pytest.mark.parametrize("how", ["kill9", pytest.param("freeze", marks=pytest.mark.long)])
 async def test_who_dies_or_freezes_is_replaced_and_writes_nothing_any_more(
     librechat, receivers, watchers, settings, how
 ):
