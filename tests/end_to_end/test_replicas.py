@@ -37,6 +37,8 @@ def settings(uri: str) -> Callable[..., dict[str, Any]]:
 @pytest.fixture(autouse=True)
 async def _no_state_is_left(mongo_client: AsyncMongoClient[dict[str, Any]], database: str) -> Any:
     yield
+    # What a killed replica had open would hold up the drop for a minute.
+    await mongo_client.admin.command({"killAllSessions": []})
     await mongo_client.drop_database(f"{database}_state")
 
 
