@@ -369,7 +369,8 @@ class Sender(Protocol):
     async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         """POST the request once: no redirect followed, no retry, whole attempt within its timeout.
 
-        `on_written` is called as soon as there is a connection that it goes out on.
+        `on_written` is called as soon as there is a connection that it goes out on. Where it raises
+        CancelledError nothing goes out, and `send` raises that.
         Never raises for what a receiver or the network does. Cancelling it cuts the attempt."""
         ...
 

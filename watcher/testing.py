@@ -102,9 +102,9 @@ class RecordingSender:
         """Set as soon as there was a request."""
 
     async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
+        on_written()
         self.requests.append(request)
         self.given.set()
-        on_written()
         await self.open.wait()
         return self.answer(request)
 

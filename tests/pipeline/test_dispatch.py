@@ -564,3 +564,26 @@ async def test_what_is_sent_again_goes_out_as_what_it_was():
 
     assert stage.sent() == [delivery.body] * 2
     assert (again.id, again.attempt) == (delivery.id, 1)
+
+
+async def test_what_lost_its_right_while_it_connected_does_not_go_out_and_costs_no_attempt():
+    stage, delivery = Stage(an_endpoint()), a_delivery()
+    connecting, connected = asyncio.Event(), asyncio.Event()
+    send = stage.sender.send
+
+    async def slow(request: Any, *, on_written: Any = lambda: None) -> Any:
+        connecting.set()
+        await connected.wait()
+        return await send(request, on_written=on_written)
+
+    stage.sender.send = slow  # type: ignore[method-assign]
+    async with stage.running():
+        await stage.append(delivery)
+        await connecting.wait()
+        stage.sure = False
+        connected.set()
+        (attempted,) = await stage.facts.until(Attempted)
+
+    assert stage.sent() == []
+    assert (attempted.outcome, attempted.verdict) == (NotSent(), Release())
+    assert await stage.outbox.counts() == {"crm": Counts(pending=1)}

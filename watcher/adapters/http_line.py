@@ -200,7 +200,11 @@ class _Connector(TCPConnector):
         connection = await super().connect(req, traces, timeout)
         progress = _progress.get()
         progress.connected, progress.answer = True, connection.protocol
-        progress.on_written()
+        try:
+            progress.on_written()
+        except asyncio.CancelledError:
+            connection.release()  # nothing was written on it
+            raise
         return connection
 
     def _get_ssl_context(self, req: ClientRequest) -> ssl.SSLContext | None:

@@ -216,6 +216,8 @@ class Dispatcher:
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
         def written() -> None:
+            if not self._may_send():
+                raise asyncio.CancelledError  # it took long to connect, or the program stood still meanwhile
             self._lane.written(launch, clock=self._clock.monotonic())
             self._changed.set()
 
