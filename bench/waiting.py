@@ -150,7 +150,8 @@ def _deliveries(number: int) -> Sequence[Delivery]:
     now = datetime.now(UTC)
     return [
         Delivery(
-            id=EventId(f"webhook_{uuid4().hex}"),
+            # As real ones begin: with the time of their change.
+            id=EventId(f"webhook_{0x69000000 + each // 40:08x}{each % 40:08x}{uuid4().hex[:24]}"),
             endpoint=ENDPOINT,
             event=EventType("message.created"),
             entity=Entity(f"conversation:{each // 10}"),
