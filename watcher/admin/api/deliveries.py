@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
+from watcher.core.managing import Act as Audited
 from watcher.core.searching import Wanted
 
 MORE, SOME = 1.05, 5
@@ -20,6 +22,9 @@ MORE, SOME = 1.05, 5
 
 WORKS_SECONDS = 1.0
 """How long one request changes deliveries: then it tells how far it has come, and is asked to go on."""
+
+
+NOTED: Mapping[Act, Audited] = {"replay": "deliveries.replayed", "cancel": "deliveries.cancelled"}
 
 
 async def search(desk: Desk, query: shapes.Search) -> shapes.Page:
@@ -96,6 +101,8 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
         return shapes.Changed(changed=0, left=0, done=True, next=None)
     if asked.expected is not None and after is None:
         await _demand_expected(desk, wanted, asked.expected)
+    if after is None:
+        await desk.note(NOTED[act], _chosen(wanted, asked), expected=asked.expected or len(wanted.ids))
 
     ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
     async for page in change(desk.log, wanted, act, after=after):
@@ -104,6 +111,17 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
             left = await desk.log.number(wanted)
             return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
     return shapes.Changed(changed=changed, left=0, done=True, next=None)
+
+
+def _chosen(wanted: Wanted, asked: shapes.Change) -> str:
+    """In a line: `endpoint=crm state=dead`, or how many by their ids."""
+    if asked.filter is None:
+        return f"{len(wanted.ids)} by id" if len(wanted.ids) > 1 else wanted.ids[0]
+    given = asked.filter.model_dump(mode="json", exclude_defaults=True)
+    return " ".join(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in given.items()
+    )
 
 
 def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
