@@ -38,7 +38,15 @@ from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
 TOKEN = "a-token-of-some-length"
 WORDS = "what somebody wrote to somebody"
-BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
+BODY = json.dumps(
+    {
+        "event": "message.created",
+        "data": {"messageId": "m1", "text": WORDS},
+        "webhookId": f"webhook_{int(NOON.timestamp()) + 1:08x}{0:08x}{1:024x}",
+    },
+    separators=(",", ":"),
+).encode()
+"""Of `numbered(1)`."""
 
 
 class Stage:
