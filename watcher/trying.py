@@ -151,6 +151,7 @@ def _judged(deliveries: Mapping[str, Delivery], candidate: Endpoint) -> Tried:
         address = address_of(own, candidate)
         refused = address.reason if isinstance(address, Failed) else None
     return Tried(
+        id=(own or whole).id,
         event=whole.event,
         at=whole.at,
         subscribed=candidate.subscribes(whole.event),

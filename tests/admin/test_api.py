@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -40,7 +41,15 @@ from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
 TOKEN = "a-token-of-some-length"
 WORDS = "what somebody wrote to somebody"
-BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
+BODY = json.dumps(
+    {
+        "event": "message.created",
+        "data": {"messageId": "m1", "text": WORDS},
+        "webhookId": f"webhook_{int(NOON.timestamp()) + 1:08x}{0:08x}{1:024x}",
+    },
+    separators=(",", ":"),
+).encode()
+"""Of `numbered(1)`."""
 
 
 class Stage:
@@ -359,6 +368,27 @@ async def test_long_work_tells_how_far_it_has_come_and_goes_on(stage, client):
     assert [each["left"] for each in answers[:2]] == [PAGE + 2, 3]  # a page ends where a change does
     assert sum(each["changed"] for each in answers) == number
     assert (await stage.outbox.counts())["crm"] == Counts(cancelled=number)
+
+
+async def test_nothing_is_unpacked_for_a_client_as_that_would_keep_deliveries_waiting(stage, client):
+    await stage.put(numbered(1))
+    packed = gzip.compress(json.dumps({"filter": {}, "expected": 1}).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    answer = await client.post("/api/deliveries/cancel", content=packed, headers=headers)
+
+    assert answer.status_code == 400
+    assert (await stage.outbox.counts())["crm"] == Counts(pending=1)
+
+
+@pytest.mark.parametrize("digits", [17, 400, 5_000])
+async def test_numbers_that_nobody_can_mean_are_refused_as_what_they_are(client, digits):
+    body = f'{{"filter": {{}}, "expected": {"9" * digits}}}'
+    headers = {"Content-Type": "application/json"}
+
+    answer = await client.post("/api/deliveries/replay", content=body, headers=headers)
+
+    assert answer.status_code == 400, answer.text
 
 
 @pytest.mark.parametrize(

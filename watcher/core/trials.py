@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from watcher.core.events import EventType
+from watcher.core.events import EventId, EventType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tried:
     """One event, and what the endpoint would have got of it."""
 
+    id: EventId
+    """Of the body: not the one that it would be sent under."""
     event: EventType
     at: datetime
     subscribed: bool

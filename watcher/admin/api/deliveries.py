@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
-from watcher.admin.api.veil import repeats, shape_of
+from watcher.admin.api.veil import Veil
 from watcher.admin.changing import Act, change, meant
 from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
@@ -50,18 +51,8 @@ async def show(desk: Desk, identity: str) -> shapes.Detail:
         raise Refusal(
             404, f"no delivery {identity!r}: its id is wrong, or it was dropped (watcher.retention)."
         )
-    why = why_not(dossier.fate)
-    return shapes.Detail(
-        **_fields(dossier.fate),
-        entity=dossier.entity,
-        row=dossier.row,
-        bytes=len(dossier.body),
-        body=dossier.body.decode("utf-8", "replace") if desk.shows_text else None,
-        body_shape=shape_of(dossier.body),
-        replayable=why is None,
-        why=why,
-        attempts=[_attempt(each, dossier, desk) for each in dossier.attempts],
-    )
+    # To find what a megabyte of text and ten answers share takes a while, and deliveries must not wait.
+    return await asyncio.to_thread(_detail, dossier, shows_text=desk.shows_text)
 
 
 async def replay(desk: Desk, asked: shapes.Change) -> shapes.Changed:
@@ -167,13 +158,29 @@ def _fields(fate: Fate) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: Attempt, dossier: Dossier, desk: Desk) -> shapes.AttemptShape:
-    hidden = not desk.shows_text and repeats(attempt.answer, dossier.body)
+def _detail(dossier: Dossier, *, shows_text: bool) -> shapes.Detail:
+    why, veil = why_not(dossier.fate), Veil(dossier.body, dossier.fate.id)
+    return shapes.Detail(
+        **_fields(dossier.fate),
+        entity=dossier.entity,
+        row=dossier.row,
+        bytes=len(dossier.body),
+        body=dossier.body.decode("utf-8", "replace") if shows_text else None,
+        body_shape=veil.shape,
+        replayable=why is None,
+        why=why,
+        attempts=[_attempt(each, None if shows_text else veil) for each in dossier.attempts],
+    )
+
+
+def _attempt(attempt: Attempt, veil: Veil | None) -> shapes.AttemptShape:
+    headers = veil.over(attempt.headers) if veil is not None else attempt.headers
+    hidden = veil is not None and veil.hides(attempt.answer)
     return shapes.AttemptShape(
         at=attempt.at,
         took_ms=attempt.took / timedelta(milliseconds=1),
         status=attempt.status,
         reason=attempt.reason,
-        headers=[list(each) for each in attempt.headers],
+        headers=[list(each) for each in headers],
         answer=None if hidden else attempt.answer,
     )

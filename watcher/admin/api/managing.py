@@ -8,7 +8,7 @@ from typing import TypeVar
 from watcher.admin.api import shapes
 from watcher.admin.api.endpoints import one
 from watcher.admin.api.refusal import Refusal
-from watcher.admin.api.veil import shape_of
+from watcher.admin.api.veil import Veil
 from watcher.admin.changing import change as change_all
 from watcher.admin.desk import Desk
 from watcher.admin.managing import Made, NotDone
@@ -149,5 +149,5 @@ def _tried(desk: Desk, tried: Tried) -> shapes.TriedShape:
         misses=list(tried.misses),
         refused=tried.refused,
         body=tried.body.decode() if tried.body is not None and desk.shows_text else None,
-        body_shape=shape_of(tried.body) if tried.body is not None else None,
+        body_shape=Veil(tried.body, tried.id).shape if tried.body is not None else None,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -105,9 +106,15 @@ def _origin(request: web.Request) -> Origin:
 
 def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:
     """A name that may stand several times has a list; of another one its repeats are seen, and refused."""
-    lists = {name for name, each in shape.model_json_schema()["properties"].items() if "items" in each}
+    lists = _lists(shape)
     values = {name: request.query.getall(name) for name in request.query}
     return {name: each if name in lists or len(each) > 1 else each[0] for name, each in values.items()}
+
+
+@cache
+def _lists(shape: type[Shape]) -> frozenset[str]:
+    properties = shape.model_json_schema()["properties"]
+    return frozenset(name for name, each in properties.items() if "items" in each)
 
 
 async def _body(request: web.Request) -> Any:
@@ -117,7 +124,7 @@ async def _body(request: web.Request) -> Any:
         raise Refusal(400, "body: not `Content-Type: application/json`")
     try:
         return json.loads(await request.text())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, LookupError):
+    except (ValueError, RecursionError, LookupError):  # ValueError: a number of thousands of digits, too
         raise Refusal(400, "body: is no JSON") from None
 
 

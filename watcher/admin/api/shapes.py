@@ -33,6 +33,10 @@ Count = Annotated[int, Field(ge=0)]
 Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
+MOST = 2**53 - 1
+"""That every JSON parser reads as it was written."""
+
+
 class Shape(BaseModel):
     """Keys in camelCase; unknown ones are refused."""
 
@@ -376,7 +380,7 @@ class Change(Shape):
 
     ids: Annotated[list[Id], Field(min_length=1, max_length=1000)] | SkipJsonSchema[None] = None
     filter: Filter | SkipJsonSchema[None] = None
-    expected: Annotated[int, Field(ge=0), BeforeValidator(_counted)] | SkipJsonSchema[None] = Field(
+    expected: Annotated[int, Field(ge=0, le=MOST), BeforeValidator(_counted)] | SkipJsonSchema[None] = Field(
         None, description="How many were shown to be meant by the filter; 409 when there are far more."
     )
     after: Id | None = Field(None, description="`next` of the answer before.")
