@@ -16,7 +16,7 @@ from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
 from watcher.core.managing import Act as Audited
-from watcher.core.searching import Wanted
+from watcher.core.searching import Wanted, in_a_line
 
 MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
@@ -93,7 +93,7 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
     if asked.expected is not None and after is None:
         await _demand_expected(desk, wanted, asked.expected)
     if after is None:
-        await desk.note(NOTED[act], _chosen(wanted, asked), expected=asked.expected or len(wanted.ids))
+        await desk.note(NOTED[act], in_a_line(wanted), expected=asked.expected or len(wanted.ids))
 
     ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
     async for page in change(desk.log, wanted, act, after=after):
@@ -102,17 +102,6 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
             left = await desk.log.number(wanted)
             return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
     return shapes.Changed(changed=changed, left=0, done=True, next=None)
-
-
-def _chosen(wanted: Wanted, asked: shapes.Change) -> str:
-    """In a line: `endpoint=crm state=dead`, or how many by their ids."""
-    if asked.filter is None:
-        return f"{len(wanted.ids)} by id" if len(wanted.ids) > 1 else wanted.ids[0]
-    given = asked.filter.model_dump(mode="json", exclude_defaults=True)
-    return " ".join(
-        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
-        for key, value in given.items()
-    )
 
 
 def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
