@@ -44,6 +44,13 @@ export const get = (path, query) => ask('GET', query && `${query}` ? `${path}?${
 
 export const post = (path, body = {}, patience = PATIENCE) => ask('POST', path, body, patience);
 
+export const change = (path, body) => ask('PATCH', path, body);
+
+export const drop = (path) => ask('DELETE', path);
+
+/** Where the API has an endpoint, and what may be done with it. */
+export const endpointPath = (name, verb) => `api/endpoints/${encodeURIComponent(name)}${verb ? `/${verb}` : ''}`;
+
 async function ask(method, path, body, patience = PATIENCE) {
   try {
     const answer = await request(method, path, body, patience);

@@ -5,7 +5,7 @@ import { clockTime, span } from './words.js';
 const WIDTH = 600;
 const HEIGHT = 120;
 /** More points than this are noise to the eye, and more rows than that to the ear. */
-const POINTS = 120;
+const POINTS = 170;
 const ROWS = 12;
 
 const mean = (known) => known.reduce((a, b) => a + b, 0) / known.length;
@@ -14,8 +14,8 @@ export const largest = (known) => Math.max(...known);
 /** A chart of lines.
  *
  * `series` is [{name, class, values}], of equal steps that end at `until`; null is a gap. `format` puts a value in
- * words, `join` makes one value of neighbours where there are more than can be shown. */
-export function chart({ title, series: all, stepSeconds: step, until, format, join = mean }) {
+ * words, `join` makes one value of neighbours where there are more than can be shown, `at` puts a time in words. */
+export function chart({ title, series: all, stepSeconds: step, until, format, join = mean, at = clockTime }) {
   const steps = Math.max(0, ...all.map((each) => each.values.length));
   const size = Math.max(1, Math.ceil(steps / POINTS));
   const stepSeconds = step * size;
@@ -27,7 +27,7 @@ export function chart({ title, series: all, stepSeconds: step, until, format, jo
       aside('Nothing to draw yet: the history begins when the watcher starts.'));
   }
   const end = Date.parse(until);
-  const timeOf = (i) => clockTime(end - (length - 1 - i) * stepSeconds * 1000);
+  const timeOf = (i) => at(end - (length - 1 - i) * stepSeconds * 1000);
   const top = ceiling(Math.max(0, ...series.flatMap(({ values }) => values.filter((v) => v !== null))));
   const spans = (texts, props) => h('div', { 'aria-hidden': 'true', ...props }, texts.map((text) => h('span', null, text)));
   const level = (y) => s('line', { class: 'grid', x1: 0, x2: WIDTH, y1: y, y2: y });

@@ -65,7 +65,17 @@ export async function carryOutFew(verb, ids) {
 }
 
 /** Replay or cancel all that a filter finds, with a bar and a way to stop. Resolves when the dialog is closed. */
-export function carryOutMany(verb, filter, expected) {
+export const carryOutMany = (verb, filter, expected) => underWay({
+  title: verb === 'replay' ? 'Replaying' : 'Cancelling',
+  did: DONE[verb],
+  expected,
+  work: (hears) => carryOut(verb, { filter, expected }, hears),
+});
+
+/** Show long work, with a bar and a way to stop. Resolves when the dialog is closed.
+ *
+ * `work` gets {told, signal}, tells how many are changed and left, and gives {done}: false when it was stopped. */
+export function underWay({ title, did, expected, work }) {
   const stop = new AbortController();
   let closed = false;
   return new Promise((resolve) => {
@@ -74,11 +84,11 @@ export function carryOutMany(verb, filter, expected) {
       stop.abort();
       state.draw();
     };
-    const dialog = open(verb === 'replay' ? 'Replaying' : 'Cancelling', ({ close }) => {
+    const dialog = open(title, ({ close }) => {
       const inside = h('div');
       state.draw = () => patch(inside,
         h('progress', { 'aria-label': 'Done so far', max: Math.max(1, state.changed + state.left), value: state.changed }),
-        h('p', { role: 'status' }, `${DONE[verb]} ${count(state.changed)}, ${count(state.left)} left. ${state.ended ?? ''}`),
+        h('p', { role: 'status' }, `${did} ${count(state.changed)}, ${count(state.left)} left. ${state.ended ?? ''}`),
         problem(state.error),
         h('div', { class: 'actions' }, state.ended || state.error
           ? button('Close', close, { key: 'close', class: 'primary' })
@@ -98,7 +108,7 @@ export function carryOutMany(verb, filter, expected) {
       Object.assign(state, { changed, left });
       state.draw();
     };
-    carryOut(verb, { filter, expected }, { told, signal: stop.signal })
+    work({ told, signal: stop.signal })
       .then(({ done }) => { state.ended = done ? 'Done.' : 'Stopped. What is done stays done.'; })
       .catch((error) => { state.error = `${error.message} What is done stays done.`; })
       .finally(() => {

@@ -110,14 +110,14 @@ export const facts = (pairs, props) => h('dl', { class: 'facts', ...props },
 export const problem = (text) => text && h('p', { class: 'problem', role: 'alert' }, text);
 
 /** Copies `text`; where the browser gives no clipboard (no TLS), it selects the element `id` that shows it. */
-export function copyButton(text, what, id) {
+export function copyButton(text, what, id, say = toast) {
   const copy = async () => {
     try {
       await navigator.clipboard.writeText(text);
-      toast(`Copied ${what}.`);
+      say(`Copied ${what}.`);
     } catch {
       getSelection().selectAllChildren(document.getElementById(id));
-      toast('This browser gives no clipboard here. It is selected: press Ctrl+C.');
+      say('This browser gives no clipboard here. It is selected: press Ctrl+C.');
     }
   };
   return button('Copy', copy, { class: 'small', 'aria-label': `Copy ${what}` });

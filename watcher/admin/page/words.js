@@ -5,7 +5,10 @@ const NUMBER = new Intl.NumberFormat('en-GB');
 const MOMENT = new Intl.DateTimeFormat('sv-SE', {
   year: 'numeric', month: '2-digit', day: '2-digit', hour: '2-digit', minute: '2-digit', second: '2-digit',
 });
-const HOUR = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const CLOCK = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+
+const HOUR = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' });
+const DAY = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' });
 
 /** How far this browser's clock is from the watcher's, in milliseconds. */
 let skew = 0;
@@ -53,7 +56,11 @@ export function rate(good, all) {
 }
 
 /** In the reader's own time zone. */
-export const clockTime = (at) => HOUR.format(at);
+export const clockTime = (at) => CLOCK.format(at);
+
+export const hour = (at) => HOUR.format(at);
+
+export const day = (at) => DAY.format(at);
 
 /** "3 min ago" or "in 12 s", with the exact time in the title. */
 export function ago(iso) {
@@ -91,6 +98,28 @@ export function standing(state) {
   return badge(like, words);
 }
 
+/** Where an endpoint is defined, and so where it is changed. */
+export const ORIGINS = {
+  file: 'from the settings’ file: locked, and changed there only',
+  managed: 'managed: made at run time, and changed here',
+  nowhere: 'defined nowhere any more; its deliveries are still in the store, and nothing is sent to it',
+};
+
+const ACTS = {
+  'endpoint.created': 'Endpoint made',
+  'endpoint.changed': 'Endpoint changed',
+  'endpoint.deleted': 'Endpoint deleted',
+  'secret.rotated': 'Secret rotated',
+  'secret.retired': 'Old secrets forgotten',
+  'endpoint.paused': 'Endpoint paused',
+  'endpoint.resumed': 'Endpoint resumed',
+  'deliveries.replayed': 'Deliveries replayed',
+  'deliveries.cancelled': 'Deliveries cancelled',
+};
+
+/** What an operator did. */
+export const act = (name) => ACTS[name] ?? name;
+
 /** The lag: a quiet stream that was read to its end has none, and a replica that stands by has none of its own. */
 export function lagOf({ lagSeconds, parts: { lag } }) {
   if (lagSeconds !== null) return span(lagSeconds);
@@ -108,3 +137,5 @@ export const link = (path, query) => {
 };
 
 export const toDelivery = (id) => `#/deliveries/${encodeURIComponent(id)}`;
+
+export const toEndpoint = (name, view) => `#/endpoints/${encodeURIComponent(name)}/${view}`;
