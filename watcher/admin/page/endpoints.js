@@ -1,27 +1,35 @@
 // The endpoints: how each is doing, and what may be done about it.
-import { get, post, repeat } from './api.js';
+import { endpointPath, get, post, repeat } from './api.js';
 import { chart, largest, rates } from './charts.js';
 import { confirm, open } from './dialogs.js';
 import { aside, button, facts, h, patch, problem, table, to, toast } from './dom.js';
-import { ago, count, link, moment, ms, rate, span, standing, STATES, verdict } from './words.js';
+import { dropEndpoint, retire, rotate } from './managing.js';
+import { ago, count, link, moment, ms, ORIGINS, rate, span, standing, STATES, toEndpoint, verdict } from './words.js';
 
 /** An endpoint's timeout is at most ten minutes. */
 const LONGEST = 610;
 
 export function endpoints(main) {
   let list = null;
+  let managing = null;
   let error = null;
 
   const draw = () => patch(main,
-    h('h1', { tabindex: -1 }, 'Endpoints'),
+    h('div', { class: 'head' },
+      h('h1', { tabindex: -1 }, 'Endpoints'),
+      managing?.on && h('div', { class: 'actions' }, to('#/endpoints/new', 'New endpoint', { class: 'button primary' }))),
     problem(error),
+    managing?.on === false && aside(`No endpoint can be made or changed here: ${managing.why}`),
     list === null ? !error && h('p', null, 'Loading…') : list.length
-      ? list.map((endpoint) => card(endpoint, act))
-      : h('p', { class: 'card' }, 'There is no endpoint yet. Name one in webhooks.yaml, under webhooks.endpoints.'));
+      ? list.map((endpoint) => card(endpoint, { act, managed: managing.on ? manage : noManaging }))
+      : h('p', { key: 'none', class: 'card' }, 'There is no endpoint yet. Name one in webhooks.yaml, under webhooks.endpoints',
+        managing.on ? ', or make one here.' : '.'));
+
+  const manage = (endpoint) => managed(endpoint, () => turns.now());
 
   async function act(name, verb, body, done) {
     try {
-      const changed = await post(`api/endpoints/${encodeURIComponent(name)}/${verb}`, body);
+      const changed = await post(endpointPath(name, verb), body);
       list = list.map((each) => (each.name === name ? changed : each));
       toast(done);
       draw();
@@ -31,9 +39,9 @@ export function endpoints(main) {
   }
 
   draw();
-  return repeat(async () => {
+  const turns = repeat(async () => {
     try {
-      ({ endpoints: list } = await get('api/endpoints'));
+      ({ endpoints: list, managing } = await get('api/endpoints'));
       error = null;
     } catch (failed) {
       error = failed.message;
@@ -42,9 +50,10 @@ export function endpoints(main) {
       draw();
     }
   }, 5);
+  return turns;
 }
 
-function card(endpoint, act) {
+function card(endpoint, { act, managed: more }) {
   const { name, url, state, counts, recent } = endpoint;
   const id = `endpoint-${name}`;
   const gone = state === 'gone';
@@ -57,8 +66,8 @@ function card(endpoint, act) {
   };
   return h('article', { key: name, class: 'card endpoint', 'aria-labelledby': id },
     h('div', { class: 'head' }, h('h2', { id }, name), standing(state), !gone && actions(endpoint, act)),
-    url && h('p', { class: 'dim code' }, url),
-    gone && h('p', { class: 'says' }, 'It stands in the settings no more, but has deliveries in the store. Nothing is sent to it.'),
+    h('p', { class: 'dim' }, url && [h('span', { class: 'code' }, url), ' · '], ORIGINS[endpoint.origin]),
+    !endpoint.inForce && !gone && h('p', { class: 'says paused' }, 'This replica does not tell it yet.'),
     endpoint.reason && trouble(endpoint),
     facts([
       ['Success', rate(recent.delivered, recent.attempts), h('small', null, `of ${count(recent.attempts)} attempts in ${span(recent.seconds)}`)],
@@ -74,9 +83,28 @@ function card(endpoint, act) {
       h('summary', null, 'Settings and store'),
       facts([
         ['Events', endpoint.events.join(', ') || '–'],
-        ['Defined in', `${endpoint.origin}${endpoint.locked ? ' (cannot be changed here)' : ''}`],
+        ['Secrets', count(endpoint.secrets)],
         ...STATES.map((each) => [each, several([each], each)]),
-      ])));
+      ])),
+    h('div', { class: 'actions' },
+      to(toEndpoint(name, 'figures'), 'Figures', { class: 'button small', 'aria-label': `Figures: ${name}` }),
+      to(link('audit', { endpoint: name }), 'Audit', { class: 'button small', 'aria-label': `Audit: ${name}` }),
+      more(endpoint)));
+}
+
+const noManaging = () => null;
+
+/** What may be done with a managed endpoint, and with what waits for one that is gone. */
+function managed(endpoint, done) {
+  const { name, origin, secrets, counts } = endpoint;
+  const small = (label, onclick) => button(label, onclick, { class: 'small', 'aria-label': `${label}: ${name}` });
+  if (origin === 'nowhere') return counts.pending + counts.held > 0 && small('Cancel what waits', () => dropEndpoint(endpoint, done));
+  return origin === 'managed' && [
+    to(toEndpoint(name, 'edit'), 'Edit', { class: 'button small', 'aria-label': `Edit: ${name}` }),
+    small('Rotate secret', () => rotate(name, done)),
+    secrets > 1 && small('Forget old secret', () => retire(name, done)),
+    small('Delete', () => dropEndpoint(endpoint, done)),
+  ];
 }
 
 function actions({ name, state }, act) {
@@ -151,7 +179,7 @@ async function ping(name) {
       patch(result, h('p', null, 'Sent; waiting for the answer…'));
       try {
         const body = select.value ? { event: select.value } : {};
-        patch(result, answered(await post(`api/endpoints/${encodeURIComponent(name)}/ping`, body, LONGEST)));
+        patch(result, answered(await post(endpointPath(name, 'ping'), body, LONGEST)));
       } catch (failed) {
         patch(result, problem(failed.message));
       }

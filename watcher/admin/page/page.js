@@ -1,14 +1,21 @@
 // The page round the views: token, addresses, header, connection, keys.
 import { get, Offline, Refused, repeat, token, watch } from './api.js';
+import { audit } from './audit.js';
 import { deliveries } from './deliveries.js';
 import { delivery } from './delivery.js';
 import { button, h, patch, problem, speak, to, toast } from './dom.js';
+import { endpointForm } from './endpoint_form.js';
 import { endpoints } from './endpoints.js';
+import { figures } from './figures.js';
 import { overview } from './overview.js';
 import { count, lagOf, link, setClock } from './words.js';
 
-const VIEWS = { overview, endpoints, deliveries, delivery };
-const TITLES = { overview: 'Overview', endpoints: 'Endpoints', deliveries: 'Deliveries', delivery: 'Delivery' };
+const VIEWS = { overview, endpoints, deliveries, audit, delivery, form: endpointForm, figures };
+const TITLES = {
+  overview: 'Overview', endpoints: 'Endpoints', deliveries: 'Deliveries', audit: 'Audit', delivery: 'Delivery', form: 'Endpoint', figures: 'Figures',
+};
+/** Views of one thing, below the page that lists all. */
+const BELOW = { delivery: 'deliveries', form: 'endpoints', figures: 'endpoints' };
 const THEMES = ['auto', 'dark', 'light'];
 const $ = (id) => document.getElementById(id);
 
@@ -22,21 +29,33 @@ function routeOf(hash) {
   const [path, search] = hash.replace(/^#\/?/, '').split('?');
   const [first, ...rest] = path.split('/');
   const query = new URLSearchParams(search);
-  if (first === 'deliveries' && rest.length) {
-    try {
-      return { name: 'delivery', id: decodeURIComponent(rest.join('/')), query };
-    } catch {
-      return { name: 'deliveries', query };
-    }
+  try {
+    const below = rest.length ? routeBelow(first, rest.map(decodeURIComponent)) : null;
+    if (below) return { ...below, query };
+  } catch {
+    // What cannot be decoded names nothing.
   }
-  return { name: Object.hasOwn(VIEWS, first) && first !== 'delivery' ? first : 'overview', query };
+  return { name: Object.hasOwn(VIEWS, first) && !Object.hasOwn(BELOW, first) ? first : 'overview', query };
+}
+
+function routeBelow(first, rest) {
+  if (first === 'deliveries') return { name: 'delivery', id: rest.join('/') };
+  const [endpoint, view] = rest;
+  if (first !== 'endpoints') return null;
+  if (view === 'edit') return { name: 'form', endpoint };
+  if (view === 'figures') return { name: 'figures', endpoint };
+  return endpoint === 'new' ? { name: 'form', endpoint: null } : null;
 }
 
 function show() {
   if (!token.get()) return;
+  if (shown?.view.isDirty?.() && !window.confirm('What you changed is not saved. Leave it?')) {
+    history.pushState(null, '', shown.hash);
+    return;
+  }
   const route = routeOf(location.hash);
   for (const each of $('nav').children) {
-    const here = each.hash === `#/${route.name === 'delivery' ? 'deliveries' : route.name}`;
+    const here = each.hash === `#/${BELOW[route.name] ?? route.name}`;
     if (here) each.setAttribute('aria-current', 'page');
     else each.removeAttribute('aria-current');
   }
@@ -50,7 +69,7 @@ function show() {
   // Each in an element of its own: what an answer that comes late still draws is seen by nobody.
   const root = h('div', { class: 'view' });
   main.replaceChildren(root);
-  shown = { name: route.name, view: VIEWS[route.name](root, { route, pulse }) };
+  shown = { name: route.name, hash: location.hash, view: VIEWS[route.name](root, { route, pulse }) };
   title();
   if (!first) {
     scrollTo(0, 0);
@@ -187,7 +206,8 @@ document.addEventListener('keydown', (event) => {
     history.pushState(null, '', '#/deliveries');
     show();
   }
-  $('filter-id').focus();
+  // Not there when what was changed is to be saved first.
+  $('filter-id')?.focus();
 });
 addEventListener('hashchange', show);
 
