@@ -10,111 +10,14 @@
  *   HEALTHY    the endpoint that is pinged and paused; else the first on the page that is ok
  *   MEND_URL   is sent a POST before the replay, so that the receiver of FAILING takes what it gets from then on;
  *              unset: it does so already
- *   PATIENCE   how many seconds anything may take to be seen; else 30
- *   CHROMIUM   the browser; else /usr/bin/chromium
- *   SHOTS      a folder for screenshots of each view; else none are taken
+ *
+ * walker.mjs tells the rest.
  */
-import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { join } from 'node:path';
-import { chromium } from 'playwright-core';
+import {
+  accessible, button, card, check, column, complaints, end, focused, go, hold, narrow, page, rows, settled, tabTo, until,
+} from './walker.mjs';
 
-const { BASE_URL, TOKEN, FAILING, HEALTHY, MEND_URL, SHOTS } = process.env;
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const PATIENCE = Number(process.env.PATIENCE ?? 30) * 1000;
-const FLAGS = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const SERIOUS = ['serious', 'critical'];
-
-if (!BASE_URL || !TOKEN) {
-  console.error('walk.mjs: BASE_URL and TOKEN must be set: where the page is, and its token.');
-  process.exit(2);
-}
-
-const browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
-const page = await browser.newPage({ viewport: { width: 1280, height: 900 }, reducedMotion: 'reduce' });
-page.setDefaultTimeout(PATIENCE);
-const complaints = [];
-page.on('pageerror', (error) => complaints.push(error.message));
-page.on('console', (message) => {
-  // A refused token and a cut connection are part of the walk; the browser reports each as a failed load.
-  if (message.type() === 'error' && !/Failed to load resource/.test(message.text())) complaints.push(message.text());
-});
-
-async function check(law, body) {
-  try {
-    const more = await body();
-    console.log(`ok    ${law}${more ? ` (${more})` : ''}`);
-  } catch (error) {
-    console.log(`FAIL  ${law}\n${error.message}`);
-    if (SHOTS) await page.screenshot({ path: join(SHOTS, 'failed.png') }).catch(() => {});
-    await browser.close();
-    process.exit(1);
-  }
-}
-
-function hold(truth, what) {
-  if (!truth) throw new Error(what);
-}
-
-async function until(what, ask) {
-  const end = Date.now() + PATIENCE;
-  for (;;) {
-    const found = await ask();
-    if (found) return found;
-    hold(Date.now() < end, `not seen within ${PATIENCE / 1000} s: ${what}`);
-    await page.waitForTimeout(100);
-  }
-}
-
-const go = async (hash, seen) => {
-  await page.evaluate((to) => { location.hash = to; }, hash);
-  await page.locator(seen).first().waitFor();
-};
-const button = (name) => page.getByRole('button', { name });
-const rows = () => page.locator('table.log tbody tr');
-const column = (nth) => page.locator(`table.log tbody td:nth-child(${nth})`).allInnerTexts();
-const focused = (ask) => page.evaluate(`(() => { const it = document.activeElement; return ${ask}; })()`);
-const settled = () => page.waitForLoadState('networkidle');
-
-/** Press Tab until `ask`, of the element `it` that has the focus, is true. Each stop on the way must be seen. */
-async function tabTo(ask, most = 80) {
-  for (let presses = 0; presses < most; presses += 1) {
-    await page.keyboard.press('Tab');
-    const outline = await focused('it === document.body ? "body" : getComputedStyle(it).outlineStyle');
-    hold(outline !== 'none', `no visible focus on ${await focused('it.outerHTML.slice(0, 120)')}`);
-    if (await focused(ask)) return presses + 1;
-  }
-  throw new Error(`not reached with ${most} presses of Tab: ${ask}`);
-}
-
-async function accessible(view) {
-  for (const colorScheme of ['light', 'dark']) {
-    await page.emulateMedia({ colorScheme });
-    await check(`axe finds no serious fault: ${view}, ${colorScheme}`, async () => {
-      await page.evaluate(AXE);
-      const { violations } = await page.evaluate('axe.run(document)');
-      const serious = violations.filter(({ impact }) => SERIOUS.includes(impact));
-      hold(!serious.length, serious.map(({ id, nodes }) => `${id}: ${nodes[0].html}\n  ${nodes[0].failureSummary}`).join('\n'));
-    });
-    if (SHOTS) await page.screenshot({ path: join(SHOTS, `${view.replaceAll(' ', '-')}-${colorScheme}.png`) });
-  }
-  await page.emulateMedia({ colorScheme: 'light' });
-}
-
-/** The page itself must not scroll sideways on the narrowest screens. */
-async function narrow(view) {
-  await check(`fits 320 pixels: ${view}`, async () => {
-    const wide = page.viewportSize();
-    await page.setViewportSize({ width: 320, height: 700 });
-    const over = await page.evaluate('document.documentElement.scrollWidth - innerWidth');
-    await page.setViewportSize(wide);
-    hold(over <= 0, `${over} pixels too wide`);
-  });
-}
+const { FAILING, HEALTHY, MEND_URL, TOKEN, BASE_URL } = process.env;
 
 // The door
 
@@ -166,7 +69,6 @@ await narrow('overview');
 await page.getByRole('link', { name: 'Endpoints', exact: true }).click();
 await page.locator('article').first().waitFor();
 const failing = FAILING ?? await page.locator('article', { has: page.locator('a.bad') }).first().locator('h2').innerText();
-const card = (name) => page.locator('article', { has: page.getByRole('heading', { name, exact: true }) });
 await check('the failing receiver is seen', async () => {
   const dead = card(failing).getByRole('link', { name: /[1-9].* dead of/ });
   await dead.first().waitFor();
@@ -386,4 +288,4 @@ await check('whoever signs out leaves nothing behind', async () => {
 });
 await check('the browser had nothing to complain of', async () => hold(!complaints.length, complaints.join('\n')));
 
-await browser.close();
+await end();

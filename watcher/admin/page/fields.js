@@ -19,7 +19,7 @@ export const fieldGroups = (tell, { events, isNew }) => [
     text('name', 'Name', { required: true, readonly: !isNew, maxlength: 63, help: isNew ? 'Letters, digits, “.”, “_” and “-”. It stays.' : 'It stays as it is.' }, tell),
     text('url', 'URL', { required: true, inputmode: 'url', help: isNew ? null : 'What follows the host is hidden. Left as it is shown, it stays.' }, tell),
     choice('signing', 'Signature', { '': AS_FOR_ALL, librechat: 'librechat (X-Webhook-Signature)', standard: 'Standard Webhooks', both: 'both', none: 'none' }, TEXT, tell),
-    choice('allowHttp', 'http:// to other machines', { '': AS_FOR_ALL, true: 'allowed', false: 'refused' }, TRUTH, tell)],
+    choice('allowHttp', 'Plain http to other machines', { '': AS_FOR_ALL, true: 'allowed', false: 'refused' }, TRUTH, tell)],
   ['Events', subscriptions(events, tell), filters(events, tell)],
   ['Body',
     body(tell),
