@@ -27,6 +27,7 @@ from watcher.core.facts import SettingsReloaded
 from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.errors import OutboxError
 from watcher.observers import Observers
+from watcher.pipeline.figures import Gathering
 from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.sharing import Sharing
 from watcher.ports import UNTRACED, Tracer
@@ -64,6 +65,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             tracer = traces = await stack.enter_async_context(tracing(clock=clock, observe=observe))
             observe.add(traces)
         store = await stack.enter_async_context(stores.opened(settings))
+        gathering, drained = Gathering(store.figures, clock=clock, observe=observe), asyncio.Event()
+        observe.add(gathering)
 
         async def scrape() -> tuple[bytes, str]:
             try:
@@ -88,6 +91,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             max_store_bytes=settings.max_store_bytes,
             outbox=store.outbox,
             log=store.log,
+            figures=store.figures,
             sender=await stack.enter_async_context(AiohttpSender()),
             endpoints=lambda: prepared.settings.endpoints,
             catalogue=lambda: catalogue(load_mappings(prepared.settings.mapping_paths)),
@@ -127,6 +131,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             at_work = tasks.create_task(sharing.run(stopping))
             told = tasks.create_task(stopping.wait())
             beating = tasks.create_task(beat(clock=clock, observe=observe))
+            tasks.create_task(gathering.keep(drained))
             while True:
                 metrics.expect(_names(prepared.settings), prepared.plan.collections)
                 roles.become(prepared)
@@ -147,6 +152,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             reloading.cancel()
             await asyncio.wait({at_work})
             beating.cancel()
+            drained.set()
         journal.say("stopped")
 
 

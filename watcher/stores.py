@@ -17,7 +17,7 @@ from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.core.leases import Lease
 from watcher.errors import OutboxLocked
-from watcher.ports import Leases, Log, Outbox, StateReader
+from watcher.ports import Figures, Leases, Log, Outbox, StateReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Store:
 
     outbox: Outbox
     log: Log
+    figures: Figures
     leases: Leases
     under: Callable[[Lease], Outbox]
     """The outbox in the name of a lease: what is written after another has taken it is refused."""
@@ -37,12 +38,18 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     match settings.state:
         case StateFile(path=path):
             async with SqliteOutbox.open(path) as file:
-                yield Store(outbox=file, log=file, leases=SoleLeases(), under=lambda _: file)
+                yield Store(outbox=file, log=file, figures=file, leases=SoleLeases(), under=lambda _: file)
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 # The name tells people where it runs; the rest makes it another one after each start.
                 replica = f"{socket.gethostname()}-{token_hex(3)}"
-                yield Store(outbox=outbox, log=outbox, leases=outbox.leases(replica), under=outbox.under)
+                yield Store(
+                    outbox=outbox,
+                    log=outbox,
+                    figures=outbox,
+                    leases=outbox.leases(replica),
+                    under=outbox.under,
+                )
         case _:
             assert_never(settings.state)
 

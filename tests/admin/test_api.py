@@ -59,6 +59,7 @@ class Stage:
             max_store_bytes=10**9,
             outbox=self.outbox,
             log=self.outbox,
+            figures=self.outbox,
             sender=self.sender,
             endpoints=lambda: self.endpoints,
             catalogue=lambda: entries,

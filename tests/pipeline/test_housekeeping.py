@@ -27,7 +27,9 @@ async def a_round(outbox: MemoryOutbox, *, at: datetime) -> list[Swept]:
     """What one round of housekeeping at this time tells."""
     facts = Facts()
     with suppress(asyncio.CancelledError):
-        await keep_house(outbox, delivered=72 * HOUR, dead=720 * HOUR, clock=OneRound(at), observe=facts)
+        await keep_house(
+            outbox, outbox, delivered=72 * HOUR, dead=720 * HOUR, clock=OneRound(at), observe=facts
+        )
     return facts.of(Swept)
 
 

@@ -10,7 +10,7 @@ from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.undertakings import Undertakings
 from watcher.core.catalogue import CatalogueEntry
 from watcher.core.endpoints import Endpoint, Secret
-from watcher.ports import Clock, Log, Outbox, Sender
+from watcher.ports import Clock, FiguresReader, Log, Outbox, Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +26,7 @@ class Desk:
     max_store_bytes: int
     outbox: Outbox
     log: Log
+    figures: FiguresReader
     sender: Sender
     """Of its own for `ping`: it does not wait behind deliveries."""
     endpoints: Callable[[], Sequence[Endpoint]]

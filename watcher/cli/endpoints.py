@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from watcher.cli.figures import figures
 from watcher.cli.settings import BAD_CONFIG, config_option, settings_from
 from watcher.cli.terminal import printable
 from watcher.errors import OutboxBroken, OutboxError, SourceError
@@ -28,6 +29,9 @@ def endpoints() -> None:
     """The receivers: how they stand, pausing one, and letting it go on.
 
     All of it works while `run` is at work, which notices within a second, and without it."""
+
+
+endpoints.add_command(figures)
 
 
 @endpoints.command("list")

@@ -9,13 +9,14 @@ from secrets import token_hex
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.desk import Desk
-from watcher.admin.history import STEP, STEPS, together
+from watcher.admin.history import STEP, STEPS
 from watcher.core.addresses import display_url
 from watcher.core.attempts import attempt_of
 from watcher.core.changes import ChangeId
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Stored
 from watcher.core.endpoints import Endpoint
+from watcher.core.figures import together
 from watcher.core.outcomes import Answered, Outcome, Unsendable
 from watcher.core.planning import owed
 from watcher.core.requests import Parcel, compose
