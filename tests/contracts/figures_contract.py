@@ -87,7 +87,7 @@ class FiguresContract:
         assert await stored(outbox, endpoint="nobody") == []
 
     async def test_names_may_be_odd(self, outbox):
-        odd = a_figure(endpoint='$a.b "c"', event=EventType("my.own.event"))
+        odd = a_figure(endpoint='$a.b "c"\x00', event=EventType("my.own.event"))
 
         await outbox.tally([odd])
 

@@ -80,12 +80,12 @@ class Span:
     since: datetime
     """When the first step begins."""
     until: datetime
-    """The last step is the one before."""
+    """In the last step, or at its end."""
     step: timedelta
 
     @classmethod
     def around(cls, since: datetime, until: datetime) -> Self:
-        """The steps in which some of this time lies. Raises OverflowError at the ends of time."""
+        """The steps in which some of this time lies."""
         step = HOUR if until - since <= BY_HOUR else DAY
         return cls(since=begin_of(since, step), until=until, step=step)
 
