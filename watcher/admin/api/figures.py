@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.desk import Desk
-from watcher.core.figures import DAY, Attempts, Course, Span, Survey
+from watcher.core.figures import DAY, EPOCH, HOUR, Course, Span, Survey
 
 LONGEST = 31 * DAY
 
 
 async def of_endpoint(desk: Desk, name: str, asked: shapes.FiguresOf) -> shapes.Figures:
-    span = _span(desk, asked)
+    span = _span(desk.clock.now(), asked)
     figures = await desk.figures.figures(span.since, span.until, endpoint=name)
     if not figures and not await _is_known(desk, name):
         known = ", ".join(endpoint.name for endpoint in desk.endpoints()) or "none"
         raise Refusal(404, f"no endpoint {name!r}, and no figures of one. Known: {known}.")
-    return shown(name, Survey.of(figures, span))
+    # Of a month there may be thousands, and deliveries must not wait for their sum.
+    return shown(name, await asyncio.to_thread(Survey.of, figures, span))
 
 
 def shown(name: str, survey: Survey) -> shapes.Figures:
@@ -33,17 +35,13 @@ def shown(name: str, survey: Survey) -> shapes.Figures:
     )
 
 
-def _span(desk: Desk, asked: shapes.FiguresOf) -> Span:
-    try:
-        until = (asked.until or desk.clock.now()).astimezone(UTC)
-        since = asked.since.astimezone(UTC) if asked.since is not None else until - DAY
-        if since >= until:
-            raise Refusal(400, "since: is not before until")
-        if until - since > LONGEST:
-            raise Refusal(400, f"since: is more than {LONGEST.days} days before until: ask for less at once")
-        return Span.around(since, until)
-    except OverflowError:
-        raise Refusal(400, "since, until: no time that can be reckoned with") from None
+def _span(now: datetime, asked: shapes.FiguresOf) -> Span:
+    """As much of the time asked for as there can be figures of, and no more of it than is told at once."""
+    until = min(max(asked.until or now, EPOCH + LONGEST), now).astimezone(UTC)
+    since = max(asked.since or until - DAY, until - LONGEST)
+    if since >= until:
+        return Span(since=until, until=until, step=HOUR)
+    return Span.around(since.astimezone(UTC), until)
 
 
 async def _is_known(desk: Desk, name: str) -> bool:
@@ -55,7 +53,7 @@ async def _is_known(desk: Desk, name: str) -> bool:
 
 
 def _fared(course: Course) -> shapes.Fared:
-    total: Attempts = course.total
+    total = course.total
     return shapes.Fared(
         delivered=total.delivered,
         failed=total.failed,

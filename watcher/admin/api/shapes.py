@@ -191,7 +191,7 @@ class Endpoints(Shape):
 class FiguresOf(Shape):
     since: When | None = Field(
         None,
-        description="24 hours before `until` unless given; at most 31 days. Its whole hour, or day, counts.",
+        description="24 hours before `until` unless given, 31 days at most. Its whole hour, or day, counts.",
     )
     until: When | None = Field(None, description="Now, unless given.")
 
