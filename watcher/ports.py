@@ -356,6 +356,22 @@ class Registry(Protocol):
         ...
 
 
+class Sealing(Protocol):
+    """Keeps a text secret from who reads the state."""
+
+    def seal(self, text: str, *, name: str) -> bytes:
+        """Encrypted for whom the name is of: under another name it does not open."""
+        ...
+
+    def opened(self, sealed: bytes, *, name: str) -> str:
+        """Raises Unsealable."""
+        ...
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Was it sealed with the key that seals now?"""
+        ...
+
+
 class FiguresReader(Protocol):
     """Figures, looked at. Raises OutboxError, and OutboxBroken where they are damaged."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
@@ -17,7 +17,7 @@ from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.core.leases import Lease
 from watcher.errors import OutboxLocked
-from watcher.ports import Figures, Leases, Log, Outbox, StateReader
+from watcher.ports import Figures, Leases, Log, Outbox, Registry, StateReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +26,11 @@ class Store:
 
     outbox: Outbox
     log: Log
+    registry: Registry
     figures: Figures
     leases: Leases
+    ready: Callable[[], Awaitable[None]]
+    """Makes what is missing. Raises OutboxError, or OutboxBroken for the state of somebody else."""
     under: Callable[[Lease], Outbox]
     """The outbox in the name of a lease: what is written after another has taken it is refused."""
 
@@ -38,7 +41,15 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     match settings.state:
         case StateFile(path=path):
             async with SqliteOutbox.open(path) as file:
-                yield Store(outbox=file, log=file, figures=file, leases=SoleLeases(), under=lambda _: file)
+                yield Store(
+                    outbox=file,
+                    log=file,
+                    registry=file,
+                    figures=file,
+                    leases=SoleLeases(),
+                    ready=_is_ready,
+                    under=lambda _: file,
+                )
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 # The name tells people where it runs; the rest makes it another one after each start.
@@ -46,8 +57,10 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
                 yield Store(
                     outbox=outbox,
                     log=outbox,
+                    registry=outbox,
                     figures=outbox,
                     leases=outbox.leases(replica),
+                    ready=outbox.prepare,
                     under=outbox.under,
                 )
         case _:
@@ -60,6 +73,8 @@ class Beside:
 
     outbox: Outbox
     log: Log
+    registry: Registry
+    figures: Figures
     alone: bool
     """Nobody else will deliver it."""
 
@@ -71,14 +86,14 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
         case StateFile(path=path):
             try:
                 async with SqliteOutbox.open(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, alone=True)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=True)
             except OutboxLocked:
                 async with SqliteOutbox.beside(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, alone=False)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 await outbox.prepare()
-                yield Beside(outbox=outbox, log=outbox, alone=False)
+                yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
         case _:
             assert_never(settings.state)
 
@@ -94,6 +109,10 @@ async def read(settings: Settings) -> AsyncIterator[StateReader]:
                 yield reader
         case _:
             assert_never(settings.state)
+
+
+async def _is_ready() -> None:
+    """A file is, once it is open."""
 
 
 class _Whose(TypedDict):

@@ -11,6 +11,7 @@ from tests.admin.test_api import Stage
 from tests.builders import NOON, an_endpoint
 from tests.cli.test_commands import a_file, command, run
 from tests.contracts.figures_contract import a_figure
+from tests.contracts.registry_contract import CREATED, a_sealed
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.admin.api import figures, shapes
 from watcher.core.events import EventType
@@ -96,6 +97,15 @@ async def test_nothing_and_nobody_are_told_apart(folder):
     assert (nobody.returncode, nobody.stdout) == (2, "")
     assert "no endpoint 'no�body'" in nobody.stderr
     assert "Known: default" in nobody.stderr
+
+
+async def test_one_that_was_made_at_run_time_is_known(folder):
+    async with SqliteOutbox.open(folder / "state.db") as outbox:
+        await outbox.register(a_sealed(), replacing=None, entry=CREATED)
+
+    shown = await run(*FIGURES, "crm", folder=folder)
+
+    assert (shown.returncode, shown.stdout.split(" since ")[0]) == (0, "No attempts")
 
 
 @pytest.mark.parametrize("since", ["tomorrow", "2999-01-01"])

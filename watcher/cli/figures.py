@@ -49,8 +49,8 @@ def figures(config: Path | None, name: str, since: datetime | None, as_json: boo
     if begin >= now:
         raise click.BadParameter("is not in the past", param_hint="--since")
     span = Span.around(begin, now)
-    found = _stored(settings, name, span)
-    known = [endpoint.name for endpoint in settings.endpoints]
+    found, managed = _stored(settings, name, span)
+    known = [*(endpoint.name for endpoint in settings.endpoints), *managed]
     if not found and name not in known:
         told = f"no endpoint {printable(name)!r}, and no figures of one since {_time(span.since)}."
         click.echo(f"{told}\n  Known: {', '.join(known) or 'none'}.", err=True)
@@ -65,12 +65,14 @@ def figures(config: Path | None, name: str, since: datetime | None, as_json: boo
         click.echo(line)
 
 
-def _stored(settings: Settings, name: str, span: Span) -> Sequence[Figure]:
+def _stored(settings: Settings, name: str, span: Span) -> tuple[Sequence[Figure], Sequence[str]]:
+    """The figures of an endpoint, and the names of managed ones."""
     from watcher import stores
 
-    async def stored() -> Sequence[Figure]:
+    async def stored() -> tuple[Sequence[Figure], Sequence[str]]:
         async with stores.read(settings) as state:
-            return await state.figures(span.since, span.until, endpoint=name)
+            found = await state.figures(span.since, span.until, endpoint=name)
+            return found, [each.name for each in (await state.registered()).endpoints]
 
     try:
         return asyncio.run(stored())

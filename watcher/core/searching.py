@@ -17,6 +17,9 @@ STORED: tuple[State, ...] = ("held", "pending", "delivered", "dead", "cancelled"
 
 PREFIX = "webhook_"
 
+LAST_SECOND = 0xFFFF_FFFF
+"""That an id can tell, in 2106."""
+
 MANY = 20_000
 """Among more than so many deliveries those of one event are not found by looking at each one's event."""
 
@@ -59,6 +62,14 @@ class Wanted:
         )
 
 
+def by_event(wanted: Wanted, *, found: int, all_there: int) -> bool:
+    """Is a page to be looked for among all of the wanted events, rather than among all in the wanted states?
+    `found`: how many are in these states. `all_there`: in whatever state.
+
+    Not where these states are the rarer: of each that is of the event, the state is to be looked at."""
+    return bool(wanted.events) and found > MANY and 2 * found > all_there
+
+
 def change_part(identity: EventId) -> str:
     """What ids of one change share."""
     return identity[: len(PREFIX) + 16]
@@ -71,4 +82,21 @@ def _id_at(at: datetime) -> str:
     >>> _id_at(datetime(2026, 1, 1, 12, tzinfo=UTC))
     'webhook_695662c0'
     """
-    return f"{PREFIX}{max(0, int(at.timestamp())):08x}"
+    return f"{PREFIX}{min(max(0, int(at.timestamp())), LAST_SECOND):08x}"
+
+
+def in_a_line(wanted: Wanted) -> str:
+    """What is asked for, for people.
+
+    >>> in_a_line(Wanted(endpoints=("crm",), states=("dead",)))
+    'endpoint=crm state=dead'
+    """
+    listed = {"endpoint": wanted.endpoints, "state": wanted.states, "event": wanted.events}
+    told = [f"{name}={','.join(values)}" for name, values in listed.items() if values]
+    if wanted.ids:
+        told.append(wanted.ids[0] if len(wanted.ids) == 1 else f"{len(wanted.ids)} by id")
+    for name, value in (("user", wanted.user), ("conversation", wanted.conversation)):
+        told += [f"{name}={value}"] if value is not None else []
+    for name, time in (("since", wanted.since), ("until", wanted.until)):
+        told += [f"{name}={time.isoformat()}"] if time is not None else []
+    return " ".join(told) or "all"

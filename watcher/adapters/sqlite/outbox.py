@@ -337,11 +337,14 @@ class SqliteOutbox:
 
         def work(db: sqlite3.Connection) -> int:
             tally: Tally = Counter()
+            self._notice_others(db)
             for state, time in before.items():
                 left = limit + tally.total()
                 given = {"state": state, "before": to_ms(time), "limit": left}
                 for key in db.execute(SQL["forget"], given).fetchall():
                     tally[key] -= 1
+            if tally:
+                db.execute(SQL["keep_last_seq"], {"seq": self._last_seq})
             db.execute(SQL["forget_marks"], {"before": to_ms(marks_before)})
             _count(db, tally)
             return -tally.total()

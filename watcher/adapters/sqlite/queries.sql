@@ -22,7 +22,16 @@ INSERT INTO marks (entity, row, at, spent) VALUES (:entity, :row, :at, :spent)
 ON CONFLICT (entity, row) DO UPDATE SET at = excluded.at, spent = excluded.spent;
 
 -- name: last_seq
-SELECT coalesce(max(seq), 0) FROM deliveries;
+-- The highest that was ever given. Whoever had it may be forgotten, and who sends has passed it.
+SELECT max(
+    coalesce((SELECT max(seq) FROM deliveries), 0),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0)
+);
+
+-- name: keep_last_seq
+-- In SQLite's own table of such numbers, which knows nothing of `deliveries` unless it is told.
+REPLACE INTO sqlite_sequence (rowid, name, seq)
+VALUES ((SELECT rowid FROM sqlite_sequence WHERE name = 'deliveries'), 'deliveries', :seq);
 
 -- name: held_due
 SELECT seq, endpoint FROM deliveries
