@@ -1,4 +1,4 @@
-"""A real Chromium walks over the page of the real program: `walk.mjs` and `managing.mjs` do, and tell each step."""
+"""A real Chromium walks over the page of the real program: `walk.mjs` and `managing.mjs` tell each step."""
 
 from __future__ import annotations
 

@@ -13,9 +13,9 @@ export function withValue(definition, path, value) {
   const [key, ...deeper] = path.split('.');
   const held = isMapping(definition[key]) ? definition[key] : {};
   const next = deeper.length ? withValue(held, deeper.join('.'), value) : value;
-  const { [key]: _, ...rest } = definition;
-  if (next === undefined || (deeper.length && !Object.keys(next).length)) return rest;
-  return { ...definition, [key]: next };
+  const changed = { ...definition, [key]: next };
+  if (next === undefined || (deeper.length && !Object.keys(next).length)) delete changed[key];
+  return changed;
 }
 
 /** The JSON Merge Patch (RFC 7396) that makes `to` of `from`; undefined where they are the same. */

@@ -117,29 +117,26 @@ function choice(key, label, options, kind, tell) {
 /** Which events, as boxes to tick: patterns first. */
 function subscriptions(events, tell) {
   const families = [...new Set(events.map((event) => `${event.split('.')[0]}.*`))].filter((family) => family !== 'watcher.*');
-  const known = ['*', ...families, ...events];
   const boxes = h('div', { class: 'chips' });
   let chosen = [];
   const framed = group('form-events', 'Told', 'None ticked: as for all endpoints. “*” and “message.*” mean the documented ones.', boxes);
-  const tick = (name, on) => {
+  const tick = ({ currentTarget: { value, checked } }) => {
     framed.mark(null);
-    chosen = on ? [...chosen, name] : chosen.filter((each) => each !== name);
+    chosen = checked ? [...chosen, value] : chosen.filter((each) => each !== value);
     tell({ events: chosen.length ? chosen : undefined });
   };
+  const offer = (name) => boxes.append(h('label', null, h('input', { type: 'checkbox', value: name, onchange: tick }), name));
+  const offered = () => [...boxes.querySelectorAll('input')];
+  ['*', ...families, ...events].forEach(offer);
   return {
     ...framed,
     keys: ['events'],
     focus: () => framed.element.focus(),
     show: ({ events: given }) => {
       chosen = Array.isArray(given) ? given : [];
-      const names = [...new Set([...known, ...chosen.map(String)])];
-      if (names.length === boxes.childElementCount) {
-        for (const box of boxes.querySelectorAll('input')) box.checked = chosen.includes(box.value);
-        return;
-      }
-      boxes.replaceChildren(...names.map((name) => h('label', null,
-        h('input', { type: 'checkbox', value: name, checked: chosen.includes(name), onchange: ({ currentTarget: box }) => tick(name, box.checked) }),
-        name)));
+      // One that nobody knows stays, so that it can be unticked.
+      chosen.map(String).filter((name) => !offered().some(({ value }) => value === name)).forEach(offer);
+      for (const box of offered()) box.checked = chosen.includes(box.value);
     },
   };
 }

@@ -1,7 +1,7 @@
 // The figures of one endpoint over hours or days: of all replicas, and over restarts.
 import { endpointPath, get, repeat } from './api.js';
 import { chart, largest } from './charts.js';
-import { facts, h, patch, problem, table, to } from './dom.js';
+import { aside, facts, h, patch, problem, table, to } from './dom.js';
 import { count, day, hour, link, ms, now, rate, toEndpoint } from './words.js';
 
 const HOUR = 3600;
@@ -60,7 +60,8 @@ export function figures(main, { route }) {
           ['Median (p50)', ms(course.p50Ms)],
           ['Slowest 1 % (p99)', ms(course.p99Ms)],
         ], { class: 'facts figures' }),
-        charts(course)),
+        charts(course),
+        aside('Of all replicas, and over restarts. The last minute may be missing.')),
       h('section', { key: 'events', class: 'card', 'aria-labelledby': 'by-event' }, h('h2', { id: 'by-event' }, 'By event'), byEvent()),
     ];
   }
@@ -92,7 +93,7 @@ export function figures(main, { route }) {
 
   function byEvent() {
     const all = Object.entries(found.byEvent).sort(([, a], [, b]) => b.delivered + b.failed - a.delivered - a.failed);
-    if (!all.length) return h('p', { class: 'dim' }, 'Nothing was attempted in this time.');
+    if (!all.length) return aside('Nothing was attempted in this time.');
     const numbers = ['Delivered', 'Failed', 'Success', 'p50', 'p99'].map((head) => ({ head, class: 'number' }));
     return table(`${name} by event`, ['Event', ...numbers], all.map(([event, of]) => ({
       key: event,
@@ -113,7 +114,7 @@ export function figures(main, { route }) {
     stop: turns.stop,
     update: (next) => {
       if (next.query.get('range') !== query.get('range')) found = null;
-      ({ query } = another);
+      ({ query } = next);
       draw();
       turns.now();
     },

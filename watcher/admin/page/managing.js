@@ -76,14 +76,13 @@ export async function retire(name, done) {
 export async function dropEndpoint({ name, state, counts }, done) {
   const waiting = counts.pending + counts.held;
   const gone = state === 'gone';
-  const what = waiting ? `${deliveries(waiting)} that ${waiting === 1 ? 'waits' : 'wait'} for it` : null;
   const sure = await confirm({
     title: gone ? `Cancel what waits for ${name}?` : `Delete ${name}?`,
     says: [
       !gone && 'It is told nothing any more, and its secret is forgotten. Its deliveries stay in the log.',
-      what ? `${what} will never be sent: cancelled now.` : 'Nothing waits for it.',
+      waiting ? `${deliveries(waiting)} ${waiting === 1 ? 'waits' : 'wait'} for it, and will never be sent.` : 'Nothing waits for it.',
     ].filter(Boolean),
-    yes: [!gone && 'Delete', what && `${gone ? 'Cancel' : 'cancel'} ${deliveries(waiting)}`].filter(Boolean).join(' and '),
+    yes: [!gone && 'Delete', waiting > 0 && `${gone ? 'Cancel' : 'cancel'} ${deliveries(waiting)}`].filter(Boolean).join(' and '),
     danger: true,
   });
   if (sure === null) return;
