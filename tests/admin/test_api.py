@@ -32,7 +32,17 @@ from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Attempted, Captured, Scanned
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    LeaseEnded,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
+    Scanned,
+    StreamOpened,
+)
+from watcher.core.leases import CAPTURE
 from watcher.core.outcomes import Answered
 from watcher.core.trials import Trial
 from watcher.core.verdicts import Dead, Delivered
@@ -510,6 +520,39 @@ async def test_the_overview_tells_what_to_look_at_and_what_is_under_way(stage, c
     (work,) = told["work"]
     assert (work["name"], work["rows"], work["of"]) == ("first scan of messages", 50, 200)
     assert (told["history"]["captured"][-1], told["history"]["lagSeconds"][-1]) == (7, 2.0)
+
+
+async def test_the_overview_tells_of_what_waits_for_an_operator(stage, client):
+    await stage.put(numbered(1), numbered(2, endpoint="former"), numbered(3, endpoint="former"))
+    await stage.outbox.stand("crm", Standing(state="paused", reason="status 410", since=NOON))
+    await stage.outbox.stand("former", Standing(state="open", reason="status 503", since=NOON))
+
+    attention = (await client.get("/api/overview")).json()["attention"]
+
+    assert "crm is paused (status 410): 1 deliveries wait until it is resumed." in attention
+    (gone,) = [each for each in attention if "former" in each]
+    assert gone.startswith("2 deliveries wait for former, which is in the settings no more")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Recovered(since=NOON, until=NOON, rows=9, counts={}, took=timedelta(0)),
+        StreamOpened(resumed=True),
+        LeaseEnded(lease=CAPTURE, epoch=1, lost=True),
+    ],
+)
+async def test_a_repair_is_under_way_until_it_has_ended_or_is_another_replica_s(stage, client, end):
+    tell = stage.desk.undertakings
+    tell(RecoveryBegan(since=NOON, until=NOON, reason="lost", resumed=False))
+    tell(Recovering(phase="found", collection="messages", rows=7, events=1))
+    (work,) = (await client.get("/api/overview")).json()["work"]
+    assert (work["rows"], work["of"]) == (7, None)
+    assert work["name"].startswith("repair of the gap since 2026-11-24T12:00:00")
+
+    tell(end)
+
+    assert (await client.get("/api/overview")).json()["work"] == []
 
 
 async def test_a_state_that_cannot_be_read_is_told_with_its_cure(stage, client):

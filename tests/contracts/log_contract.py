@@ -190,6 +190,20 @@ class LogContract:
 
         assert len(told.attempts) == 1
 
+    async def test_of_an_answer_s_headers_so_many_are_kept_and_none_that_is_the_receiver_s_secret(
+        self, outbox
+    ):
+        delivery = at_second(1)
+        await put(outbox, delivery)
+        telling = (("Set-Cookie", "session=1"), ("WWW-Authenticate", "Bearer realm=x"))
+        many = tuple((f"X-{number}", "v" * 100) for number in range(50))
+        await settle(outbox, delivery, DEAD, Answered(status=400, headers=(*telling, *many)))
+
+        (attempt,) = (await outbox.dossier(delivery.id)).attempts
+
+        assert attempt.headers[:3] == (("Set-Cookie", "•••"), ("WWW-Authenticate", "•••"), many[0])
+        assert 5 <= len(attempt.headers) <= 12
+
     async def test_no_secret_is_kept_that_a_receiver_echoes(self, outbox):
         delivery = at_second(1)
         await put(outbox, delivery)
@@ -228,6 +242,25 @@ class LogContract:
         (told,) = await outbox.search(Wanted(ids=(rows[0].id,)), after=None, limit=1)
         assert (told.state, told.status, told.reason, told.settled_at) == ("pending", None, None, None)
         assert len((await outbox.dossier(rows[0].id)).attempts) == 1, "it is still known what was tried"
+
+    async def test_what_comes_later_stands_behind_all_that_is_sent_again(self, outbox):
+        rows = [at_second(number) for number in range(1, 5)]
+        await put(outbox, *rows)
+        for row in rows:
+            await settle(outbox, row, DEAD, Answered(status=500))
+        await outbox.replay([row.id for row in rows])
+
+        await put(outbox, at_second(5))
+        await outbox.replay([at_second(6).id])
+        await put(outbox, at_second(7))
+
+        again = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        assert [row.delivery.id for row in again] == [
+            *(row.id for row in rows),
+            at_second(5).id,
+            at_second(7).id,
+        ]
+        assert len({row.seq for row in again}) == 6
 
     async def test_several_events_of_one_change_are_sent_again_in_their_order(self, outbox):
         same = [replace(at_second(7), id=EventId(f"webhook_{7:08x}{1:08x}{end:024x}")) for end in (9, 3, 5)]
@@ -283,6 +316,17 @@ class LogContract:
         await outbox.settle([a_settlement(row)])
 
         assert (await outbox.counts())["crm"] == Counts(cancelled=1)
+
+    async def test_what_was_under_way_when_it_was_cancelled_does_not_settle_what_is_sent_again(self, outbox):
+        delivery = at_second(1)
+        await put(outbox, delivery)
+        (row,) = await outbox.pending("crm", after=0, limit=1, max_bytes=10**9)
+        await outbox.cancel([delivery.id], reason="by an operator")
+        await outbox.replay([delivery.id])
+
+        await outbox.settle([a_settlement(row)])
+
+        assert (await outbox.counts())["crm"] == Counts(pending=1)
 
     async def test_a_cancelled_one_may_be_sent_again(self, outbox):
         delivery = at_second(1)
