@@ -34,6 +34,7 @@ from watcher.core.trials import Trial
 from watcher.errors import OutboxError
 from watcher.managed import sealing_by
 from watcher.observers import Observers
+from watcher.pipeline.figures import Gathering
 from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.patience import insist
 from watcher.pipeline.sharing import Sharing
@@ -72,6 +73,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             tracer = traces = await stack.enter_async_context(tracing(clock=clock, observe=observe))
             observe.add(traces)
         store = await stack.enter_async_context(stores.opened(settings))
+        gathering, drained = Gathering(store.figures, clock=clock, observe=observe), asyncio.Event()
+        observe.add(gathering)
 
         async def scrape() -> tuple[bytes, str]:
             try:
@@ -122,6 +125,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             max_store_bytes=settings.max_store_bytes,
             outbox=store.outbox,
             log=store.log,
+            figures=store.figures,
             registry=store.registry,
             managing=Managing(
                 store.registry,
@@ -179,6 +183,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 tasks.create_task(beat(clock=clock, observe=observe)),
                 tasks.create_task(_ask_when_changed(store.registry, lambda: prepared.revision, asked, clock)),
             ]
+            tasks.create_task(gathering.keep(drained))
             while True:
                 metrics.expect(_names(prepared.settings), prepared.plan.collections)
                 roles.become(prepared)
@@ -200,6 +205,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             await asyncio.wait({at_work})
             for task in aside:
                 task.cancel()
+            drained.set()
         journal.say("stopped")
 
 

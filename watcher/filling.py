@@ -17,8 +17,10 @@ from watcher.core.backfill import CREATED, Backfill, fillable
 from watcher.core.events import EventType
 from watcher.core.facts import Fact
 from watcher.core.planning import Plan
+from watcher.observers import Observers
 from watcher.pipeline.backfilling import backfill
 from watcher.pipeline.dispatch import Dispatcher
+from watcher.pipeline.figures import Gathering
 from watcher.pipeline.room import Store
 from watcher.ports import Outbox
 
@@ -88,13 +90,16 @@ async def fill(
             return await store_all(), False
         sender = await stack.enter_async_context(AiohttpSender())
         stopping = asyncio.Event()
+        gathering = Gathering(state.figures, clock=clock, observe=observe)
+        observing = Observers(observe, gathering)
         dispatching = asyncio.gather(
+            gathering.keep(stopping),
             *(
-                Dispatcher(endpoint, outbox=outbox, sender=sender, clock=clock, observe=observe).run(
+                Dispatcher(endpoint, outbox=outbox, sender=sender, clock=clock, observe=observing).run(
                     stopping, grace=GRACE
                 )
                 for endpoint in settings.endpoints
-            )
+            ),
         )
         try:
             done = await store_all()

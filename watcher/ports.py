@@ -16,6 +16,7 @@ from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
+from watcher.core.figures import Figure
 from watcher.core.headroom import Reach
 from watcher.core.leases import Lease, Look
 from watcher.core.managing import AuditEntry, Registered, Sealed
@@ -371,7 +372,32 @@ class Sealing(Protocol):
         ...
 
 
-class StateReader(LogReader, Protocol):
+class FiguresReader(Protocol):
+    """Figures, looked at. Raises OutboxError, and OutboxBroken where they are damaged."""
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        """Those of hours that began at `since` or later, and before `until`, in the order of hour, endpoint
+        and event. `endpoint`: of this one only."""
+        ...
+
+
+class Figures(FiguresReader, Protocol):
+    """Figures, of all replicas together."""
+
+    async def tally(self, figures: Sequence[Figure]) -> None:
+        """Add them to what is stored, in one transaction.
+
+        Raises OutboxError; then nothing of it is stored, or, where no answer came any more, all of it."""
+        ...
+
+    async def forget_figures(self, *, before: datetime, limit: int) -> int:
+        """Drop at most `limit` of hours that began before, the oldest first; how many went."""
+        ...
+
+
+class StateReader(LogReader, FiguresReader, Protocol):
     """What commands look at in a state, beside a `run` or without one; empty where none was ever begun.
 
     Raises OutboxError, and OutboxBroken where it is damaged."""

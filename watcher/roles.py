@@ -143,6 +143,7 @@ class Roles:
                 tasks.create_task(
                     keep_house(
                         outbox,
+                        self._store.figures,
                         delivered=settings.retention_delivered,
                         dead=settings.retention_dead,
                         clock=clock,

@@ -17,7 +17,7 @@ from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.core.leases import Lease
 from watcher.errors import OutboxLocked
-from watcher.ports import Leases, Log, Outbox, Registry, StateReader
+from watcher.ports import Figures, Leases, Log, Outbox, Registry, StateReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +27,7 @@ class Store:
     outbox: Outbox
     log: Log
     registry: Registry
+    figures: Figures
     leases: Leases
     ready: Callable[[], Awaitable[None]]
     """Makes what is missing. Raises OutboxError, or OutboxBroken for the state of somebody else."""
@@ -44,6 +45,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
                     outbox=file,
                     log=file,
                     registry=file,
+                    figures=file,
                     leases=SoleLeases(),
                     ready=_is_ready,
                     under=lambda _: file,
@@ -56,6 +58,7 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
                     outbox=outbox,
                     log=outbox,
                     registry=outbox,
+                    figures=outbox,
                     leases=outbox.leases(replica),
                     ready=outbox.prepare,
                     under=outbox.under,
@@ -71,6 +74,7 @@ class Beside:
     outbox: Outbox
     log: Log
     registry: Registry
+    figures: Figures
     alone: bool
     """Nobody else will deliver it."""
 
@@ -82,14 +86,14 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
         case StateFile(path=path):
             try:
                 async with SqliteOutbox.open(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=True)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=True)
             except OutboxLocked:
                 async with SqliteOutbox.beside(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=False)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 await outbox.prepare()
-                yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=False)
+                yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
         case _:
             assert_never(settings.state)
 

@@ -17,8 +17,9 @@ from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint, Document
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
-from watcher.core.events import Entity, EventId
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.facts import Fact
+from watcher.core.figures import Attempts, Figure
 from watcher.core.leases import LASTS, Lease, Look
 from watcher.core.managing import AUDITED, AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
@@ -238,6 +239,7 @@ class MemoryOutbox:
         self._recalls: Counter[str] = Counter()
         self._registered = Registered()
         self._audit: list[AuditEntry] = []
+        self._figures: dict[tuple[datetime, str, EventType], Attempts] = {}
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -485,6 +487,35 @@ class MemoryOutbox:
         numbered = list(enumerate(self._audit, start=1))[-AUDITED:]
         older = [each for each in numbered if before is None or each[0] < before]
         return older[::-1][:limit]
+
+    async def tally(self, figures: Sequence[Figure]) -> None:
+        self._may_write()
+        for figure in figures:
+            key = (figure.hour, figure.endpoint, figure.event)
+            self._figures.setdefault(key, Attempts()).add(figure)
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        return [
+            Figure(
+                endpoint=name,
+                event=event,
+                hour=hour,
+                delivered=made.delivered,
+                failed=made.failed,
+                durations=dict(made.durations),
+            )
+            for (hour, name, event), made in sorted(self._figures.items(), key=lambda each: each[0])
+            if since <= hour < until and endpoint in (None, name)
+        ]
+
+    async def forget_figures(self, *, before: datetime, limit: int) -> int:
+        self._may_write()
+        old = sorted(key for key in self._figures if key[0] < before)[:limit]
+        for key in old:
+            del self._figures[key]
+        return len(old)
 
     async def examine(self) -> None:
         pass  # memory is sound

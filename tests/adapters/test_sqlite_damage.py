@@ -160,7 +160,7 @@ async def test_housekeeping_looks_through_the_store_and_waits_out_no_damage(tmp_
         clock = FakeClock()
         week = timedelta(days=7)
         house = asyncio.create_task(
-            keep_house(outbox, delivered=week, dead=week, clock=clock, observe=Facts())
+            keep_house(outbox, outbox, delivered=week, dead=week, clock=clock, observe=Facts())
         )
         async with asyncio.timeout(10):
             while not house.done():

@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 import watcher.admin
 from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from tests.contracts.figures_contract import a_figure
 from watcher.adapters.sealing import AesSealing
 from watcher.admin.api.operations import OPERATIONS
 from watcher.admin.changing import PAGE
@@ -82,6 +83,7 @@ class Stage:
             max_store_bytes=10**9,
             outbox=self.outbox,
             log=self.outbox,
+            figures=self.outbox,
             registry=self.outbox,
             managing=Managing(
                 self.outbox,
@@ -242,11 +244,14 @@ async def test_answers_are_as_described(stage, client):
     rows = [numbered(number, user="ann") for number in range(3)]
     await stage.put(*rows)
     await stage.settle(rows[0], Dead(reason="status 500"), Answered(status=500, answer="no"))
+    await stage.outbox.tally([a_figure()])
     described = (await client.get("/api/openapi.json")).json()
 
     for path, shape in (
         ("/api/overview", "Overview"),
         ("/api/endpoints", "Endpoints"),
+        ("/api/endpoints/crm/figures", "Figures"),
+        ("/api/endpoints/nobody/figures", "Failure"),
         ("/api/deliveries", "Page"),
         ("/api/deliveries/count", "Numbers"),
         (f"/api/deliveries/{rows[0].id}", "Detail"),

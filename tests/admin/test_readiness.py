@@ -13,6 +13,7 @@ from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
     LOOKING,
+    TALLYING,
     Attempted,
     Captured,
     CapturePaused,
@@ -233,6 +234,21 @@ def test_another_failure_of_the_state_is_not_forgotten_by_a_look():
     readiness(LeasesSeen(replicas=2, reading=True))
 
     assert not readiness.judge().ready
+
+
+def test_figures_that_could_not_be_stored_are_nothing_that_anybody_waits_for():
+    readiness = ReadinessObserver(clock=FakeClock(), shares=True)
+    seen = LeasesSeen(replicas=2, reading=True)
+    look, tally = (
+        StoreFailed(doing=doing, reason="no primary", retry_in=SECOND) for doing in (LOOKING, TALLYING)
+    )
+    for fact in (seen, tally):
+        readiness(fact)
+    assert readiness.judge().ready
+
+    for fact in (look, tally, seen):
+        readiness(fact)
+    assert readiness.judge().ready, "what a look mends it mends still"
 
 
 @pytest.mark.parametrize(("lease", "doing"), [("capture", "append"), ("endpoint:crm", "settle")])

@@ -1,4 +1,4 @@
-"""The contracts of Outbox, Log and Registry over the double, over SQLite and over MongoDB."""
+"""The contracts of Outbox, Log, Registry and Figures over the double, over SQLite and over MongoDB."""
 
 from __future__ import annotations
 
@@ -11,27 +11,43 @@ from pymongo import MongoClient
 
 from tests.admin.test_api import TOKEN, Stage, metrics
 from tests.admin.test_server import a_port
+from tests.contracts.figures_contract import (
+    FiguresContract,
+    TransactionalFiguresContract,
+    a_figure,
+    stored,
+)
 from tests.contracts.log_contract import LogContract
 from tests.contracts.outbox_contract import OutboxContract
 from tests.contracts.registry_contract import RegistryContract
 from watcher.adapters.mongo.state.outbox import MongoOutbox
+from watcher.adapters.mongo.state.reading import MongoReader
 from watcher.adapters.remote_log import RemoteLog
 from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.admin.server import serving
 from watcher.testing import MemoryOutbox
 
 
-class TestMemoryOutbox(OutboxContract, LogContract, RegistryContract):
+class TestMemoryOutbox(OutboxContract, LogContract, RegistryContract, FiguresContract):
     @pytest.fixture
     def outbox(self):
         return MemoryOutbox()
 
 
-class TestSqliteOutbox(OutboxContract, LogContract, RegistryContract):
+class TestSqliteOutbox(OutboxContract, LogContract, RegistryContract, TransactionalFiguresContract):
+    too_many = 2**63
+
     @pytest.fixture
     async def outbox(self, tmp_path):
         async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
             yield outbox
+
+    async def test_who_only_looks_finds_the_figures(self, outbox, tmp_path):
+        await outbox.tally([a_figure()])
+
+        assert await stored(SqliteReader(tmp_path / "state.db"), endpoint="crm") == [a_figure()]
+        assert await stored(SqliteReader(tmp_path / "nothing.db")) == []
 
 
 @pytest.fixture(scope="module")
@@ -50,12 +66,21 @@ def emptied(mongodb_uri):
         client.drop_database(name)
 
 
-class TestMongoOutbox(OutboxContract, LogContract, RegistryContract):
+class TestMongoOutbox(OutboxContract, LogContract, RegistryContract, TransactionalFiguresContract):
+    too_many = 2**62
+
     @pytest.fixture
     async def outbox(self, mongodb_uri, emptied):
         async with MongoOutbox.open(mongodb_uri, emptied()) as outbox:
             await outbox.prepare()
             yield outbox
+
+    async def test_who_only_looks_finds_the_figures(self, outbox, mongodb_uri):
+        await outbox.tally([a_figure()])
+
+        database = outbox._state.place.database
+        async with MongoReader.open(mongodb_uri, database) as reader:
+            assert await stored(reader, endpoint="crm") == [a_figure()]
 
 
 class TestRemoteLog(LogContract):

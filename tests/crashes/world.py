@@ -29,7 +29,7 @@ from watcher.pipeline.room import BoundedSource
 from watcher.pipeline.room import Store as Room
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer, Outbox
-from watcher.testing import FakeClock, ScriptedRows
+from watcher.testing import FakeClock, MemoryOutbox, ScriptedRows
 
 GRACE = timedelta(seconds=8)
 LATER = timedelta(seconds=20)
@@ -262,6 +262,7 @@ class Life:
                     tasks.create_task(
                         keep_house(
                             outbox,
+                            MemoryOutbox(),  # figures are not what crashes are about
                             delivered=setup.retention,
                             dead=timedelta(days=30),
                             clock=clock,

@@ -14,6 +14,7 @@ from typing import Any
 from bson import ObjectId
 
 from tests.end_to_end.harness import SECRET, Watcher
+from watcher.adapters.sqlite.reading import SqliteReader
 
 LONG_AGO = datetime(2026, 1, 5, tzinfo=UTC)
 BEFORE = "2026-01-01"
@@ -64,6 +65,8 @@ async def test_given_again_it_sends_nothing_twice_and_after_a_new_state_the_same
     assert (await backfill(other, "--since", BEFORE))[0] == 0
 
     assert {receipt.id: receipt.body for receipt in inbox.accepted[15:]} == first
+    figures = await SqliteReader(one.folder / "state.db").figures(LONG_AGO, datetime.now(UTC))
+    assert sum(figure.delivered for figure in figures) == 15, "what it sends by itself counts as well"
 
 
 async def test_only_the_time_and_the_events_that_are_asked_for(librechat, uri, receivers, watchers):

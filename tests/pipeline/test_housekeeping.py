@@ -7,9 +7,11 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+from tests.contracts.figures_contract import a_figure
 from watcher.core.events import Entity
 from watcher.core.facts import Swept
 from watcher.core.marks import Mark
+from watcher.pipeline import housekeeping
 from watcher.pipeline.housekeeping import EVERY, keep_house
 from watcher.testing import Facts, FakeClock, MemoryOutbox
 
@@ -27,7 +29,9 @@ async def a_round(outbox: MemoryOutbox, *, at: datetime) -> list[Swept]:
     """What one round of housekeeping at this time tells."""
     facts = Facts()
     with suppress(asyncio.CancelledError):
-        await keep_house(outbox, delivered=72 * HOUR, dead=720 * HOUR, clock=OneRound(at), observe=facts)
+        await keep_house(
+            outbox, outbox, delivered=72 * HOUR, dead=720 * HOUR, clock=OneRound(at), observe=facts
+        )
     return facts.of(Swept)
 
 
@@ -53,3 +57,14 @@ async def test_a_mark_outlives_an_outage_in_which_nothing_was_read():
     await outbox.append([], checkpoint=a_checkpoint(at=later), through=later)
     await a_round(outbox, at=later + EVERY)
     assert await outbox.marks() == []
+
+
+async def test_figures_go_as_dead_deliveries_do(monkeypatch):
+    monkeypatch.setattr(housekeeping, "CHUNK", 2)
+    outbox = MemoryOutbox()
+    given = [a_figure(hour=NOON + number * HOUR) for number in range(9)]
+    await outbox.tally(given)
+
+    await a_round(outbox, at=NOON + 725 * HOUR)
+
+    assert await outbox.figures(NOON, NOON + 9 * HOUR) == given[5:]

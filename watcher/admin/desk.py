@@ -14,7 +14,7 @@ from watcher.core.catalogue import CatalogueEntry
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.managing import Act, AuditEntry, Origin
 from watcher.core.trials import Trial
-from watcher.ports import Clock, Log, Outbox, Registry, Sender
+from watcher.ports import Clock, FiguresReader, Log, Outbox, Registry, Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +30,7 @@ class Desk:
     max_store_bytes: int
     outbox: Outbox
     log: Log
+    figures: FiguresReader
     registry: Registry
     managing: Managing
     sender: Sender

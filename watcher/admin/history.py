@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watcher.core.events import EventType
 from watcher.core.facts import Attempted, Captured, Fact
+from watcher.core.figures import Attempts
 from watcher.core.verdicts import Delivered, Release
 from watcher.ports import Clock
 
 STEP = timedelta(seconds=10)
 STEPS = 360
 
-BOUNDS = tuple(round(10 ** (number / 8), 3) for number in range(-8, 41))
-"""Upper ends of the classes of durations, in ms: 0.1 ms to 100 s, each a third more than the one before."""
-
 EVENTS = 50
 """Different events of one endpoint of which figures are kept: more than there are."""
-
-
-@dataclass(slots=True)
-class Attempts:
-    """Attempts at one endpoint."""
-
-    delivered: int = 0
-    failed: int = 0
-    durations: Counter[int] = field(default_factory=Counter)
-    """By class."""
-
-    def add(self, other: Attempts) -> None:
-        self.delivered += other.delivered
-        self.failed += other.failed
-        self.durations.update(other.durations)
-
-    def quantile_ms(self, share: float) -> float | None:
-        """The upper end of the class in which it lies; None where there were none."""
-        wanted = share * self.durations.total()
-        for number in sorted(self.durations):
-            wanted -= self.durations[number]
-            if wanted <= 0:
-                return BOUNDS[min(number, len(BOUNDS) - 1)]
-        return None
 
 
 @dataclass(slots=True)
@@ -76,11 +49,11 @@ class History:
             case Attempted(verdict=Release()):
                 pass
             case Attempted():
-                made = self._attempts_of(fact)
-                self._now().attempts[fact.endpoint].add(made)
+                delivered = isinstance(fact.verdict, Delivered)
+                self._now().attempts[fact.endpoint].count(delivered=delivered, took=fact.took)
                 events = self._by_event[fact.endpoint]
                 if fact.event in events or len(events) < EVENTS:
-                    events[fact.event].add(made)
+                    events[fact.event].count(delivered=delivered, took=fact.took)
             case _:
                 pass
 
@@ -108,16 +81,3 @@ class History:
         self._steps.extend(Step() for _ in range(min(passed, STEPS)))
         self._ends += passed * STEP.total_seconds()
         return self._steps[-1]
-
-    def _attempts_of(self, fact: Attempted) -> Attempts:
-        duration = bisect_left(BOUNDS, fact.took / timedelta(milliseconds=1))
-        delivered = isinstance(fact.verdict, Delivered)
-        return Attempts(delivered=int(delivered), failed=int(not delivered), durations=Counter([duration]))
-
-
-def together(steps: Iterable[Attempts]) -> Attempts:
-    """All of them as one."""
-    total = Attempts()
-    for step in steps:
-        total.add(step)
-    return total

@@ -8,6 +8,7 @@ from datetime import timedelta
 from watcher.core.circuits import Standing
 from watcher.core.facts import (
     LOOKING,
+    TALLYING,
     Attempted,
     Captured,
     CapturePaused,
@@ -98,6 +99,8 @@ class ReadinessObserver:
                 self._open, self._lost = False, reason
             case Captured():
                 self._captured(fact)
+            case StoreFailed(doing=doing) if doing == TALLYING:
+                pass  # nobody waits for figures; a store that takes nothing is told of by who has to write
             case StoreFailed(doing=doing, reason=reason):
                 self._store, self._failed_at = reason, self.clock.monotonic()
                 self._failed_to_look = doing == LOOKING

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from watcher.cli.figures import figures
 from watcher.cli.managing import MANAGING, origin
 from watcher.cli.settings import BAD_CONFIG, config_option, settings_from
 from watcher.cli.terminal import printable
@@ -32,8 +33,8 @@ def endpoints() -> None:
     All of it works while `run` is at work, which notices within a second, and without it."""
 
 
-for managing_command in MANAGING:
-    endpoints.add_command(managing_command)
+for command in (figures, *MANAGING):
+    endpoints.add_command(command)
 
 
 @endpoints.command("list")

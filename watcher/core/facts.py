@@ -288,6 +288,9 @@ class SettingsRefused:
 LOOKING = "look at leases"
 """What a StoreFailed says that was `doing`, of leases."""
 
+TALLYING = "tally"
+"""The same, of figures."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreFailed:

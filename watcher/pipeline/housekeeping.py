@@ -1,4 +1,4 @@
-"""Housekeeping: settled deliveries leave the store when their retention is over, a few at a time."""
+"""Housekeeping: settled deliveries and figures leave the store after their retention, a few at a time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import timedelta
 from watcher.core.facts import StoreFailed, Swept
 from watcher.errors import OutboxError
 from watcher.pipeline.patience import insist
-from watcher.ports import Clock, Observer, Outbox
+from watcher.ports import Clock, Figures, Observer, Outbox
 
 EVERY = timedelta(minutes=1)
 
@@ -19,9 +19,17 @@ MARKS_LAST = timedelta(hours=1)
 
 
 async def keep_house(
-    outbox: Outbox, *, delivered: timedelta, dead: timedelta, clock: Clock, observe: Observer
+    outbox: Outbox,
+    figures: Figures,
+    *,
+    delivered: timedelta,
+    dead: timedelta,
+    clock: Clock,
+    observe: Observer,
 ) -> None:
     """Drop what is past its retention, for ever; and see once, after the start, that the store is sound.
+
+    Figures are kept for as long as `dead` deliveries.
 
     A store that fails is left alone until the next round. Raises OutboxBroken."""
     examined = False
@@ -30,6 +38,8 @@ async def keep_house(
             swept = await _sweep(outbox, delivered=delivered, dead=dead, clock=clock)
             if swept:
                 observe(Swept(deliveries=swept))
+            while await figures.forget_figures(before=clock.now() - dead, limit=CHUNK) == CHUNK:
+                pass
         except OutboxError as error:
             observe(StoreFailed(doing="forget", reason=str(error), retry_in=EVERY))
         await clock.sleep(EVERY)

@@ -75,13 +75,16 @@ CREATE TABLE audit (
     details   TEXT NOT NULL
 );
 
--- How endpoints fared, by hour (since 1970) and event. `durations`: how many attempts took how long, by class.
+-- How attempts at endpoints fared, by event and the hour (its begin). `durations`: how many took how long, by class.
 CREATE TABLE figures (
-    hour      INTEGER NOT NULL,
     endpoint  TEXT NOT NULL,
+    hour      INTEGER NOT NULL,
     event     TEXT NOT NULL,
     delivered INTEGER NOT NULL,
     failed    INTEGER NOT NULL,
     durations TEXT NOT NULL,
-    PRIMARY KEY (hour, endpoint, event)
+    PRIMARY KEY (endpoint, hour, event)
 ) WITHOUT ROWID;
+
+-- What housekeeping drops.
+CREATE INDEX figures_by_hour ON figures (hour);

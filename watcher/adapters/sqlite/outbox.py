@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from watcher.adapters.records import attempt_text
-from watcher.adapters.sqlite import backfills, log, memory, registry, standings
+from watcher.adapters.sqlite import backfills, figures, log, memory, registry, standings
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
@@ -29,6 +29,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.figures import Figure
 from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
@@ -300,6 +301,17 @@ class SqliteOutbox:
 
     async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
         return await self._read(lambda db: registry.audit(db, before, limit))
+
+    async def tally(self, added: Sequence[Figure]) -> None:
+        await self._writer.do(lambda db: figures.tally(db, added))
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        return await self._read(lambda db: figures.figures(db, since, until, endpoint))
+
+    async def forget_figures(self, *, before: datetime, limit: int) -> int:
+        return int(await self._writer.do(lambda db: figures.forget(db, before, limit)))
 
     async def examine(self) -> None:
         with closing(connect(self._path, writing=False)) as db:

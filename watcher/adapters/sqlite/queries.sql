@@ -264,3 +264,26 @@ DELETE FROM audit WHERE number <= :last;
 -- name: audit
 SELECT number, at, act, subject, way, address, forwarded, details FROM audit
 WHERE number < :before ORDER BY number DESC LIMIT :limit;
+
+-- name: durations
+SELECT durations FROM figures WHERE endpoint = :endpoint AND hour = :hour AND event = :event;
+
+-- name: tally
+INSERT INTO figures (endpoint, hour, event, delivered, failed, durations)
+VALUES (:endpoint, :hour, :event, :delivered, :failed, :durations)
+ON CONFLICT (endpoint, hour, event) DO UPDATE
+SET delivered = delivered + excluded.delivered, failed = failed + excluded.failed,
+    durations = excluded.durations;
+
+-- name: figures
+SELECT endpoint, hour, event, delivered, failed, durations FROM figures
+WHERE hour >= :since AND hour < :until ORDER BY hour, endpoint, event;
+
+-- name: figures_of
+SELECT endpoint, hour, event, delivered, failed, durations FROM figures
+WHERE endpoint = :endpoint AND hour >= :since AND hour < :until ORDER BY hour, event;
+
+-- name: forget_figures
+DELETE FROM figures WHERE (endpoint, hour, event) IN (
+    SELECT endpoint, hour, event FROM figures WHERE hour < :before ORDER BY hour LIMIT :limit
+);

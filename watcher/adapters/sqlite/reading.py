@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from watcher.adapters.sqlite import log, registry, standings
+from watcher.adapters.sqlite import figures, log, registry, standings
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, demand_writable, read_beside
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import checkpoint
@@ -16,6 +17,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Dossier, Fate, State
 from watcher.core.events import Entity, EventId
+from watcher.core.figures import Figure
 from watcher.core.managing import AuditEntry, Registered
 from watcher.core.searching import Wanted
 from watcher.ports import Counts
@@ -62,6 +64,11 @@ class SqliteReader:
 
     async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
         return await self._read(lambda db: registry.audit(db, before, limit)) or []
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        return await self._read(lambda db: figures.figures(db, since, until, endpoint)) or []
 
     async def try_writing(self) -> None:
         await asyncio.to_thread(demand_writable, self._path)

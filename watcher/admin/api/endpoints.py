@@ -11,7 +11,7 @@ from typing import Self
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.desk import Desk
-from watcher.admin.history import STEP, STEPS, together
+from watcher.admin.history import STEP, STEPS
 from watcher.admin.managing import IS_OFF, Managed, veiled
 from watcher.core.addresses import display_url
 from watcher.core.attempts import attempt_of
@@ -19,6 +19,7 @@ from watcher.core.changes import ChangeId
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Stored
 from watcher.core.endpoints import Endpoint
+from watcher.core.figures import together
 from watcher.core.outcomes import Answered, Outcome, Unsendable
 from watcher.core.planning import owed
 from watcher.core.requests import Parcel, compose

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from watcher.admin.api import deliveries, endpoints, managing, overview, shapes
+from watcher.admin.api import deliveries, endpoints, figures, managing, overview, shapes
 from watcher.admin.desk import Desk
 
 
@@ -55,6 +55,16 @@ OPERATIONS = (
         summary="How each endpoint stands and fares.",
         work=endpoints.every,
         answer=shapes.Endpoints,
+    ),
+    Operation(
+        method="GET",
+        path="/endpoints/{name}/figures",
+        name="endpointFigures",
+        summary="How an endpoint fared over hours or days, with each event and with all together.",
+        work=figures.of_endpoint,
+        answer=shapes.Figures,
+        query=shapes.FiguresOf,
+        refuses=(404,),
     ),
     Operation(
         method="POST",

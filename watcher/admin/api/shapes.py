@@ -298,6 +298,44 @@ class AuditPage(Shape):
     next: Count | None
 
 
+class FiguresOf(Shape):
+    since: When | None = Field(
+        None,
+        description="24 hours before `until` unless given, 31 days at most. Its whole hour, or day, counts.",
+    )
+    until: When | None = Field(None, description="Now, unless given.")
+
+
+class Series(Shape):
+    """Step by step, the oldest first."""
+
+    delivered: list[Count]
+    failed: list[Count]
+    p99_ms: list[Number | None]
+
+
+class Fared(Shape):
+    """Attempts. One that carries a batch is counted once, under the event `batch`."""
+
+    delivered: Count
+    failed: Count
+    success: Number | None = Field(description="The share that delivered; null where there were none.")
+    p50_ms: Number | None
+    p99_ms: Number | None
+    series: Series
+
+
+class Figures(Shape):
+    """How an endpoint fared, of all replicas together, but for the last minute."""
+
+    endpoint: str
+    since: Moment = Field(description="When the first step begins.")
+    until: Moment
+    step_seconds: Number = Field(description="3600, or 86400 (days of UTC) for more than 7 days.")
+    all: Fared
+    by_event: dict[str, Fared]
+
+
 class Pause(Shape):
     reason: Annotated[str, Field(min_length=1, max_length=500)] = "by an operator"
 

@@ -93,6 +93,8 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("conversation", "_id", where={"conversation": {"$exists": True}}),
     ],
     "marks": [_index("at")],
+    # What people look at; what housekeeping drops.
+    "figures": [_index("_id.endpoint", "_id.hour"), _index("_id.hour")],
     # Of replicas that are no more.
     "leases": [_index("until", where={"sessions": {"$exists": True}}, expireAfterSeconds=86_400)],
 }
@@ -109,7 +111,6 @@ COLLECTIONS = (
     "recalls",
     "registered",
     "audit",
-    "figures",
 )
 """All of them are made at the start: in a transaction a collection cannot be made by two at once."""
 

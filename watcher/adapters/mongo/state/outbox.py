@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pymongo import UpdateOne
 
 from watcher.adapters.mongo.connect import connection, place_of
-from watcher.adapters.mongo.state import log, memory, registry
+from watcher.adapters.mongo.state import figures, log, memory, registry
 from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted, oldest
 from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import (
@@ -35,6 +35,7 @@ from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, Stored
 from watcher.core.deliveries import State as DeliveryState
 from watcher.core.entering import Entered, entered
 from watcher.core.events import Entity, EventId
+from watcher.core.figures import Figure
 from watcher.core.leases import Lease
 from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
@@ -318,6 +319,17 @@ class MongoOutbox:
 
     async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
         return await self._read(lambda: registry.audit(self._state, before, limit))
+
+    async def tally(self, added: Sequence[Figure]) -> None:
+        await self._write(lambda session: figures.tally(self._state, added, session))
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        return await self._read(lambda: figures.figures(self._state, since, until, endpoint))
+
+    async def forget_figures(self, *, before: datetime, limit: int) -> int:
+        return await self._read(lambda: figures.forget(self._state, before, limit))
 
     async def examine(self) -> None:
         pass  # MongoDB has checksums of its own, and a majority that holds the same

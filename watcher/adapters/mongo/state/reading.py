@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 from watcher.adapters.mongo.connect import connection, place_of
 from watcher.adapters.mongo.state.database import State
@@ -15,6 +16,7 @@ from watcher.core.circuits import Standing
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.deliveries import State as DeliveryState
 from watcher.core.events import Entity, EventId
+from watcher.core.figures import Figure
 from watcher.core.managing import AuditEntry, Registered
 from watcher.core.searching import Wanted
 from watcher.ports import Counts
@@ -68,6 +70,11 @@ class MongoReader:
 
     async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
         return await self._outbox.audit(before=before, limit=limit)
+
+    async def figures(
+        self, since: datetime, until: datetime, *, endpoint: str | None = None
+    ) -> Sequence[Figure]:
+        return await self._outbox.figures(since, until, endpoint=endpoint)
 
     async def try_writing(self) -> None:
         await self._state.try_writing()
