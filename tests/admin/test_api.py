@@ -28,7 +28,7 @@ from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Attempted, Captured, Scanned
+from watcher.core.facts import Attempted, Captured, Scanned, StoreFailed, StreamLost
 from watcher.core.outcomes import Answered
 from watcher.core.verdicts import Dead, Delivered
 from watcher.errors import OutboxError
@@ -269,7 +269,17 @@ async def test_one_is_told_with_its_attempts_and_without_what_people_wrote(stage
     assert json.loads(told["bodyShape"])["data"] == {"messageId": "m1", "text": "…"}
     (attempt,) = told["attempts"]
     assert (attempt["status"], attempt["answer"], attempt["headers"]) == (400, None, [["X-Id", "7"]])
-    assert (told["replayable"], told["why"]) == (True, None)
+    assert (told["replayable"], told["why"], told["cancellable"]) == (True, None, False)
+
+
+async def test_what_waits_can_be_cancelled_and_not_replayed(stage, client):
+    row = numbered(1)
+    await stage.put(row)
+
+    told = (await client.get(f"/api/deliveries/{row.id}")).json()
+
+    assert (told["cancellable"], told["replayable"]) == (True, False)
+    assert "waits" in told["why"]
 
 
 async def test_what_people_wrote_is_told_where_the_operator_turned_it_on(stage):
@@ -437,13 +447,27 @@ async def test_the_overview_tells_what_to_look_at_and_what_is_under_way(stage, c
 
     assert told["version"] == "1.2.3"
     assert told["ready"] is False, "no stream was opened"
-    attention = "\n".join(told["attention"])
-    assert "audit fails (status 503): 1 deliveries wait" in attention
-    assert "1 deliveries to crm are dead" in attention
+    entries = {(each["part"], each["endpoint"], each["state"]): each["text"] for each in told["attention"]}
+    assert "audit fails (status 503): 1 delivery waits." in entries[None, "audit", None]
+    assert "1 delivery to crm gave up." in entries[None, "crm", "dead"]
+    assert entries["stream", None, None] == "stream: the change stream is not open yet"
     assert told["counts"] == {"held": 0, "pending": 2, "delivered": 0, "dead": 1, "cancelled": 0}
     (work,) = told["work"]
     assert (work["name"], work["rows"], work["of"]) == ("first scan of messages", 50, 200)
     assert (told["history"]["captured"][-1], told["history"]["lagSeconds"][-1]) == (7, 2.0)
+
+
+async def test_a_state_that_stops_the_stream_is_told_once_and_as_what_it_is(stage, client):
+    full = "state.db: database or disk is full.\n  Free some space on this disk."
+    for fact in (
+        StoreFailed(doing="append", reason=full, retry_in=timedelta(0)),
+        StreamLost(reason=full, retry_in=timedelta(0)),
+    ):
+        stage.desk.readiness(fact)
+
+    told = (await client.get("/api/overview")).json()["attention"]
+
+    assert [each["part"] for each in told if "Free some space" in each["text"]] == ["store"]
 
 
 async def test_a_state_that_cannot_be_read_is_told_with_its_cure(stage, client):

@@ -8,7 +8,7 @@ from typing import Any
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.veil import repeats, shape_of
-from watcher.admin.changing import Act, change, meant
+from watcher.admin.changing import CAN, Act, change, meant
 from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
@@ -55,6 +55,7 @@ async def show(desk: Desk, identity: str) -> shapes.Detail:
         body_shape=shape_of(dossier.body),
         replayable=why is None,
         why=why,
+        cancellable=dossier.fate.state in CAN["cancel"],
         attempts=[_attempt(each, dossier, desk) for each in dossier.attempts],
     )
 

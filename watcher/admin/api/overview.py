@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 
 from watcher.admin.api import shapes
+from watcher.admin.api.attention import attention
 from watcher.admin.api.endpoints import counts_of
 from watcher.admin.desk import Desk
 from watcher.admin.history import STEP
-from watcher.admin.readiness import Readiness
-from watcher.core.circuits import Standing
 from watcher.ports import Counts
 
 
@@ -24,7 +23,7 @@ async def overview(desk: Desk) -> shapes.Overview:
         now=desk.clock.now(),
         ready=readiness.ready,
         parts={name: shapes.Part(ready=part.ready, says=part.says) for name, part in readiness.parts.items()},
-        attention=list(_attention(desk, readiness, standings, counts)),
+        attention=list(attention(desk, readiness, standings, counts)),
         counts=counts_of(_summed(counts)),
         lag_seconds=lag.total_seconds() if lag is not None else None,
         replicas=desk.readiness.replicas if desk.shares else None,
@@ -45,38 +44,6 @@ async def overview(desk: Desk) -> shapes.Overview:
         shows_text=desk.shows_text,
         history=_history(desk),
     )
-
-
-def _attention(
-    desk: Desk, readiness: Readiness, standings: Mapping[str, Standing], counts: Mapping[str, Counts]
-) -> Iterator[str]:
-    """Each in words that name the cure; the worst first."""
-    for name, part in readiness.parts.items():
-        if not part.ready:
-            yield f"{name}: {part.says}"
-    oplog = desk.undertakings.oplog
-    if oplog is not None and oplog.scarce:
-        yield f"oplog: {readiness.parts['oplog'].says}"
-    known = [endpoint.name for endpoint in desk.endpoints()]
-    for name, standing in standings.items():
-        if name not in known:
-            continue
-        waiting = counts.get(name, Counts()).pending
-        match standing.state:
-            case "open":
-                yield f"{name} fails ({standing.reason}): {waiting} deliveries wait. Look at its attempts."
-            case "paused":
-                yield f"{name} is paused ({standing.reason}): {waiting} deliveries wait until it is resumed."
-            case "slowed":
-                pass  # it is being obeyed
-    for name, each in counts.items():
-        if each.dead:
-            yield f"{each.dead} deliveries to {name} are dead. Look at why, then replay or leave them."
-        if name not in known and each.pending:
-            gone = "is in the settings no more: bring it back, or cancel them"
-            yield f"{each.pending} deliveries wait for {name}, which {gone}."
-    if readiness.parts["settings"].says != "in force":
-        yield f"settings: {readiness.parts['settings'].says}"
 
 
 def _summed(counts: Mapping[str, Counts]) -> Counts:

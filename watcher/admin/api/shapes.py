@@ -111,6 +111,17 @@ class Work(Shape):
     since: Moment | None = None
 
 
+class Attention(Shape):
+    """Something to look at, and what it is about."""
+
+    text: str = Field(description="What is wrong, and its cure.")
+    part: str | None = Field(default=None, description="The part of readiness that tells it.")
+    endpoint: str | None = None
+    state: DeliveryState | None = Field(
+        default=None, description="It is about the endpoint's deliveries in this state."
+    )
+
+
 class History(Shape):
     """What this process saw, in steps of time, the oldest first."""
 
@@ -127,7 +138,7 @@ class Overview(Shape):
     now: Moment
     ready: bool
     parts: dict[str, Part]
-    attention: list[str] = Field(description="What to look at, the worst first.")
+    attention: list[Attention] = Field(description="What to look at, the worst first.")
     counts: CountsShape
     lag_seconds: Number | None
     replicas: Count | None = Field(description="Null where the state is not shared.")
@@ -253,6 +264,7 @@ class Detail(DeliveryShape):
     body_shape: str = Field(description="The same, with people's texts blotted out.")
     replayable: bool
     why: str | None = Field(description="Why it is not replayable.")
+    cancellable: bool
     attempts: list[AttemptShape]
 
 

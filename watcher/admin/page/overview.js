@@ -32,7 +32,15 @@ function attention(list) {
   const looks = well ? 'attention well' : 'attention';
   return h('section', { key: 'attention', class: looks, 'aria-labelledby': 'attention', 'aria-live': 'polite' },
     h('h2', { id: 'attention' }, well ? 'All is well' : 'Needs attention'),
-    well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((text) => h('li', null, text))));
+    well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((each) => h('li', null, each.text, place(each)))));
+}
+
+/** Where on the page that is which an entry is about; parts stand below it. */
+function place({ endpoint, state }) {
+  if (!endpoint) return null;
+  return [' ', state
+    ? to(link('deliveries', { endpoint, state }), `Show those of ${endpoint}`)
+    : to(link('endpoints', { name: endpoint }), `Show ${endpoint}`)];
 }
 
 const work = (list) => h('section', { key: 'work', class: 'card', 'aria-labelledby': 'work' },
