@@ -16,6 +16,7 @@ from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
 from watcher.admin.desk import Desk
+from watcher.admin.glance import glance
 from watcher.admin.history import History
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
@@ -25,7 +26,6 @@ from watcher.config.settings import Settings, StateDatabase
 from watcher.core.catalogue import catalogue
 from watcher.core.facts import SettingsReloaded
 from watcher.core.leases import CAPTURE, endpoint_lease
-from watcher.errors import OutboxError
 from watcher.observers import Observers
 from watcher.pipeline.heartbeat import beat
 from watcher.pipeline.sharing import Sharing
@@ -66,17 +66,12 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         store = await stack.enter_async_context(stores.opened(settings))
 
         async def scrape() -> tuple[bytes, str]:
-            try:
-                sizes, used = await store.outbox.counts(), await store.outbox.used_bytes()
-                oldest = await store.outbox.oldest()
-            except OutboxError:
-                # Of a state that cannot be read; the other metrics are wanted then most of all.
-                sizes, used, oldest = {}, None, {}
+            seen = await glance(store.outbox)
             now = clock.now()
             body = metrics.exposition(
-                sizes,
-                ages={endpoint: now - at for endpoint, at in oldest.items()},
-                used_bytes=used,
+                seen.counts if seen else {},
+                ages={endpoint: now - at for endpoint, at in seen.oldest.items()} if seen else {},
+                used_bytes=seen.used_bytes if seen else None,
                 observer_failures=observe.failures,
             )
             return body, CONTENT_TYPE

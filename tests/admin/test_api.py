@@ -16,6 +16,7 @@ from jsonschema import Draft202012Validator
 import watcher.admin
 from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from watcher.admin import glance
 from watcher.admin.api.operations import OPERATIONS
 from watcher.admin.changing import PAGE
 from watcher.admin.desk import Desk
@@ -28,15 +29,16 @@ from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Attempted, Captured, Scanned, StoreFailed, StreamLost
-from watcher.core.outcomes import Answered
-from watcher.core.verdicts import Dead, Delivered
+from watcher.core.facts import Attempted, Captured, Scanned, StoreFailed, StreamLost, StreamOpened
+from watcher.core.outcomes import Answered, Unreachable
+from watcher.core.verdicts import Dead, Delivered, RetryAt
 from watcher.errors import OutboxError
 from watcher.ports import Counts
 from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
 TOKEN = "a-token-of-some-length"
 WORDS = "what somebody wrote to somebody"
+A_BATCH = Captured(changes=1, events=1, deliveries=1, stored=1, lag=timedelta(0), took=timedelta(0))
 BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
 
 
@@ -468,6 +470,60 @@ async def test_a_state_that_stops_the_stream_is_told_once_and_as_what_it_is(stag
     told = (await client.get("/api/overview")).json()["attention"]
 
     assert [each["part"] for each in told if "Free some space" in each["text"]] == ["store"]
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_the_overview_comes_without_the_state_when_that_is_in_trouble(stage, client, monkeypatch, how):
+    monkeypatch.setattr(glance, "WITHIN", timedelta(milliseconds=50))
+
+    async def in_trouble(*_: Any, **__: Any) -> Any:
+        if how == "refuses":
+            raise OutboxError("nobody answers.\n  Is it up?")
+        await asyncio.sleep(60)
+
+    stage.outbox.counts = in_trouble
+    for fact in (StreamOpened(resumed=False), A_BATCH):
+        stage.desk.readiness(fact)
+
+    told = (await client.get("/api/overview")).json()
+
+    assert (told["counts"], told["storeBytes"]) == (None, None)
+    (entry,) = told["attention"]
+    assert entry["part"] == "store"
+    assert "Is its disk, or its MongoDB, overloaded?" in entry["text"]
+    fits((await client.get("/api/openapi.json")).json(), "Overview", told)
+
+
+async def test_a_receiver_that_fails_is_told_of_while_something_waits_for_it(stage, client):
+    row = numbered(1)
+    await stage.put(row)
+    reason = "refused: nothing listens there"
+    stage.desk.readiness(
+        Attempted(
+            endpoint="crm",
+            id=row.id,
+            event=row.event,
+            members=(row.id,),
+            attempt=1,
+            began=NOON,
+            outcome=Unreachable(reason=reason),
+            verdict=RetryAt(at=NOON, reason=reason),
+            took=timedelta(0),
+            age=timedelta(0),
+        )
+    )
+    stage.clock.advance(timedelta(seconds=10))
+
+    async def told() -> list[str]:
+        entries = (await client.get("/api/overview")).json()["attention"]
+        return [each["text"] for each in entries if each["endpoint"] == "crm"]
+
+    assert await told() == [
+        f"crm fails ({reason}): 1 delivery waits."
+        " Bring the receiver back, or correct its url: then all of it goes out."
+    ]
+    await stage.outbox.cancel([row.id], reason="by an operator")
+    assert await told() == []
 
 
 async def test_a_state_that_cannot_be_read_is_told_with_its_cure(stage, client):

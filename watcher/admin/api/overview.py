@@ -10,21 +10,22 @@ from watcher.admin.api import shapes
 from watcher.admin.api.attention import attention
 from watcher.admin.api.endpoints import counts_of
 from watcher.admin.desk import Desk
+from watcher.admin.glance import glance
 from watcher.admin.history import STEP
 from watcher.ports import Counts
 
 
 async def overview(desk: Desk) -> shapes.Overview:
     readiness = desk.readiness.judge()
-    counts, standings = await desk.outbox.counts(), await desk.outbox.standings()
+    seen = await glance(desk.outbox)
     lag, oplog = desk.readiness.lag, desk.undertakings.oplog
     return shapes.Overview(
         version=desk.version,
         now=desk.clock.now(),
         ready=readiness.ready,
         parts={name: shapes.Part(ready=part.ready, says=part.says) for name, part in readiness.parts.items()},
-        attention=list(attention(desk, readiness, standings, counts)),
-        counts=counts_of(_summed(counts)),
+        attention=list(attention(desk, readiness, seen)),
+        counts=counts_of(_summed(seen.counts)) if seen is not None else None,
         lag_seconds=lag.total_seconds() if lag is not None else None,
         replicas=desk.readiness.replicas if desk.shares else None,
         leases=sorted(desk.readiness.held),
@@ -35,7 +36,7 @@ async def overview(desk: Desk) -> shapes.Overview:
         )
         if oplog is not None
         else None,
-        store_bytes=await desk.outbox.used_bytes(),
+        store_bytes=seen.used_bytes if seen is not None else None,
         max_store_bytes=desk.max_store_bytes,
         work=[
             shapes.Work(name=each.name, rows=each.rows, of=each.of, since=each.since)

@@ -139,12 +139,12 @@ class Overview(Shape):
     ready: bool
     parts: dict[str, Part]
     attention: list[Attention] = Field(description="What to look at, the worst first.")
-    counts: CountsShape
+    counts: CountsShape | None = Field(description="Null while the state cannot be read.")
     lag_seconds: Number | None
     replicas: Count | None = Field(description="Null where the state is not shared.")
     leases: list[str] = Field(description="Held by this replica.")
     oplog: OplogShape | None
-    store_bytes: Count
+    store_bytes: Count | None = Field(description="Null while the state cannot be read.")
     max_store_bytes: Count
     work: list[Work]
     shows_text: bool = Field(description="Whether bodies and answers are shown as they are.")

@@ -23,7 +23,7 @@ const sections = (seen) => [
   seen.work.length > 0 && work(seen.work),
   figures(seen),
   history(seen.history),
-  h('div', { key: 'parts', class: 'two' }, parts(seen.parts), store(seen.counts)),
+  h('div', { key: 'parts', class: 'two' }, parts(seen.parts), seen.counts && store(seen.counts)),
   aside(`librechat-watcher ${seen.version}, as of `, h('time', { datetime: seen.now }, clockTime(new Date(seen.now))), '.'),
 ];
 
@@ -69,20 +69,22 @@ const lag = (seen) => ({
   name: 'Lag', value: lagOf(seen), says: 'from a change in MongoDB to its storing', bad: seen.parts.lag?.ready === false,
 });
 
-const waiting = ({ counts: { pending, held } }) => ({
-  name: 'Waiting',
-  value: count(pending + held),
-  says: `${count(pending)} pending, ${count(held)} held`,
-  href: link('deliveries', [['state', 'pending'], ['state', 'held']]),
-});
+const UNREAD = { value: '–', says: 'not known: the state cannot be read', bad: true };
 
-const dead = ({ counts }) => ({
+const waiting = ({ counts }) => (counts ? {
+  name: 'Waiting',
+  value: count(counts.pending + counts.held),
+  says: `${count(counts.pending)} pending, ${count(counts.held)} held`,
+  href: link('deliveries', [['state', 'pending'], ['state', 'held']]),
+} : { name: 'Waiting', ...UNREAD });
+
+const dead = ({ counts }) => (counts ? {
   name: 'Dead',
   value: count(counts.dead),
   says: counts.dead ? 'gave up; can be replayed' : 'none gave up',
   bad: counts.dead > 0,
   href: link('deliveries', { state: 'dead' }),
-});
+} : { name: 'Dead', ...UNREAD });
 
 function oplog({ oplog: known }) {
   const name = 'Oplog headroom';
