@@ -316,3 +316,23 @@ def test_the_lag_is_told_by_whoever_reads():
     metrics(LeaseEnded(lease="capture", epoch=1, lost=True))
 
     assert "watcher_capture_lag_seconds 0.0" in shown(metrics)
+
+
+def test_a_receiver_fails_until_it_takes_something_or_another_replica_sends_to_it():
+    def failing(*facts: Fact) -> float:
+        metrics = Metrics()
+        metrics.expect(["crm"], [])
+        for fact in facts:
+            metrics(fact)
+        text = metrics.exposition({}).decode()
+        (line,) = [each for each in text.splitlines() if each.startswith("watcher_endpoint_failing{")]
+        return float(line.split()[-1])
+
+    refused = attempted(Unreachable(reason="refused: nobody"), RetryAt(at=NOON, reason="refused: nobody"))
+
+    assert failing() == 0
+    assert failing(refused) == 1
+    assert failing(refused, attempted(Answered(status=200), Delivered())) == 0
+    assert failing(refused, LeaseEnded(lease="endpoint:crm", epoch=1, lost=False)) == 0
+    assert failing(attempted(Unsendable(reason="no host"), Dead(reason="no host"))) == 0
+    assert failing(refused, attempted(NotSent(), Release())) == 1

@@ -146,6 +146,9 @@ class Metrics:
             "verdict",
         )
         self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
+        self._failing = gauge(
+            "watcher_endpoint_failing", "1 while its last attempt failed, whatever its standing.", "endpoint"
+        )
         self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
         self._standing = gauge(
             "watcher_endpoint_standing",
@@ -199,6 +202,7 @@ class Metrics:
         wanted = set(endpoints)
         for endpoint in self._expected - wanted:  # how they stood is nobody's trouble any more
             self._open.remove(endpoint)
+            self._failing.remove(endpoint)
             self._endpoint_paused.remove(endpoint)
             for state in STANDINGS:
                 self._standing.remove(endpoint, state)
@@ -207,6 +211,7 @@ class Metrics:
             self._refused.labels(endpoint)
             self._slowed.labels(endpoint)
             self._open.labels(endpoint)
+            self._failing.labels(endpoint)
             self._endpoint_paused.labels(endpoint)
             for state in STANDINGS:
                 self._standing.labels(endpoint, state)
@@ -280,6 +285,7 @@ class Metrics:
                     self._oplog.measured = None
                 elif (endpoint := lease.removeprefix(endpoint_lease(""))) in self._expected:
                     self._stands(endpoint, None)  # so is how the endpoint stands
+                    self._failing.labels(endpoint).set(0)
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)
@@ -344,6 +350,8 @@ class Metrics:
         if isinstance(fact.verdict, Release):
             return
         self._settling.labels(fact.endpoint).observe(_seconds(fact.storing))
+        if fact.endpoint in self._expected and not isinstance(fact.outcome, Unsendable):
+            self._failing.labels(fact.endpoint).set(not isinstance(fact.verdict, Delivered))
         if fact.attempt == 1:
             self._first_attempt.labels(fact.endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
         if isinstance(fact.verdict, Delivered | Dead):
