@@ -72,6 +72,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 seen.counts if seen else {},
                 ages={endpoint: now - at for endpoint, at in seen.oldest.items()} if seen else {},
                 used_bytes=seen.used_bytes if seen else None,
+                backfills=[each for each in seen.backfills if each.is_under_way(now)] if seen else (),
                 observer_failures=observe.failures,
             )
             return body, CONTENT_TYPE

@@ -201,6 +201,10 @@ class Outbox(Protocol):
         """How far the backfill of this name has come; None for one that was never begun."""
         ...
 
+    async def backfills(self) -> Sequence[Backfill]:
+        """Those that have not come to their end, under way or stopped, in the order of their names."""
+        ...
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         """Store a page of a backfill, and how far it has come, in one transaction.
 

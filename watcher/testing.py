@@ -330,6 +330,9 @@ class MemoryOutbox:
     async def backfill(self, name: str) -> Backfill | None:
         return self._backfills.get(name)
 
+    async def backfills(self) -> Sequence[Backfill]:
+        return [each for _, each in sorted(self._backfills.items()) if not each.done]
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         self._may_write()
         new = sum(self._enter(delivery) for delivery in deliveries)

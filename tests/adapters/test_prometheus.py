@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import NOON
 from watcher.adapters.prometheus import Metrics
+from watcher.core.backfill import Backfill
 from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
@@ -316,6 +317,23 @@ def test_the_lag_is_told_by_whoever_reads():
     metrics(LeaseEnded(lease="capture", epoch=1, lost=True))
 
     assert "watcher_capture_lag_seconds 0.0" in shown(metrics)
+
+
+def test_backfills_under_way_are_summed_and_gone_when_they_are():
+    metrics = Metrics()
+    counted = Backfill(name="a", since=NOON, until=NOON, events=(), rows=20, total=100)
+    uncounted = Backfill(name="b", since=NOON, until=NOON, events=(), rows=7)
+
+    def scraped_with(*backfills: Backfill) -> list[str]:
+        text = metrics.exposition({}, backfills=backfills).decode()
+        return [line for line in text.splitlines() if line.startswith("watcher_backfill")]
+
+    assert scraped_with(counted, uncounted) == [
+        "watcher_backfill_active 2.0",
+        "watcher_backfill_rows 27.0",
+        "watcher_backfill_expected_rows 107.0",
+    ]
+    assert {line.split()[1] for line in scraped_with()} == {"0.0"}
 
 
 def test_a_receiver_fails_until_it_takes_something_or_another_replica_sends_to_it():

@@ -25,6 +25,7 @@ from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
 from watcher.admin.undertakings import Undertakings
 from watcher.config.mappings import load_mappings
+from watcher.core.backfill import STILL, Backfill
 from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
@@ -470,6 +471,33 @@ async def test_a_state_that_stops_the_stream_is_told_once_and_as_what_it_is(stag
     told = (await client.get("/api/overview")).json()["attention"]
 
     assert [each["part"] for each in told if "Free some space" in each["text"]] == ["store"]
+
+
+async def test_a_backfill_is_under_way_until_it_is_done_or_forgotten(stage, client):
+    since = NOON - timedelta(days=30)
+    events = (EventType("message.created"), EventType("file.uploaded"))
+    begun = Backfill(name="x", since=since, until=NOON, events=events, rows=500, total=2_000)
+    begun = replace(begun, began_at=NOON, page_at=NOON)
+    await stage.outbox.fill([], begun)
+
+    async def work() -> list[Any]:
+        told: list[Any] = (await client.get("/api/overview")).json()["work"]
+        return told
+
+    (told,) = await work()
+    assert told["name"] == (
+        "backfill of 2 events from 2026-10-25T12:00:00+00:00 to 2026-11-24T12:00:00+00:00"
+    )
+    assert (told["rows"], told["of"], told["since"]) == (500, 2_000, "2026-11-24T12:00:00.000Z")
+
+    stage.clock.advance(STILL)
+    (told,) = await work()
+    assert told["name"].endswith("(stands still: given again, the command goes on)")
+    stage.clock.advance(timedelta(days=1))
+    assert await work() == []
+
+    await stage.outbox.fill([], replace(begun, page_at=stage.clock.now(), rows=2_000, done=True))
+    assert await work() == []
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import assert_never
@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from watcher import __version__
+from watcher.core.backfill import Backfill
 from watcher.core.facts import (
     Attempted,
     Backfilled,
@@ -108,6 +109,11 @@ class Metrics:
             "watcher_recovery_rows", "Rows looked at by the repair under way, or by the last one."
         )
         self._recovered = counter("watcher_recovered_events", "Events found by repairs.", "event")
+        self._backfills = gauge("watcher_backfill_active", "Backfills under way, of another process.")
+        self._backfill_rows = gauge("watcher_backfill_rows", "Rows that they have looked at.")
+        self._backfill_expected = gauge(
+            "watcher_backfill_expected_rows", "Rows that they will have looked at, about."
+        )
         self._changes = counter("watcher_changes", "Changes read that were not noise.")
         self._events = counter("watcher_events", "Events that somebody subscribes to.")
         self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
@@ -258,7 +264,7 @@ class Metrics:
                 for event, number in counts.items():
                     self._recovered.labels(event).inc(number)
             case Backfilled():
-                pass  # a command's own, which nobody scrapes
+                pass  # a command's own, which nobody scrapes; the state tells of it
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
             case Refused(endpoint=endpoint):
@@ -308,11 +314,15 @@ class Metrics:
         *,
         ages: Mapping[str, timedelta] = NO_AGES,
         used_bytes: int | None = None,
+        backfills: Collection[Backfill] = (),
         observer_failures: int = 0,
     ) -> bytes:
         """What a scrape gets. Read for it from the outbox: `sizes`, its counts by endpoint; `ages`, of the
-        first delivery that waits for each; `used_bytes`."""
+        first delivery that waits for each; `used_bytes`; `backfills`, those under way."""
         self._outbox.sizes, self._outbox.ages, self._outbox.used_bytes = sizes, ages, used_bytes
+        self._backfills.set(len(backfills))
+        self._backfill_rows.set(sum(each.rows for each in backfills))
+        self._backfill_expected.set(sum(max(each.total or 0, each.rows) for each in backfills))
         self._observer_failures.set(observer_failures)
         return generate_latest(self._registry)
 

@@ -5,10 +5,11 @@ When the state is in trouble, what does not come from it is wanted most of all."
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watcher.core.backfill import Backfill
 from watcher.core.circuits import Standing
 from watcher.errors import OutboxError
 from watcher.ports import Counts, Outbox
@@ -25,6 +26,8 @@ class Glance:
     standings: Mapping[str, Standing]
     oldest: Mapping[str, datetime]
     used_bytes: int
+    backfills: Sequence[Backfill]
+    """Those that have not come to their end."""
 
 
 async def glance(outbox: Outbox) -> Glance | None:
@@ -36,6 +39,7 @@ async def glance(outbox: Outbox) -> Glance | None:
                 standings=await outbox.standings(),
                 oldest=await outbox.oldest(),
                 used_bytes=await outbox.used_bytes(),
+                backfills=await outbox.backfills(),
             )
     except (OutboxError, TimeoutError):
         return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from watcher.core.backfill import Backfill
 from watcher.core.facts import (
     Fact,
     LeaseEnded,
@@ -21,6 +22,9 @@ from watcher.core.facts import (
 from watcher.core.leases import CAPTURE
 from watcher.ports import Clock
 
+FORGOTTEN = timedelta(days=1)
+"""A backfill that stood still for so long is nobody's work any more."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Undertaking:
@@ -30,7 +34,7 @@ class Undertaking:
     rows: int
     of: int | None
     """About how many there are; None: nobody knows."""
-    since: datetime
+    since: datetime | None
 
 
 class Undertakings:
@@ -75,3 +79,19 @@ class Undertakings:
 
     def _drop(self, beginning: str) -> None:
         self._works = {name: each for name, each in self._works.items() if not name.startswith(beginning)}
+
+
+def backfilling(backfills: Iterable[Backfill], now: datetime) -> Sequence[Undertaking]:
+    """Backfills, which are another process's work: what the state tells of them."""
+    return [
+        Undertaking(name=_named(each, now), rows=each.rows, of=each.total, since=each.began_at)
+        for each in backfills
+        if each.page_at is not None and now - each.page_at < FORGOTTEN
+    ]
+
+
+def _named(backfill: Backfill, now: datetime) -> str:
+    what = backfill.events[0] if len(backfill.events) == 1 else f"{len(backfill.events)} events"
+    since, until = (at.isoformat(timespec="seconds") for at in (backfill.since, backfill.until))
+    halted = "" if backfill.is_under_way(now) else " (stands still: given again, the command goes on)"
+    return f"backfill of {what} from {since} to {until}{halted}"

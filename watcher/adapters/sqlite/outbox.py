@@ -154,6 +154,9 @@ class SqliteOutbox:
     async def backfill(self, name: str) -> Backfill | None:
         return await self._read(lambda db: backfills.kept(db, name))
 
+    async def backfills(self) -> Sequence[Backfill]:
+        return await self._read(backfills.unfinished)
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()

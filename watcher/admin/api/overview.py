@@ -12,16 +12,17 @@ from watcher.admin.api.endpoints import counts_of
 from watcher.admin.desk import Desk
 from watcher.admin.glance import glance
 from watcher.admin.history import STEP
+from watcher.admin.undertakings import backfilling
 from watcher.ports import Counts
 
 
 async def overview(desk: Desk) -> shapes.Overview:
     readiness = desk.readiness.judge()
-    seen = await glance(desk.outbox)
+    seen, now = await glance(desk.outbox), desk.clock.now()
     lag, oplog = desk.readiness.lag, desk.undertakings.oplog
     return shapes.Overview(
         version=desk.version,
-        now=desk.clock.now(),
+        now=now,
         ready=readiness.ready,
         parts={name: shapes.Part(ready=part.ready, says=part.says) for name, part in readiness.parts.items()},
         attention=list(attention(desk, readiness, seen)),
@@ -40,7 +41,7 @@ async def overview(desk: Desk) -> shapes.Overview:
         max_store_bytes=desk.max_store_bytes,
         work=[
             shapes.Work(name=each.name, rows=each.rows, of=each.of, since=each.since)
-            for each in desk.undertakings.now()
+            for each in (*desk.undertakings.now(), *(backfilling(seen.backfills, now) if seen else ()))
         ],
         shows_text=desk.shows_text,
         history=_history(desk),

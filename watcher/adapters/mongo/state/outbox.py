@@ -27,7 +27,7 @@ from watcher.adapters.mongo.state.documents import (
 from watcher.adapters.mongo.state.leases import MongoLeases
 from watcher.adapters.mongo.state.news import News
 from watcher.adapters.mongo.state.settling import Settler
-from watcher.adapters.records import backfill_of, backfill_text, recovery_of, recovery_text
+from watcher.adapters.records import UNFINISHED, backfill_of, backfill_text, recovery_of, recovery_text
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
@@ -177,6 +177,11 @@ class MongoOutbox:
     async def backfill(self, name: str) -> Backfill | None:
         document = await self._read(lambda: self._state["backfills"].find_one({"_id": name}))
         return backfill_of(name, document["state"]) if document else None
+
+    async def backfills(self) -> Sequence[Backfill]:
+        unfinished = {"state": {"$regex": UNFINISHED}}
+        found = await self._read(lambda: self._state["backfills"].find(unfinished).sort("_id").to_list())
+        return [backfill_of(each["_id"], each["state"]) for each in found]
 
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         async def work(session: Session) -> Entered:
