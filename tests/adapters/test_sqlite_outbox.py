@@ -10,16 +10,23 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, checkpoint_of
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.adapters.sqlite import log
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.backfill import Backfill
+from watcher.core.events import EventId
+from watcher.core.searching import Wanted
+from watcher.core.verdicts import Dead
 from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
 from watcher.ports import Counts
 
@@ -236,6 +243,45 @@ def _newer(path: Path) -> None:
     connect(path, writing=True).close()
     with sqlite3.connect(path) as db:
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+async def test_what_is_settled_while_a_page_is_read_is_in_it_once(tmp_path, monkeypatch):
+    path = tmp_path / "state.db"
+    first, second = a_delivery(), a_delivery()
+    read = log._ids
+
+    def read_while_it_is_settled(db: sqlite3.Connection, *query: Any) -> list[EventId]:
+        found = list(read(db, *query))
+        with closing(connect(path, writing=True)) as other:
+            other.execute("UPDATE deliveries SET state = 'delivered' WHERE id = ?", [second.id])
+        return found
+
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([first, second], checkpoint=a_checkpoint(), through=NOON)
+        (row, _) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(row)])
+        monkeypatch.setattr(log, "_ids", read_while_it_is_settled)
+        page = await outbox.search(Wanted(), after=None, limit=9)
+
+    assert sorted(fate.id for fate in page) == sorted([first.id, second.id])
+
+
+async def test_what_a_command_beside_sends_again_stands_behind_what_was_forgotten(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    dead, delivered = a_delivery(), a_delivery()
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([dead, delivered], checkpoint=a_checkpoint(), through=NOON)
+        rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(rows[0], Dead(reason="status 500")), a_settlement(rows[1])])
+        long_after = NOON + timedelta(days=99)
+        await outbox.forget(delivered_before=long_after, dead_before=NOON, marks_before=NOON, limit=9)
+
+        async with SqliteOutbox.beside(path) as beside:
+            assert await beside.replay([dead.id]) == 1
+
+        # Who sends has read up to there.
+        (again,) = await outbox.pending("crm", after=rows[-1].seq, limit=9, max_bytes=10**9)
+    assert again.delivery.id == dead.id
 
 
 async def test_what_a_command_beside_stores_is_noticed_and_stands_in_order(tmp_path: Path) -> None:

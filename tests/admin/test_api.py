@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 from dataclasses import replace
 from datetime import timedelta
@@ -16,11 +17,13 @@ from jsonschema import Draft202012Validator
 import watcher.admin
 from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from watcher.adapters.sealing import AesSealing
 from watcher.admin import glance
 from watcher.admin.api.operations import OPERATIONS
 from watcher.admin.changing import PAGE
 from watcher.admin.desk import Desk
 from watcher.admin.history import History
+from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
 from watcher.admin.undertakings import Undertakings
@@ -32,15 +35,24 @@ from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.facts import Attempted, Captured, Scanned, StoreFailed, StreamLost, StreamOpened
 from watcher.core.outcomes import Answered, Unreachable
+from watcher.core.trials import Trial
 from watcher.core.verdicts import Dead, Delivered, RetryAt
-from watcher.errors import OutboxError
+from watcher.errors import ConfigError, OutboxError, Problem
 from watcher.ports import Counts
 from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
 TOKEN = "a-token-of-some-length"
 WORDS = "what somebody wrote to somebody"
 A_BATCH = Captured(changes=1, events=1, deliveries=1, stored=1, lag=timedelta(0), took=timedelta(0))
-BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
+BODY = json.dumps(
+    {
+        "event": "message.created",
+        "data": {"messageId": "m1", "text": WORDS},
+        "webhookId": f"webhook_{int(NOON.timestamp()) + 1:08x}{0:08x}{1:024x}",
+    },
+    separators=(",", ":"),
+).encode()
+"""Of `numbered(1)`."""
 
 
 class Stage:
@@ -54,6 +66,7 @@ class Stage:
             an_endpoint(url="https://crm.example/hook/very-secret-path"),
             an_endpoint(name="audit"),
         ]
+        self.sealing: AesSealing | None = AesSealing([Secret(key=b"k" * 32)])
         entries = catalogue(load_mappings(()))
         self.desk = Desk(
             token=Secret(key=TOKEN.encode()),
@@ -62,8 +75,19 @@ class Stage:
             max_store_bytes=10**9,
             outbox=self.outbox,
             log=self.outbox,
+            registry=self.outbox,
+            managing=Managing(
+                self.outbox,
+                sealing=lambda: self.sealing,
+                define=self.define,
+                locked=lambda: {"crm", "audit"},
+                clock=self.clock,
+            ),
             sender=self.sender,
             endpoints=lambda: self.endpoints,
+            managed=lambda: {each.name for each in self.endpoints} - {"crm", "audit"},
+            trial=self.trial,
+            in_force=self.in_force,
             catalogue=lambda: entries,
             readiness=ReadinessObserver(clock=self.clock),
             history=History(self.clock),
@@ -71,6 +95,22 @@ class Stage:
             clock=self.clock,
             version="1.2.3",
         )
+
+    def define(self, definition: Any) -> Any:
+        """As the settings would: a URL is wanted."""
+        if "url" not in definition:
+            raise ConfigError([Problem(where="endpoint", what="url is missing", cure="write it")])
+        events = tuple(definition.get("events", ["*"]))
+        return an_endpoint(name=definition["name"], url=definition["url"], events=events)
+
+    async def in_force(self, revision: int) -> bool:
+        kept = [self.define(each.definition) for each in await self.desk.managing.every()]
+        self.endpoints[2:] = kept
+        return True
+
+    async def trial(self, endpoint: Any, limit: int) -> Trial:
+        self.tried = (endpoint, limit)
+        return Trial(since=NOON, tried=[], caught_up=True, trouble=None)
 
     async def put(self, *rows: Any) -> None:
         await self.outbox.append(rows, checkpoint=a_checkpoint(), through=NOON)
@@ -343,6 +383,27 @@ async def test_long_work_tells_how_far_it_has_come_and_goes_on(stage, client):
     assert (await stage.outbox.counts())["crm"] == Counts(cancelled=number)
 
 
+async def test_nothing_is_unpacked_for_a_client_as_that_would_keep_deliveries_waiting(stage, client):
+    await stage.put(numbered(1))
+    packed = gzip.compress(json.dumps({"filter": {}, "expected": 1}).encode())
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+
+    answer = await client.post("/api/deliveries/cancel", content=packed, headers=headers)
+
+    assert answer.status_code == 400
+    assert (await stage.outbox.counts())["crm"] == Counts(pending=1)
+
+
+@pytest.mark.parametrize("digits", [17, 400, 5_000])
+async def test_numbers_that_nobody_can_mean_are_refused_as_what_they_are(client, digits):
+    body = f'{{"filter": {{}}, "expected": {"9" * digits}}}'
+    headers = {"Content-Type": "application/json"}
+
+    answer = await client.post("/api/deliveries/replay", content=body, headers=headers)
+
+    assert answer.status_code == 400, answer.text
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -579,7 +640,7 @@ async def test_a_fault_of_ours_is_told_without_its_text(stage, client):
 
 async def test_another_method_and_another_path_are_told_apart(client):
     wrong = await client.delete("/api/endpoints")
-    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, POST")
     assert (await client.get("/api/nothing")).status_code == 404
 
 

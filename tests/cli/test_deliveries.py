@@ -20,7 +20,15 @@ from watcher.core.verdicts import Dead
 from watcher.ports import Counts
 
 WORDS = "What I would never want anybody to read"
-BODY = json.dumps({"event": "message.created", "data": {"messageId": "m1", "text": WORDS}}).encode()
+BODY = json.dumps(
+    {
+        "event": "message.created",
+        "data": {"messageId": "m1", "text": WORDS},
+        "webhookId": f"webhook_{int(NOON.timestamp()) + 2:08x}{0:08x}{2:024x}",
+    },
+    separators=(",", ":"),
+).encode()
+"""Of the second."""
 
 
 def command(*words: str, folder: Path) -> subprocess.CompletedProcess[str]:

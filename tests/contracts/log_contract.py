@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
-from watcher.adapters.mongo.state import log as mongo_log
-from watcher.adapters.sqlite import log as sqlite_log
+from watcher.core import searching
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Hold, Lift
 from watcher.core.endpoints import Secret
@@ -91,6 +90,7 @@ class LogContract:
             (Wanted(states=("held", "dead")), [6, 2]),
             (Wanted(events=(EventType("user.login"),)), [6, 3]),
             (Wanted(events=(EventType("user.login"),), states=("held",)), [6]),
+            (Wanted(events=(EventType("user.login"),), states=("pending", "dead", "delivered")), [3]),
             (Wanted(events=(EventType("user.login"),), endpoints=("audit",)), [3]),
             (Wanted(user="ann"), [5, 3, 1]),
             (Wanted(user="ann", endpoints=("crm",)), [1]),
@@ -103,12 +103,14 @@ class LogContract:
             (Wanted(until=NOON + timedelta(seconds=3)), [2, 1]),
             (Wanted(since=NOON + timedelta(seconds=2), until=NOON + timedelta(seconds=5)), [4, 3, 2]),
             (Wanted(user="ann", since=NOON + timedelta(seconds=2)), [5, 3]),
+            (Wanted(until=NOON + timedelta(days=365 * 500)), [6, 5, 4, 3, 2, 1]),
+            (Wanted(since=NOON + timedelta(days=365 * 500)), []),
+            (Wanted(events=(EventType("user.login"), EventType("user.login"))), [6, 3]),
         ],
     )
     @pytest.mark.parametrize("many", [0, 10**9], ids=["among many", "among few"])
     async def test_only_what_is_wanted_is_told_and_counted(self, outbox, wanted, numbers, many, monkeypatch):
-        for store in (sqlite_log, mongo_log):
-            monkeypatch.setattr(store, "MANY", many)
+        monkeypatch.setattr(searching, "MANY", many)
         noon, login = int(NOON.timestamp()), EventType("user.login")
         made = {number: at_second(noon + number) for number in range(1, 7)}
         told: dict[int, dict[str, Any]] = {

@@ -15,6 +15,7 @@ from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
 from watcher.core.facts import Attempted, StandingChanged, StoreFailed
 from watcher.core.forms import Address, Addressing, Failed
+from watcher.core.lanes import WINDOW_ROWS
 from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
 from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
@@ -551,6 +552,27 @@ async def test_what_is_cancelled_while_the_endpoint_is_paused_is_not_sent_when_i
 
     assert stage.sent() == [rows[0].body, rows[4].body]
     assert await stage.outbox.counts() == {"crm": Counts(delivered=2, cancelled=3)}
+
+
+async def test_a_lane_that_was_full_of_what_is_cancelled_then_hears_of_what_comes():
+    stage = Stage(an_endpoint())
+    rows = [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(2 * WINDOW_ROWS)]
+    late = [a_delivery(entity=Entity(f"conversation:late {number}")) for number in range(3)]
+    await stage.outbox.stand("crm", Standing(state="paused", reason="by an operator", since=NOON))
+    async with stage.running():
+        await stage.append(*rows)
+        await settle_down()
+        await stage.outbox.cancel([row.id for row in rows], reason="by an operator")
+        await stage.outbox.stand("crm", None)
+        for _ in range(20):  # all of it is looked for once more, a few at a time
+            stage.clock.advance(timedelta(seconds=1))
+            await settle_down()
+
+        for number, row in enumerate(late, start=1):
+            await stage.append(row)
+            await stage.facts.until(Attempted, number)
+
+    assert stage.sent() == [row.body for row in late]
 
 
 async def test_what_is_sent_again_goes_out_as_what_it_was():

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 
 from watcher.core.facts import LeaseEnded, LeaseTaken
-from watcher.core.leases import BEAT, LASTS, MARGIN, Look
+from watcher.core.leases import BEAT, LASTS, MARGIN, Lease, Look
 from watcher.errors import LeaseLost, OutboxBroken, OutboxError
 from watcher.pipeline.sharing import Sharing, Tenure
 from watcher.testing import Board, Facts, MemoryLeases
@@ -94,6 +94,28 @@ async def test_who_comes_gets_a_share_as_soon_as_what_is_under_way_there_has_end
         assert one.at_work.keys() | other.at_work.keys() == NAMES
         assert not any(fact.lost for fact in one.facts.of(LeaseEnded))
         assert {tenure.lease.epoch for tenure in other.at_work.values()} == {2}
+
+
+async def test_what_is_held_is_renewed_however_long_it_takes_to_take_the_rest():
+    board = Board()
+    one = Replica("one", board)
+    names = {f"endpoint:{number}" for number in range(30)}
+    one.sharing.become(names)
+    take = one.leases.take
+
+    async def take_slowly(name: str) -> Lease | None:
+        await asyncio.sleep(0)
+        assert all(tenure.lasts() for tenure in one.at_work.values())
+        board.clock.advance(BEAT / 2)
+        return await take(name)
+
+    one.leases.take = take_slowly  # type: ignore[method-assign]
+    async with one.running():
+        for _ in range(20):
+            await settle_down()
+
+        assert one.at_work.keys() == names
+        assert one.facts.of(LeaseEnded) == []
 
 
 async def test_what_another_has_taken_is_cut_off():

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, Literal
 from urllib.parse import quote
 
-from aiohttp import ClientError, ClientSession, ClientTimeout
+from aiohttp import (
+    ClientError,
+    ClientHandlerType,
+    ClientRequest,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+)
+from aiohttp.hdrs import AUTHORIZATION
 
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate, State
@@ -19,6 +29,9 @@ from watcher.errors import OutboxError
 TIMEOUT = ClientTimeout(total=30)
 MOST = 200
 """In one page of the API."""
+
+MOST_IDS = 100
+"""In one query."""
 
 
 class RemoteLog:
@@ -31,12 +44,24 @@ class RemoteLog:
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, token: str) -> AsyncIterator[RemoteLog]:
-        headers = {"Authorization": f"Bearer {token}"}
-        async with ClientSession(headers=headers, timeout=TIMEOUT, trust_env=True) as session:
+        async def with_token(request: ClientRequest, send: ClientHandlerType) -> ClientResponse:
+            request.headers[AUTHORIZATION] = f"Bearer {token}"
+            return await send(request)
+
+        # As the session's own header it would not go together with what ~/.netrc has for a host, or for all.
+        async with ClientSession(middlewares=(with_token,), timeout=TIMEOUT, trust_env=True) as session:
             yield cls(session, url)
 
     async def search(
         self, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool = False
+    ) -> Sequence[Fate]:
+        found: list[Fate] = []
+        for part in _parts(wanted, oldest_first=oldest_first):
+            found += await self._search(part, after, limit - len(found), oldest_first=oldest_first)
+        return found
+
+    async def _search(
+        self, wanted: Wanted, after: EventId | None, limit: int, *, oldest_first: bool
     ) -> Sequence[Fate]:
         found: list[Fate] = []
         while len(found) < limit:
@@ -53,12 +78,16 @@ class RemoteLog:
         return found
 
     async def number(self, wanted: Wanted) -> Mapping[State, int]:
-        told = await self._ask("GET", "/deliveries/count", params=_query(wanted))
-        return cast(Mapping[State, int], told["byState"])
+        numbers: Counter[State] = Counter()
+        for part in _parts(wanted, oldest_first=False):
+            numbers.update((await self._ask("GET", "/deliveries/count", params=_query(part)))["byState"])
+        return numbers
 
     async def dossier(self, identity: EventId) -> Dossier | None:
         told = await self._ask("GET", f"/deliveries/{quote(identity, safe='')}", absent=404)
-        if told is None:
+        if (
+            told is None or told.get("id") != identity
+        ):  # "count" is not a delivery's, and has a path of its own
             return None
         return Dossier(
             fate=_fate(told),
@@ -69,18 +98,32 @@ class RemoteLog:
         )
 
     async def replay(self, ids: Sequence[EventId]) -> int:
-        return int((await self._ask("POST", "/deliveries/replay", json={"ids": list(ids)}))["changed"])
+        return await self._change("replay", ids)
 
     async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        return int((await self._ask("POST", "/deliveries/cancel", json={"ids": list(ids)}))["changed"])
+        return await self._change("cancel", ids)
+
+    async def _change(self, act: Literal["replay", "cancel"], ids: Sequence[EventId]) -> int:
+        """The API works for a second at a time."""
+        changed, asked = 0, dict[str, Any](ids=list(ids))
+        while True:
+            told = await self._ask("POST", f"/deliveries/{act}", json=asked)
+            changed += int(told["changed"])
+            if told["done"]:
+                return changed
+            asked["after"] = told["next"]
 
     async def _ask(self, method: str, path: str, *, absent: int | None = None, **given: Any) -> Any:
         """Raises OutboxError with what the API says."""
         try:
-            async with self._session.request(method, f"{self._url}/api{path}", **given) as answer:
+            async with self._session.request(
+                method, f"{self._url}/api{path}", allow_redirects=False, **given
+            ) as answer:
                 if answer.status == absent:
                     return None
                 told = await answer.json(content_type=None)
+            if not isinstance(told, dict):
+                raise ValueError(f"status {answer.status}")
         except (ClientError, TimeoutError, ValueError) as error:
             raise OutboxError(
                 f"{self._url}: no answer of a watcher's API ({type(error).__name__}).\n"
@@ -89,6 +132,16 @@ class RemoteLog:
         if answer.status != 200:
             raise OutboxError(f"{self._url}: {told.get('error', answer.status)}")
         return told
+
+
+def _parts(wanted: Wanted, *, oldest_first: bool) -> Iterator[Wanted]:
+    """The same in as many queries as its ids need, one behind the other."""
+    if len(wanted.ids) <= MOST_IDS:
+        yield wanted
+        return
+    ids = sorted(set(wanted.ids), reverse=not oldest_first)
+    for start in range(0, len(ids), MOST_IDS):
+        yield replace(wanted, ids=tuple(ids[start : start + MOST_IDS]))
 
 
 def _query(wanted: Wanted) -> list[tuple[str, str]]:

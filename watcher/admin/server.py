@@ -76,7 +76,13 @@ async def serving(
             add_page(app)
     app.router.add_route("*", "/{path:.*}", unknown)
     runner = web.AppRunner(
-        app, access_log=None, logger=MUTE, shutdown_timeout=1.0, max_line_size=LONGEST_LINE
+        app,
+        access_log=None,
+        logger=MUTE,
+        shutdown_timeout=1.0,
+        max_line_size=LONGEST_LINE,
+        # A gigabyte of zeros, packed in a megabyte, would keep the whole program busy for a second.
+        auto_decompress=False,
     )
     await runner.setup()
     try:

@@ -22,7 +22,7 @@ from watcher.errors import ConfigError, SourceError
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.core.facts import Fact
-    from watcher.tailing import NothingRemembered, Shown
+    from watcher.showing import NothingRemembered, Shown
 
 FAILED = 1
 ENVELOPE = {"event", "timestamp", "data", "userId"}
@@ -116,7 +116,7 @@ class Teller:
 
     def observe(self, fact: Fact | NothingRemembered) -> None:
         from watcher.core import facts
-        from watcher.tailing import NothingRemembered
+        from watcher.showing import NothingRemembered
 
         match fact:
             case facts.StreamOpened():

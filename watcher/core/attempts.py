@@ -4,12 +4,12 @@ The law: no secret of ours is in it. Receivers echo what they were sent, in erro
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watcher.core.endpoints import Endpoint
+from watcher.core.hiding import BLOT, all_blotted, blotted
 from watcher.core.outcomes import Answered, Outcome, Unreachable, Unsendable
 
 KEPT = 10
@@ -17,11 +17,6 @@ KEPT = 10
 
 HEADERS_BYTES = 1024
 """Of the answer's headers together: enough for all that servers ordinarily send."""
-
-SHORTEST = 6
-"""A configured value that is shorter is no secret, and blotting it out would make answers unreadable."""
-
-BLOT = "•••"
 
 TELLING = (
     "set-cookie",
@@ -58,45 +53,27 @@ def attempt_of(
     """What to keep of an outcome. `reason`: the verdict's."""
     match outcome:
         case Answered(status=status, headers=headers, answer=answer):
-            hidden = _hidden(endpoint)
             return Attempt(
                 at=at,
                 took=took,
                 status=status,
                 reason=reason,
-                headers=tuple(_kept_headers(headers, hidden)),
-                answer=_blotted(answer, hidden),
+                headers=tuple(_kept_headers(headers, endpoint)),
+                answer=blotted(answer, endpoint),
             )
         case Unreachable() | Unsendable():
-            return Attempt(at=at, took=took, reason=_blotted(reason or outcome.reason, _hidden(endpoint)))
+            return Attempt(at=at, took=took, reason=blotted(reason or outcome.reason, endpoint))
         case _:
             return Attempt(at=at, took=took, reason=reason)
 
 
-def _kept_headers(headers: Iterable[tuple[str, str]], hidden: Sequence[str]) -> Iterable[tuple[str, str]]:
+def _kept_headers(headers: Sequence[tuple[str, str]], endpoint: Endpoint) -> Iterable[tuple[str, str]]:
     room = HEADERS_BYTES
-    for name, value in headers:
+    values = all_blotted([value for _, value in headers], endpoint)
+    for (name, _), value in zip(headers, values, strict=True):
         known = name.lower() in TELLING or name.lower() in OURS
-        kept = (name, BLOT if known else _blotted(value, hidden))
+        kept = (name, BLOT if known else value)
         room -= len(kept[0]) + len(kept[1])
         if room < 0:
             return
         yield kept
-
-
-def _hidden(endpoint: Endpoint) -> Sequence[str]:
-    """What may not be told: configured secrets, in the forms in which they are written, and header values."""
-    keys = [secret.key for secret in endpoint.secrets]
-    texts = [
-        *(key.decode("utf-8", "replace") for key in keys),
-        *(base64.b64encode(key).decode() for key in keys),
-        *(value for _, value in endpoint.headers),
-        *(word for _, value in endpoint.headers for word in value.split()),
-    ]
-    return sorted({text for text in texts if len(text) >= SHORTEST}, key=len, reverse=True)
-
-
-def _blotted(text: str, hidden: Sequence[str]) -> str:
-    for each in hidden:
-        text = text.replace(each, BLOT)
-    return text

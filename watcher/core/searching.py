@@ -17,6 +17,9 @@ STORED: tuple[State, ...] = ("held", "pending", "delivered", "dead", "cancelled"
 
 PREFIX = "webhook_"
 
+LAST_SECOND = 0xFFFF_FFFF
+"""That an id can tell, in 2106."""
+
 MANY = 20_000
 """Among more than so many deliveries those of one event are not found by looking at each one's event."""
 
@@ -59,6 +62,14 @@ class Wanted:
         )
 
 
+def by_event(wanted: Wanted, *, found: int, all_there: int) -> bool:
+    """Is a page to be looked for among all of the wanted events, rather than among all in the wanted states?
+    `found`: how many are in these states. `all_there`: in whatever state.
+
+    Not where these states are the rarer: of each that is of the event, the state is to be looked at."""
+    return bool(wanted.events) and found > MANY and 2 * found > all_there
+
+
 def change_part(identity: EventId) -> str:
     """What ids of one change share."""
     return identity[: len(PREFIX) + 16]
@@ -71,4 +82,4 @@ def _id_at(at: datetime) -> str:
     >>> _id_at(datetime(2026, 1, 1, 12, tzinfo=UTC))
     'webhook_695662c0'
     """
-    return f"{PREFIX}{max(0, int(at.timestamp())):08x}"
+    return f"{PREFIX}{min(max(0, int(at.timestamp())), LAST_SECOND):08x}"

@@ -134,7 +134,8 @@ class Dispatcher:
         )
         if rows:
             self._lane.offer(rows, now=self._clock.now())
-            self._offered.set()
+        # Also when there is none: what was told of may be cancelled, and who waits for this must look again.
+        self._offered.set()
 
     async def _listen(self) -> None:
         """Wake the feeder when the outbox holds more than the lane has seen."""

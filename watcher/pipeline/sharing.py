@@ -104,6 +104,9 @@ class Sharing:
             for name in self._free_shares(target, look):
                 if (taken := await self._leases.take(name)) is not None:
                     self._begin(taken, tasks)
+                if self._clock.monotonic() - began > BEAT.total_seconds():
+                    self._stirred.set()  # the rest after a look: what is held must be renewed meanwhile
+                    break
         except OutboxError as error:
             self._observe(StoreFailed(doing=LOOKING, reason=str(error), retry_in=BEAT))
 

@@ -11,6 +11,7 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -20,19 +21,36 @@ from watcher.adapters.sqlite.fates import fate_of
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.deliveries import Dossier, Fate, State
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.searching import MANY, STORED, Wanted
+from watcher.core.searching import STORED, Wanted, by_event
 
 
 def page(
     db: sqlite3.Connection, wanted: Wanted, *, after: EventId | None, limit: int, oldest_first: bool
 ) -> Sequence[Fate]:
-    ids = list(islice(_found(db, wanted, after, limit, oldest_first=oldest_first), limit))
-    rows = db.execute(SQL["of_ids"], {"ids": json.dumps(ids)}).fetchall()
+    with _standing_still(db):
+        ids = list(islice(_found(db, wanted, after, limit, oldest_first=oldest_first), limit))
+        rows = db.execute(SQL["of_ids"], {"ids": json.dumps(ids)}).fetchall()
     fates = {row[0]: fate_of(*row) for row in rows}
     return [fates[identity] for identity in ids if identity in fates]
 
 
 def number(db: sqlite3.Connection, wanted: Wanted) -> Mapping[State, int]:
+    with _standing_still(db):
+        return _number(db, wanted)
+
+
+@contextmanager
+def _standing_still(db: sqlite3.Connection) -> Iterator[None]:
+    """What goes from one state to another between two queries would be told twice, or not at all."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        if db.in_transaction:  # a disk that fails ends it by itself
+            db.execute("ROLLBACK")
+
+
+def _number(db: sqlite3.Connection, wanted: Wanted) -> Mapping[State, int]:
     numbers: Counter[State] = Counter()
     if _is_narrow(wanted):
         text, given = _narrow("state, count(*)", wanted, None, oldest_first=False)
@@ -69,11 +87,12 @@ def _found(
         yield from _ids(db, text + order, {**given, "limit": limit})
         return
     found = list(_ranges(db, wanted))
-    if wanted.events and sum(count for _, _, count in found) > MANY:
+    there = sum(count for _, _, count in _ranges(db, replace(wanted, states=())))
+    if by_event(wanted, found=sum(count for _, _, count in found), all_there=there):
         ranges = [
             _of_event(wanted, endpoint, event, after, oldest_first=oldest_first)
             for endpoint in {endpoint for endpoint, _, _ in found}
-            for event in wanted.events
+            for event in set(wanted.events)
         ]
     else:
         ranges = [

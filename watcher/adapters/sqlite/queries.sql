@@ -22,7 +22,16 @@ INSERT INTO marks (entity, row, at, spent) VALUES (:entity, :row, :at, :spent)
 ON CONFLICT (entity, row) DO UPDATE SET at = excluded.at, spent = excluded.spent;
 
 -- name: last_seq
-SELECT coalesce(max(seq), 0) FROM deliveries;
+-- The highest that was ever given. Whoever had it may be forgotten, and who sends has passed it.
+SELECT max(
+    coalesce((SELECT max(seq) FROM deliveries), 0),
+    coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'deliveries'), 0)
+);
+
+-- name: keep_last_seq
+-- In SQLite's own table of such numbers, which knows nothing of `deliveries` unless it is told.
+REPLACE INTO sqlite_sequence (rowid, name, seq)
+VALUES ((SELECT rowid FROM sqlite_sequence WHERE name = 'deliveries'), 'deliveries', :seq);
 
 -- name: held_due
 SELECT seq, endpoint FROM deliveries
@@ -224,3 +233,37 @@ SET state = excluded.state, reason = excluded.reason, since = excluded.since, un
 
 -- name: forget_standing
 DELETE FROM standings WHERE endpoint = :endpoint;
+
+-- name: revision
+SELECT coalesce(max(number), 0) FROM revision;
+
+-- name: next_revision
+INSERT INTO revision (one, number) VALUES (1, 1)
+ON CONFLICT (one) DO UPDATE SET number = revision.number + 1 RETURNING number;
+
+-- name: registered
+SELECT name, revision, created_at, changed_at, sealed FROM registered ORDER BY number;
+
+-- name: revision_of
+SELECT revision FROM registered WHERE key = :key;
+
+-- name: register
+INSERT INTO registered (key, number, name, revision, created_at, changed_at, sealed)
+VALUES (:key, :revision, :name, :revision, :created_at, :changed_at, :sealed)
+ON CONFLICT (key) DO UPDATE
+SET name = excluded.name, revision = excluded.revision, changed_at = excluded.changed_at,
+    sealed = excluded.sealed;
+
+-- name: deregister
+DELETE FROM registered WHERE key = :key;
+
+-- name: note
+INSERT INTO audit (at, act, subject, way, address, forwarded, details)
+VALUES (:at, :act, :subject, :way, :address, :forwarded, :details) RETURNING number;
+
+-- name: forget_audit
+DELETE FROM audit WHERE number <= :last;
+
+-- name: audit
+SELECT number, at, act, subject, way, address, forwarded, details FROM audit
+WHERE number < :before ORDER BY number DESC LIMIT :limit;

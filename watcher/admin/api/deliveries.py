@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
-from watcher.admin.api.veil import repeats, shape_of
+from watcher.admin.api.veil import Veil
 from watcher.admin.changing import CAN, Act, change, meant
 from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
+from watcher.core.managing import Act as Audited
 from watcher.core.searching import Wanted
 
 MORE, SOME = 1.05, 5
@@ -20,6 +23,9 @@ MORE, SOME = 1.05, 5
 
 WORKS_SECONDS = 1.0
 """How long one request changes deliveries: then it tells how far it has come, and is asked to go on."""
+
+
+NOTED: Mapping[Act, Audited] = {"replay": "deliveries.replayed", "cancel": "deliveries.cancelled"}
 
 
 async def search(desk: Desk, query: shapes.Search) -> shapes.Page:
@@ -45,19 +51,8 @@ async def show(desk: Desk, identity: str) -> shapes.Detail:
         raise Refusal(
             404, f"no delivery {identity!r}: its id is wrong, or it was dropped (watcher.retention)."
         )
-    why = why_not(dossier.fate)
-    return shapes.Detail(
-        **_fields(dossier.fate),
-        entity=dossier.entity,
-        row=dossier.row,
-        bytes=len(dossier.body),
-        body=dossier.body.decode("utf-8", "replace") if desk.shows_text else None,
-        body_shape=shape_of(dossier.body),
-        replayable=why is None,
-        why=why,
-        cancellable=dossier.fate.state in CAN["cancel"],
-        attempts=[_attempt(each, dossier, desk) for each in dossier.attempts],
-    )
+    # To find what a megabyte of text and ten answers share takes a while, and deliveries must not wait.
+    return await asyncio.to_thread(_detail, dossier, shows_text=desk.shows_text)
 
 
 async def replay(desk: Desk, asked: shapes.Change) -> shapes.Changed:
@@ -97,6 +92,8 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
         return shapes.Changed(changed=0, left=0, done=True, next=None)
     if asked.expected is not None and after is None:
         await _demand_expected(desk, wanted, asked.expected)
+    if after is None:
+        await desk.note(NOTED[act], _chosen(wanted, asked), expected=asked.expected or len(wanted.ids))
 
     ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
     async for page in change(desk.log, wanted, act, after=after):
@@ -105,6 +102,17 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
             left = await desk.log.number(wanted)
             return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
     return shapes.Changed(changed=changed, left=0, done=True, next=None)
+
+
+def _chosen(wanted: Wanted, asked: shapes.Change) -> str:
+    """In a line: `endpoint=crm state=dead`, or how many by their ids."""
+    if asked.filter is None:
+        return f"{len(wanted.ids)} by id" if len(wanted.ids) > 1 else wanted.ids[0]
+    given = asked.filter.model_dump(mode="json", exclude_defaults=True)
+    return " ".join(
+        f"{key}={','.join(map(str, value)) if isinstance(value, list) else value}"
+        for key, value in given.items()
+    )
 
 
 def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
@@ -150,13 +158,30 @@ def _fields(fate: Fate) -> dict[str, Any]:
     }
 
 
-def _attempt(attempt: Attempt, dossier: Dossier, desk: Desk) -> shapes.AttemptShape:
-    hidden = not desk.shows_text and repeats(attempt.answer, dossier.body)
+def _detail(dossier: Dossier, *, shows_text: bool) -> shapes.Detail:
+    why, veil = why_not(dossier.fate), Veil(dossier.body, dossier.fate.id)
+    return shapes.Detail(
+        **_fields(dossier.fate),
+        entity=dossier.entity,
+        row=dossier.row,
+        bytes=len(dossier.body),
+        body=dossier.body.decode("utf-8", "replace") if shows_text else None,
+        body_shape=veil.shape,
+        replayable=why is None,
+        why=why,
+        cancellable=dossier.fate.state in CAN["cancel"],
+        attempts=[_attempt(each, None if shows_text else veil) for each in dossier.attempts],
+    )
+
+
+def _attempt(attempt: Attempt, veil: Veil | None) -> shapes.AttemptShape:
+    headers = veil.over(attempt.headers) if veil is not None else attempt.headers
+    hidden = veil is not None and veil.hides(attempt.answer)
     return shapes.AttemptShape(
         at=attempt.at,
         took_ms=attempt.took / timedelta(milliseconds=1),
         status=attempt.status,
         reason=attempt.reason,
-        headers=[list(each) for each in attempt.headers],
+        headers=[list(each) for each in headers],
         answer=None if hidden else attempt.answer,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +16,7 @@ from watcher.admin.api.operations import OPERATIONS, Operation
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.shapes import Shape
 from watcher.admin.desk import Desk
+from watcher.core.managing import Origin
 from watcher.errors import WatcherError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -23,6 +25,10 @@ IS_OFF = (
     "the page and the API are off: no token is configured."
     " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
 )
+
+
+LONGEST_FORWARDED = 200
+"""Characters of `X-Forwarded-For` that are kept: anybody may write anything into it."""
 
 
 def add_api(app: web.Application, desk: Desk) -> None:
@@ -83,17 +89,32 @@ def _handler(desk: Desk, operation: Operation) -> Handler:
             raise Refusal(400, "query: this request takes none")
         if operation.body is not None:
             given.append(operation.body.model_validate(await _body(request)))
-        answer: Shape = await operation.do(desk, *given)
+        answer: Shape = await operation.do(desk.asked_from(_origin(request)), *given)
         return web.Response(text=answer.model_dump_json(), content_type="application/json")
 
     return handle
 
 
+def _origin(request: web.Request) -> Origin:
+    forwarded = request.headers.get("X-Forwarded-For")
+    return Origin(
+        way="api",
+        address=request.remote or "",
+        forwarded=forwarded[:LONGEST_FORWARDED] if forwarded else None,
+    )
+
+
 def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:
     """A name that may stand several times has a list; of another one its repeats are seen, and refused."""
-    lists = {name for name, each in shape.model_json_schema()["properties"].items() if "items" in each}
+    lists = _lists(shape)
     values = {name: request.query.getall(name) for name in request.query}
     return {name: each if name in lists or len(each) > 1 else each[0] for name, each in values.items()}
+
+
+@cache
+def _lists(shape: type[Shape]) -> frozenset[str]:
+    properties = shape.model_json_schema()["properties"]
+    return frozenset(name for name, each in properties.items() if "items" in each)
 
 
 async def _body(request: web.Request) -> Any:
@@ -103,7 +124,7 @@ async def _body(request: web.Request) -> Any:
         raise Refusal(400, "body: not `Content-Type: application/json`")
     try:
         return json.loads(await request.text())
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, LookupError):
+    except (ValueError, RecursionError, LookupError):  # ValueError: a number of thousands of digits, too
         raise Refusal(400, "body: is no JSON") from None
 
 

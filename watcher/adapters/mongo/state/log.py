@@ -10,6 +10,7 @@ import asyncio
 import heapq
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -22,7 +23,7 @@ from watcher.adapters.mongo.state.documents import FATE, dossier_of, fate_of
 from watcher.core import deliveries
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId
-from watcher.core.searching import MANY, STORED, Wanted, change_part
+from watcher.core.searching import STORED, Wanted, by_event, change_part
 
 Filter = dict[str, Any]
 
@@ -53,17 +54,19 @@ async def page(
         ids = await run(bounds | _narrow(wanted), None)
     else:
         found = await _ranges(state, wanted)
-        if wanted.events and sum(number for _, number in found) > MANY:
+        there = sum(number for _, number in await _ranges(state, replace(wanted, states=())))
+        if by_event(wanted, found=sum(number for _, number in found), all_there=there):
             states = {"state": {"$in": list(wanted.states)}} if wanted.states else {}
             ranges = [
                 {**bounds, "endpoint": endpoint, "event": event, **states}
                 for endpoint in {each["endpoint"] for each, _ in found}
-                for event in wanted.events
+                for event in set(wanted.events)
             ]
             runs = await asyncio.gather(*(run(each, OF_EVENT) for each in ranges))
         else:
             runs = await asyncio.gather(*(run({**each, **bounds}, IN_THE_LOG) for each, _ in found))
-        ids = list(islice(heapq.merge(*runs, reverse=not oldest_first), limit))
+        # Each once: what went from one state to another meanwhile may be in two of them.
+        ids = list(islice(dict.fromkeys(heapq.merge(*runs, reverse=not oldest_first)), limit))
     rows = {each["_id"]: each for each in await stored.find({"_id": {"$in": ids}}, FATE).to_list()}
     return [fate_of(rows[identity]) for identity in ids if identity in rows]
 
