@@ -136,6 +136,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             readiness=readiness,
             history=history,
             undertakings=undertakings,
+            observe=observe,
             clock=clock,
             version=__version__,
         )

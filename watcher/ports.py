@@ -313,15 +313,16 @@ class LogReader(Protocol):
 class Log(LogReader, Protocol):
     """The log of deliveries, as an operator puts right what went wrong."""
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         """Send them again: those that were settled become pending, as if they had never been attempted,
         behind all that is pending, in the order in which they came at first. What is kept of attempts stays.
 
-        Left as they are: what waits already, and what was refused (`Fate.refused`). How many it were."""
+        Left as they are: what waits already, and what was refused (`Fate.refused`). How many it were of each
+        endpoint."""
         ...
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        """Send them never: those that are held or pending become cancelled. How many it were.
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
+        """Send them never: those held or pending become cancelled. How many it were of each endpoint.
 
         What dispatch holds in memory it hears of by `recalls`; what is under way still arrives."""
         ...

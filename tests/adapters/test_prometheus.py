@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -22,6 +22,7 @@ from watcher.core.facts import (
     CaptureResumed,
     Fact,
     LeaseEnded,
+    LogChanged,
     OplogMeasured,
     OplogUnknown,
     PositionRestarted,
@@ -317,6 +318,17 @@ def test_the_lag_is_told_by_whoever_reads():
     metrics(LeaseEnded(lease="capture", epoch=1, lost=True))
 
     assert "watcher_capture_lag_seconds 0.0" in shown(metrics)
+
+
+def test_what_operators_had_sent_again_or_cancelled_is_counted_by_endpoint():
+    def changed(act: Literal["replay", "cancel"], **by_endpoint: int) -> LogChanged:
+        return LogChanged(act=act, chosen="state=dead", by_endpoint=by_endpoint, left=0, done=True)
+
+    found = scraped(changed("replay", crm=3, audit=1), changed("replay", crm=2), changed("cancel", crm=7))
+
+    assert found["watcher_deliveries_replayed_total['crm']"] == 5
+    assert found["watcher_deliveries_replayed_total['audit']"] == 1
+    assert found["watcher_deliveries_cancelled_total['crm']"] == 7
 
 
 def test_backfills_under_way_are_summed_and_gone_when_they_are():

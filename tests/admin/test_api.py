@@ -26,18 +26,19 @@ from watcher.admin.history import History
 from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
-from watcher.admin.undertakings import Undertakings
+from watcher.admin.undertakings import GIVEN_UP, Undertakings
 from watcher.config.mappings import load_mappings
 from watcher.core.backfill import STILL, Backfill
 from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Attempted, Captured, Scanned, StoreFailed, StreamLost, StreamOpened
+from watcher.core.facts import Attempted, Captured, LogChanged, Scanned, StoreFailed, StreamLost, StreamOpened
 from watcher.core.outcomes import Answered, Unreachable
 from watcher.core.trials import Trial
 from watcher.core.verdicts import Dead, Delivered, RetryAt
 from watcher.errors import ConfigError, OutboxError, Problem
+from watcher.observers import Observers
 from watcher.ports import Counts
 from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
@@ -62,6 +63,8 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.sender = RecordingSender(lambda _: Answered(status=204, headers=(("X-Id", "7"),)))
         self.clock = FakeClock(NOON)
+        self.undertakings = Undertakings(self.clock)
+        self.facts: list[Any] = []
         self.endpoints = [
             an_endpoint(url="https://crm.example/hook/very-secret-path"),
             an_endpoint(name="audit"),
@@ -91,7 +94,8 @@ class Stage:
             catalogue=lambda: entries,
             readiness=ReadinessObserver(clock=self.clock),
             history=History(self.clock),
-            undertakings=Undertakings(self.clock),
+            undertakings=self.undertakings,
+            observe=Observers(self.undertakings, self.facts.append),
             clock=self.clock,
             version="1.2.3",
         )
@@ -348,7 +352,7 @@ async def test_dead_ones_are_sent_again_by_id_and_by_filter(stage, client):
         "/api/deliveries/replay", json={"filter": {"endpoint": ["crm"]}, "expected": 3}
     )
 
-    assert by_id == {"changed": 1, "left": 0, "done": True, "next": None}
+    assert by_id == {"changed": 1, "byEndpoint": {"crm": 1}, "left": 0, "done": True, "next": None}
     assert by_filter.json()["changed"] == 3, "what has arrived is not sent again unasked"
     assert (await stage.outbox.counts())["crm"] == Counts(delivered=1, pending=5)
 
@@ -366,21 +370,63 @@ async def test_far_more_than_were_shown_are_not_changed(stage, client):
 async def test_long_work_tells_how_far_it_has_come_and_goes_on(stage, client):
     number = 2 * PAGE + 1
     await stage.put(*(numbered(each) for each in range(number)))
-    cancel, asked = stage.outbox.cancel, {"filter": {}, "expected": number}
+    cancel, asked = stage.outbox.cancel, {"filter": {"endpoint": ["crm"]}, "expected": number}
 
-    async def slow(ids: Any, *, reason: str) -> int:
+    async def slow(ids: Any, *, reason: str) -> Any:
         stage.clock.advance(timedelta(seconds=2))
-        return int(await cancel(ids, reason=reason))
+        return await cancel(ids, reason=reason)
 
     stage.outbox.cancel = slow
-    answers = [(await client.post("/api/deliveries/cancel", json=asked)).json()]
-    while not answers[-1]["done"]:
-        asked["after"] = answers[-1]["next"]
+    answers, works = list[Any](), list[Any]()
+    while not answers or not answers[-1]["done"]:
+        if answers:
+            asked["after"] = answers[-1]["next"]
         answers.append((await client.post("/api/deliveries/cancel", json=asked)).json())
+        works.append([work_told(each) for each in (await client.get("/api/overview")).json()["work"]])
 
+    assert works[0] == [("cancel of endpoint=crm", "deliveries", PAGE - 1, number)]
+    assert works[1] == [("cancel of endpoint=crm", "deliveries", 2 * PAGE - 2, number)]
+    assert works[-1] == []
+    facts = [fact for fact in stage.facts if isinstance(fact, LogChanged)]
+    assert [(dict(fact.by_endpoint), fact.left, fact.done) for fact in facts] == [
+        (each["byEndpoint"], each["left"], each["done"]) for each in answers
+    ]
     assert [each["left"] for each in answers[:2]] == [PAGE + 2, 3]  # a page ends where a change does
     assert sum(each["changed"] for each in answers) == number
     assert (await stage.outbox.counts())["crm"] == Counts(cancelled=number)
+
+
+def work_told(work: dict[str, Any]) -> tuple[str, str, int, int | None]:
+    return work["name"], work["unit"], work["rows"], work["of"]
+
+
+@pytest.mark.parametrize("how", ["given up", "broken off"])
+async def test_changing_many_that_nobody_goes_on_with_is_not_under_way_for_ever(stage, client, how):
+    number = PAGE + 1
+    await stage.put(*(numbered(each) for each in range(number)))
+    cancel, calls = stage.outbox.cancel, 0
+
+    async def slow(ids: Any, *, reason: str) -> Any:
+        nonlocal calls
+        calls += 1
+        if how == "broken off" and calls == 2:
+            raise OutboxError("the disk is full.\n  Free some space.")
+        stage.clock.advance(timedelta(seconds=2 if how == "given up" else 0))
+        return await cancel(ids, reason=reason)
+
+    stage.outbox.cancel = slow
+    answer = await client.post("/api/deliveries/cancel", json={"filter": {}, "expected": number})
+
+    assert answer.status_code == (200 if how == "given up" else 503)
+    (told,) = (await client.get("/api/overview")).json()["work"]
+    assert work_told(told) == (
+        "cancel of all",
+        "deliveries",
+        PAGE - 1,
+        number if how == "given up" else None,
+    )
+    stage.clock.advance(GIVEN_UP + timedelta(seconds=1))
+    assert (await client.get("/api/overview")).json()["work"] == []
 
 
 async def test_nothing_is_unpacked_for_a_client_as_that_would_keep_deliveries_waiting(stage, client):

@@ -33,6 +33,7 @@ from watcher.core.facts import (
     LeaseEnded,
     LeasesSeen,
     LeaseTaken,
+    LogChanged,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -151,6 +152,12 @@ class Metrics:
             "endpoint",
             "verdict",
         )
+        self._replayed = counter(
+            "watcher_deliveries_replayed", "Deliveries sent again by page or API.", "endpoint"
+        )
+        self._cancelled = counter(
+            "watcher_deliveries_cancelled", "Deliveries cancelled by page or API.", "endpoint"
+        )
         self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
         self._failing = gauge(
             "watcher_endpoint_failing", "1 while its last attempt failed, whatever its standing.", "endpoint"
@@ -221,6 +228,8 @@ class Metrics:
             self._endpoint_paused.labels(endpoint)
             for state in STANDINGS:
                 self._standing.labels(endpoint, state)
+            self._replayed.labels(endpoint)
+            self._cancelled.labels(endpoint)
             for verdict in ("delivered", "dead"):
                 self._settled.labels(endpoint, verdict)
         for collection in collections:
@@ -301,6 +310,10 @@ class Metrics:
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):
                 self._swept.inc(deliveries)
+            case LogChanged(act=act, by_endpoint=by_endpoint):
+                changed = self._replayed if act == "replay" else self._cancelled
+                for endpoint, number in by_endpoint.items():
+                    changed.labels(endpoint).inc(number)
             case Beat(late=late):
                 self._late.observe(_seconds(late))
             case SpansLost(spans=spans):

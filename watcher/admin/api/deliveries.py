@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
+from watcher.core.facts import LogChanged
 from watcher.core.managing import Act as Audited
 from watcher.core.searching import Wanted
 
@@ -89,19 +91,33 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
     wanted = _meant(asked, act)
     after = EventId(asked.after) if asked.after is not None else None
     if wanted is None:
-        return shapes.Changed(changed=0, left=0, done=True, next=None)
+        return shapes.Changed(changed=0, by_endpoint={}, left=0, done=True, next=None)
     if asked.expected is not None and after is None:
         await _demand_expected(desk, wanted, asked.expected)
     if after is None:
         await desk.note(NOTED[act], _chosen(wanted, asked), expected=asked.expected or len(wanted.ids))
 
-    ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
+    changed, left, last = Counter[str](), None, after
+    try:
+        last = await _for_a_while(desk, wanted, act, after, changed)
+        left = sum((await desk.log.number(wanted)).values()) if last is not None else 0
+    finally:
+        done = left is not None and last is None
+        chosen = _chosen(wanted, asked)
+        desk.observe(LogChanged(act=act, chosen=chosen, by_endpoint=changed, left=left, done=done))
+    return shapes.Changed(changed=changed.total(), by_endpoint=changed, left=left, done=done, next=last)
+
+
+async def _for_a_while(
+    desk: Desk, wanted: Wanted, act: Act, after: EventId | None, changed: Counter[str]
+) -> EventId | None:
+    """Change what is wanted, page by page, and count it. Where to go on; None: all is done."""
+    ends = desk.clock.monotonic() + WORKS_SECONDS
     async for page in change(desk.log, wanted, act, after=after):
-        changed += page.changed
+        changed.update(page.by_endpoint)
         if desk.clock.monotonic() > ends:
-            left = await desk.log.number(wanted)
-            return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
-    return shapes.Changed(changed=changed, left=0, done=True, next=None)
+            return page.last
+    return None
 
 
 def _chosen(wanted: Wanted, asked: shapes.Change) -> str:

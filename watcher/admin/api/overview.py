@@ -40,7 +40,7 @@ async def overview(desk: Desk) -> shapes.Overview:
         store_bytes=seen.used_bytes if seen is not None else None,
         max_store_bytes=desk.max_store_bytes,
         work=[
-            shapes.Work(name=each.name, rows=each.rows, of=each.of, since=each.since)
+            shapes.Work(name=each.name, unit=each.unit, rows=each.rows, of=each.of, since=each.since)
             for each in (*desk.undertakings.now(), *(backfilling(seen.backfills, now) if seen else ()))
         ],
         shows_text=desk.shows_text,

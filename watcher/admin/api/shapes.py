@@ -110,6 +110,7 @@ class Work(Shape):
     """Long work that is under way."""
 
     name: str
+    unit: Literal["rows", "deliveries"] = "rows"
     rows: Count
     of: Count | None = None
     since: Moment | None = None
@@ -409,6 +410,7 @@ class Change(Shape):
 
 class Changed(Shape):
     changed: Count
+    by_endpoint: dict[str, Count] = Field(description="The same, of each endpoint.")
     left: Count = Field(description="That meet the filter still, beyond `next`.")
     done: bool
     next: str | None

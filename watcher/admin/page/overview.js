@@ -50,10 +50,10 @@ const work = (list) => h('section', { key: 'work', class: 'card', 'aria-labelled
     aside(progress(each)),
     h('progress', { 'aria-label': each.name, ...(each.of === null ? {} : { max: Math.max(each.of, each.rows, 1), value: each.rows }) })))));
 
-function progress({ rows, of }) {
-  if (of === null) return `${count(rows)} rows so far`;
+function progress({ unit, rows, of }) {
+  if (of === null) return `${count(rows)} ${unit} so far`;
   // Of a number that is a guess, 100 % would be a promise.
-  return `${count(rows)} of about ${count(of)} rows, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`;
+  return `${count(rows)} of about ${count(of)} ${unit}, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`;
 }
 
 const figures = (seen) => h('section', { key: 'figures', 'aria-labelledby': 'figures' },

@@ -291,13 +291,14 @@ class MongoOutbox:
     async def dossier(self, identity: EventId) -> Dossier | None:
         return await self._read(lambda: log.dossier(self._state, identity))
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         tally = await self._write(lambda session: log.replay(self._state, ids, session))
         self._news.tell(_endpoints_with_more(tally))
-        return sum(by for (_, state), by in tally.items() if state == "pending")
+        return {endpoint: by for (endpoint, state), by in tally.items() if state == "pending"}
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        return await self._write(lambda session: log.cancel(self._state, ids, reason, session))
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
+        tally = await self._write(lambda session: log.cancel(self._state, ids, reason, session))
+        return {endpoint: by for (endpoint, state), by in tally.items() if state == "cancelled"}
 
     async def recalls(self) -> Mapping[str, int]:
         return await self._read(lambda: log.recalls(self._state))
