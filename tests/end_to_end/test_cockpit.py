@@ -108,6 +108,8 @@ async def test_dead_deliveries_are_seen_replayed_and_arrive_as_what_they_were(
         assert done["changed"] == 1
         await client.post("/api/endpoints/default/resume")  # rather than to wait for the next probe
         await until(client, f"/api/deliveries/{chosen}", lambda told: told["state"] == "delivered")
+        assert await watcher.metric('watcher_deliveries_replayed_total{endpoint="default"}') == 1
+        assert await watcher.metric('watcher_deliveries_cancelled_total{endpoint="default"}') == 0
 
     arrived = [receipt for receipt in moody.inbox.accepted if receipt.id == chosen]
     assert [receipt.body for receipt in arrived] == [failed[0].body]
