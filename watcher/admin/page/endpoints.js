@@ -8,9 +8,11 @@ import { ago, count, link, moment, ms, rate, span, standing, STATES, verdict } f
 /** An endpoint's timeout is at most ten minutes. */
 const LONGEST = 610;
 
-export function endpoints(main) {
+export function endpoints(main, { route }) {
   let list = null;
   let error = null;
+  /** The one that a link led to, until it has been shown. */
+  let wanted = route.query.get('name');
 
   const draw = () => patch(main,
     h('h1', { tabindex: -1 }, 'Endpoints'),
@@ -40,8 +42,17 @@ export function endpoints(main) {
       throw failed;
     } finally {
       draw();
+      lead();
     }
   }, 5);
+
+  function lead() {
+    const heading = wanted && document.getElementById(`endpoint-${wanted}`);
+    if (!heading) return;
+    wanted = null;
+    heading.scrollIntoView();
+    heading.focus({ preventScroll: true });
+  }
 }
 
 function card(endpoint, act) {
@@ -56,7 +67,7 @@ function card(endpoint, act) {
     });
   };
   return h('article', { key: name, class: 'card endpoint', 'aria-labelledby': id },
-    h('div', { class: 'head' }, h('h2', { id }, name), standing(state), !gone && actions(endpoint, act)),
+    h('div', { class: 'head' }, h('h2', { id, tabindex: -1 }, name), standing(state), !gone && actions(endpoint, act)),
     url && h('p', { class: 'dim code' }, url),
     gone && h('p', { class: 'says' }, 'It stands in the settings no more, but has deliveries in the store. Nothing is sent to it.'),
     endpoint.reason && trouble(endpoint),
