@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
-from watcher.core.searching import Wanted
+from watcher.core.searching import Wanted, second_of
 
 MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
@@ -92,7 +93,8 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
     async for page in change(desk.log, wanted, act, after=after):
         changed += page.changed
         if desk.clock.monotonic() > ends:
-            left = await desk.log.number(wanted)
+            # What was sent again may meet the filter again by now: it is behind.
+            left = await desk.log.number(replace(wanted, since=second_of(page.last)))
             return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
     return shapes.Changed(changed=changed, left=0, done=True, next=None)
 

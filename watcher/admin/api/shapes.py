@@ -291,7 +291,7 @@ class Change(Shape):
 
 class Changed(Shape):
     changed: Count
-    left: Count = Field(description="That meet the filter still, beyond `next`.")
+    left: Count = Field(description="That meet the filter still, from the second of `next` on.")
     done: bool
     next: str | None
 
