@@ -33,7 +33,7 @@ class Desk:
             observe=self.facts,
         )
 
-    def read(self) -> str:
+    async def read(self) -> str:
         self.reads += 1
         text = self.file.read_text() + "".join(each.read_text() for each in self.extra if each.is_file())
         if "wrong" in text:

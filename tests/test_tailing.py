@@ -10,7 +10,7 @@ from watcher.core.deliveries import Delivery, Hold, Lift
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import REMEMBERED, Mark
 from watcher.core.memory import Remembered
-from watcher.tailing import ROWS_REMEMBERED, NothingRemembered, ShowingOutbox, Shown, together
+from watcher.showing import ROWS_REMEMBERED, NothingRemembered, ShowingOutbox, Shown, together
 
 LATER = NOON + timedelta(minutes=1)
 

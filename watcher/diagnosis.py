@@ -24,6 +24,7 @@ from watcher.core.misfits import misfits
 from watcher.core.planning import Plan
 from watcher.core.rehearsal import rehearse
 from watcher.errors import OutboxBroken, OutboxError, SourceError
+from watcher.managed import sealing_by
 
 LITTLE_OPLOG = timedelta(hours=24)
 """A watcher that is down over a night must find its position again."""
@@ -54,6 +55,7 @@ async def diagnose(settings: Settings) -> tuple[Finding, ...]:
     return (
         Finding(level="ok", about="settings", what="can be used"),
         state,
+        *await _managed(settings),
         *mongo,
         *receivers,
         *_filters(settings, mappings),
@@ -263,6 +265,29 @@ async def _state(settings: Settings) -> tuple[Checkpoint | None, Finding]:
         begin = settings.start_from.isoformat() if settings.start_from else "now"
         return None, Finding(level="ok", about=about, what=f"none yet: the first start begins {begin}")
     return position, Finding(level="ok", about=about, what="holds a position")
+
+
+async def _managed(settings: Settings) -> Sequence[Finding]:
+    """Those that could not be opened are a problem of the settings before this is asked."""
+    sealing = sealing_by(settings)
+    try:
+        async with stores.read(settings) as state:
+            endpoints = (await state.registered()).endpoints
+    except (OutboxError, OutboxBroken, SourceError):
+        return []  # `_state` tells of it
+    if sealing is None or not endpoints:
+        return []
+    about, old = "managed", [each.name for each in endpoints if not sealing.is_current(each.sealed)]
+    if old:
+        return [
+            Finding(
+                level="warning",
+                about=about,
+                what=f"still encrypted with another key than the first: {', '.join(old)}",
+                cure="librechat-watcher endpoints reseal   (then take the old key out)",
+            )
+        ]
+    return [Finding(level="ok", about=about, what=f"{len(endpoints)} endpoints, encrypted with the key")]
 
 
 def _problem(about: str, error: Exception) -> Finding:

@@ -12,6 +12,7 @@ WatcherError
 │   └── OutboxLocked      operator: another `run` holds this state
 ├── LeaseLost             nobody: another replica does it now
 ├── OutboxBroken          operator: the state was damaged, or taken away while it was used
+├── Unsealable            operator: the key is another one than managed endpoints were encrypted with
 └── DemoError             operator: the demo's private MongoDB cannot be started
 """
 
@@ -97,6 +98,10 @@ class LeaseLost(WatcherError):
 
 class OutboxBroken(WatcherError):
     """The state was damaged, or taken away while it was used: no waiting mends it, so `run` stops."""
+
+
+class Unsealable(WatcherError):
+    """None of the keys opens it, or it was tampered with."""
 
 
 class DemoError(WatcherError):

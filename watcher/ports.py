@@ -18,6 +18,7 @@ from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.headroom import Reach
 from watcher.core.leases import Lease, Look
+from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark as Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.outcomes import Outcome
@@ -322,6 +323,54 @@ class Log(LogReader, Protocol):
         ...
 
 
+class Registry(Protocol):
+    """Managed endpoints, and the audit list. Raises OutboxError, and OutboxBroken where it is damaged."""
+
+    async def revision(self) -> int:
+        """That of the whole set: another one when something of it has changed."""
+        ...
+
+    async def registered(self) -> Registered:
+        """All managed endpoints."""
+        ...
+
+    async def register(self, endpoint: Sealed, *, replacing: int | None, entry: AuditEntry) -> int | None:
+        """Store it and the entry in one transaction, with the next revision, which is returned.
+
+        `replacing`: only if its revision is this one (None: if there is none of its name, in large or small
+        letters). None: it is another one, and nothing is stored. `created_at` stays what it was."""
+        ...
+
+    async def deregister(self, name: str, *, replacing: int, entry: AuditEntry) -> bool:
+        """Drop it, and store the entry, if its revision is this one. Whether it was."""
+        ...
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Store an entry of something else."""
+        ...
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        """The newest `limit` entries with their numbers, which grow; `before`: the number of one that they
+        are older than. `AUDITED` of them are kept."""
+        ...
+
+
+class Sealing(Protocol):
+    """Keeps a text secret from who reads the state."""
+
+    def seal(self, text: str, *, name: str) -> bytes:
+        """Encrypted for whom the name is of: under another name it does not open."""
+        ...
+
+    def opened(self, sealed: bytes, *, name: str) -> str:
+        """Raises Unsealable."""
+        ...
+
+    def is_current(self, sealed: bytes) -> bool:
+        """Was it sealed with the key that seals now?"""
+        ...
+
+
 class StateReader(LogReader, Protocol):
     """What commands look at in a state, beside a `run` or without one; empty where none was ever begun.
 
@@ -334,6 +383,10 @@ class StateReader(LogReader, Protocol):
     async def counts(self) -> Mapping[str, Counts]: ...
 
     async def fates(self, row: Entity, *, limit: int) -> Sequence[Fate]: ...
+
+    async def registered(self) -> Registered: ...
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]: ...
 
     async def try_writing(self) -> None:
         """Find out whether `run` may write there, and leave everything as it is."""

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from watcher.core.facts import SettingsRefused
-from watcher.errors import ConfigError
+from watcher.errors import ConfigError, WatcherError
 from watcher.ports import Clock, Observer
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ class Reloader(Generic[T]):
 
     def __init__(
         self,
-        read: Callable[[], T],
+        read: Callable[[], Awaitable[T]],
         files_of: Callable[[T], Iterable[Path]],
         current: T,
         *,
@@ -43,8 +43,9 @@ class Reloader(Generic[T]):
         clock: Clock,
         observe: Observer,
     ) -> None:
-        """`read`: raises ConfigError. `files_of`: what it was read from; folders mean what is in them.
-        `current`: read just now. `asked`: set when somebody wants it read again, changed or not (SIGHUP)."""
+        """`read`: raises ConfigError, or another WatcherError when it cannot be read now. `files_of`: what it
+        was read from; folders mean what is in them. `current`: read just now. `asked`: set when somebody
+        wants it read again, changed or not (SIGHUP)."""
         self._read = read
         self._files_of = files_of
         self._asked = asked
@@ -71,7 +72,7 @@ class Reloader(Generic[T]):
             self._asked.clear()
             self._known = known = looked
             try:
-                return await asyncio.to_thread(self._read)
+                return await self._read()
             except Exception as error:
                 problems = _problems(error)
                 if asked or settled or problems != told:
@@ -97,6 +98,8 @@ async def _until(event: asyncio.Event) -> None:
 def _problems(error: Exception) -> tuple[str, ...]:
     if isinstance(error, ConfigError):
         return tuple(str(problem) for problem in error.problems)
+    if isinstance(error, WatcherError):
+        return (str(error),)
     return (f"they cannot be read: {type(error).__name__}",)  # a fault of ours must not end what works
 
 

@@ -15,7 +15,9 @@ from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.endpoints import Endpoint
 from watcher.core.leases import CAPTURE, endpoint_lease
+from watcher.core.managing import Registered
 from watcher.core.planning import Plan
+from watcher.managed import joined
 from watcher.pipeline.capture import capture
 from watcher.pipeline.dispatch import Dispatcher
 from watcher.pipeline.headroom import Headroom
@@ -39,21 +41,25 @@ kills unless told otherwise (our compose override and manifests give it longer).
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
-    """Settings, and the plan that they and the mapping files come to."""
+    """Settings and managed endpoints, and the plan that they and the mapping files come to."""
 
     settings: Settings
+    """With the managed endpoints."""
     plan: Plan
+    revision: int
+    """Of the managed endpoints."""
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, registered: Registered) -> Self:
         """Raises ConfigError."""
+        settings = joined(settings, registered)
         plan = Plan.of(
             load_mappings(settings.mapping_paths),
             settings.endpoints,
             unfinished_hold=settings.unfinished_hold,
             recover=settings.on_position_lost == "recover",
         )
-        return cls(settings=settings, plan=plan)
+        return cls(settings=settings, plan=plan, revision=registered.revision)
 
     @property
     def files(self) -> tuple[Path, ...]:

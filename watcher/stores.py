@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from secrets import token_hex
@@ -17,7 +17,7 @@ from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.core.leases import Lease
 from watcher.errors import OutboxLocked
-from watcher.ports import Leases, Log, Outbox, StateReader
+from watcher.ports import Leases, Log, Outbox, Registry, StateReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,10 @@ class Store:
 
     outbox: Outbox
     log: Log
+    registry: Registry
     leases: Leases
+    ready: Callable[[], Awaitable[None]]
+    """Makes what is missing. Raises OutboxError, or OutboxBroken for the state of somebody else."""
     under: Callable[[Lease], Outbox]
     """The outbox in the name of a lease: what is written after another has taken it is refused."""
 
@@ -37,12 +40,26 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     match settings.state:
         case StateFile(path=path):
             async with SqliteOutbox.open(path) as file:
-                yield Store(outbox=file, log=file, leases=SoleLeases(), under=lambda _: file)
+                yield Store(
+                    outbox=file,
+                    log=file,
+                    registry=file,
+                    leases=SoleLeases(),
+                    ready=_is_ready,
+                    under=lambda _: file,
+                )
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 # The name tells people where it runs; the rest makes it another one after each start.
                 replica = f"{socket.gethostname()}-{token_hex(3)}"
-                yield Store(outbox=outbox, log=outbox, leases=outbox.leases(replica), under=outbox.under)
+                yield Store(
+                    outbox=outbox,
+                    log=outbox,
+                    registry=outbox,
+                    leases=outbox.leases(replica),
+                    ready=outbox.prepare,
+                    under=outbox.under,
+                )
         case _:
             assert_never(settings.state)
 
@@ -53,6 +70,7 @@ class Beside:
 
     outbox: Outbox
     log: Log
+    registry: Registry
     alone: bool
     """Nobody else will deliver it."""
 
@@ -64,14 +82,14 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
         case StateFile(path=path):
             try:
                 async with SqliteOutbox.open(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, alone=True)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=True)
             except OutboxLocked:
                 async with SqliteOutbox.beside(path) as outbox:
-                    yield Beside(outbox=outbox, log=outbox, alone=False)
+                    yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 await outbox.prepare()
-                yield Beside(outbox=outbox, log=outbox, alone=False)
+                yield Beside(outbox=outbox, log=outbox, registry=outbox, alone=False)
         case _:
             assert_never(settings.state)
 
@@ -87,6 +105,10 @@ async def read(settings: Settings) -> AsyncIterator[StateReader]:
                 yield reader
         case _:
             assert_never(settings.state)
+
+
+async def _is_ready() -> None:
+    """A file is, once it is open."""
 
 
 class _Whose(TypedDict):

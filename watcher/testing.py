@@ -20,6 +20,7 @@ from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId
 from watcher.core.facts import Fact
 from watcher.core.leases import LASTS, Lease, Look
+from watcher.core.managing import AUDITED, AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan, remembered
 from watcher.core.outcomes import Answered, Outcome
@@ -235,6 +236,8 @@ class MemoryOutbox:
         self._memory: dict[Entity, Remembered] = {}
         self._standings: dict[str, Standing] = {}
         self._recalls: Counter[str] = Counter()
+        self._registered = Registered()
+        self._audit: list[AuditEntry] = []
         self._news = asyncio.Event()
         self.refuse: Exception | None = None
         """Raised instead of the next write."""
@@ -444,6 +447,44 @@ class MemoryOutbox:
 
     async def recalls(self) -> Mapping[str, int]:
         return dict(self._recalls)
+
+    async def revision(self) -> int:
+        return self._registered.revision
+
+    async def registered(self) -> Registered:
+        return self._registered
+
+    async def register(self, endpoint: Sealed, *, replacing: int | None, entry: AuditEntry) -> int | None:
+        self._may_write()
+        endpoints = {each.name.lower(): each for each in self._registered.endpoints}
+        before = endpoints.get(endpoint.name.lower())
+        if replacing != (before.revision if before is not None else None):
+            return None
+        revision = self._registered.revision + 1
+        created_at = before.created_at if before is not None else endpoint.created_at
+        endpoints[endpoint.name.lower()] = replace(endpoint, revision=revision, created_at=created_at)
+        self._registered = Registered(revision=revision, endpoints=tuple(endpoints.values()))
+        self._audit.append(entry)
+        return revision
+
+    async def deregister(self, name: str, *, replacing: int, entry: AuditEntry) -> bool:
+        self._may_write()
+        left = [each for each in self._registered.endpoints if each.name.lower() != name.lower()]
+        gone = [each for each in self._registered.endpoints if each not in left]
+        if [each.revision for each in gone] != [replacing]:
+            return False
+        self._registered = Registered(revision=self._registered.revision + 1, endpoints=tuple(left))
+        self._audit.append(entry)
+        return True
+
+    async def note(self, entry: AuditEntry) -> None:
+        self._may_write()
+        self._audit.append(entry)
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        numbered = list(enumerate(self._audit, start=1))[-AUDITED:]
+        older = [each for each in numbered if before is None or each[0] < before]
+        return older[::-1][:limit]
 
     async def examine(self) -> None:
         pass  # memory is sound

@@ -17,10 +17,12 @@ from jsonschema import Draft202012Validator
 import watcher.admin
 from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from watcher.adapters.sealing import AesSealing
 from watcher.admin.api.operations import OPERATIONS
 from watcher.admin.changing import PAGE
 from watcher.admin.desk import Desk
 from watcher.admin.history import History
+from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
 from watcher.admin.undertakings import Undertakings
@@ -41,8 +43,9 @@ from watcher.core.facts import (
 )
 from watcher.core.leases import CAPTURE
 from watcher.core.outcomes import Answered
+from watcher.core.trials import Trial
 from watcher.core.verdicts import Dead, Delivered
-from watcher.errors import OutboxError
+from watcher.errors import ConfigError, OutboxError, Problem
 from watcher.ports import Counts
 from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
@@ -70,6 +73,7 @@ class Stage:
             an_endpoint(url="https://crm.example/hook/very-secret-path"),
             an_endpoint(name="audit"),
         ]
+        self.sealing: AesSealing | None = AesSealing([Secret(key=b"k" * 32)])
         entries = catalogue(load_mappings(()))
         self.desk = Desk(
             token=Secret(key=TOKEN.encode()),
@@ -78,8 +82,19 @@ class Stage:
             max_store_bytes=10**9,
             outbox=self.outbox,
             log=self.outbox,
+            registry=self.outbox,
+            managing=Managing(
+                self.outbox,
+                sealing=lambda: self.sealing,
+                define=self.define,
+                locked=lambda: {"crm", "audit"},
+                clock=self.clock,
+            ),
             sender=self.sender,
             endpoints=lambda: self.endpoints,
+            managed=lambda: {each.name for each in self.endpoints} - {"crm", "audit"},
+            trial=self.trial,
+            in_force=self.in_force,
             catalogue=lambda: entries,
             readiness=ReadinessObserver(clock=self.clock),
             history=History(self.clock),
@@ -87,6 +102,22 @@ class Stage:
             clock=self.clock,
             version="1.2.3",
         )
+
+    def define(self, definition: Any) -> Any:
+        """As the settings would: a URL is wanted."""
+        if "url" not in definition:
+            raise ConfigError([Problem(where="endpoint", what="url is missing", cure="write it")])
+        events = tuple(definition.get("events", ["*"]))
+        return an_endpoint(name=definition["name"], url=definition["url"], events=events)
+
+    async def in_force(self, revision: int) -> bool:
+        kept = [self.define(each.definition) for each in await self.desk.managing.every()]
+        self.endpoints[2:] = kept
+        return True
+
+    async def trial(self, endpoint: Any, limit: int) -> Trial:
+        self.tried = (endpoint, limit)
+        return Trial(since=NOON, tried=[], caught_up=True, trouble=None)
 
     async def put(self, *rows: Any) -> None:
         await self.outbox.append(rows, checkpoint=a_checkpoint(), through=NOON)
@@ -568,7 +599,7 @@ async def test_a_fault_of_ours_is_told_without_its_text(stage, client):
 
 async def test_another_method_and_another_path_are_told_apart(client):
     wrong = await client.delete("/api/endpoints")
-    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET")
+    assert (wrong.status_code, wrong.headers["Allow"]) == (405, "GET, POST")
     assert (await client.get("/api/nothing")).status_code == 404
 
 

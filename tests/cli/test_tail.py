@@ -11,7 +11,7 @@ from tests.builders import NOON, a_delivery
 from watcher.cli.tail import Teller
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import PositionRestarted, Refused, StreamLost, StreamOpened, Unreadable
-from watcher.tailing import NothingRemembered, Shown
+from watcher.showing import NothingRemembered, Shown
 
 
 def shown(*endpoints: str, **data: object) -> Shown:

@@ -1,4 +1,4 @@
-"""The contracts of Outbox and Log over the double, over SQLite and over MongoDB."""
+"""The contracts of Outbox, Log and Registry over the double, over SQLite and over MongoDB."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.admin.test_api import TOKEN, Stage, metrics
 from tests.admin.test_server import a_port
 from tests.contracts.log_contract import LogContract
 from tests.contracts.outbox_contract import OutboxContract
+from tests.contracts.registry_contract import RegistryContract
 from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.remote_log import RemoteLog
 from watcher.adapters.sqlite.outbox import SqliteOutbox
@@ -20,13 +21,13 @@ from watcher.admin.server import serving
 from watcher.testing import MemoryOutbox
 
 
-class TestMemoryOutbox(OutboxContract, LogContract):
+class TestMemoryOutbox(OutboxContract, LogContract, RegistryContract):
     @pytest.fixture
     def outbox(self):
         return MemoryOutbox()
 
 
-class TestSqliteOutbox(OutboxContract, LogContract):
+class TestSqliteOutbox(OutboxContract, LogContract, RegistryContract):
     @pytest.fixture
     async def outbox(self, tmp_path):
         async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
@@ -49,7 +50,7 @@ def emptied(mongodb_uri):
         client.drop_database(name)
 
 
-class TestMongoOutbox(OutboxContract, LogContract):
+class TestMongoOutbox(OutboxContract, LogContract, RegistryContract):
     @pytest.fixture
     async def outbox(self, mongodb_uri, emptied):
         async with MongoOutbox.open(mongodb_uri, emptied()) as outbox:

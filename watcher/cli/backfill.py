@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from
+from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from, with_managed
 from watcher.cli.tail import moment
 from watcher.errors import ConfigError, OutboxBroken, OutboxError, SourceError
 
@@ -61,7 +61,7 @@ def backfill(
     settings."""
     from watcher.filling import NothingToFill
 
-    settings = settings_from(config)
+    settings = with_managed(settings_from(config))
     if since is None:  # `now`
         since = datetime.now(UTC)
     progress = Progress()

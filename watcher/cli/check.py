@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from watcher.cli.settings import config_option, settings_from
+from watcher.cli.settings import config_option, settings_from, with_managed
 
 if TYPE_CHECKING:
     from watcher.diagnosis import Finding
@@ -25,7 +25,7 @@ def check(config: Path | None, as_json: bool) -> None:
     Exit 0: `run` will work (warnings too); 1: it will not; 2: bad settings. Changes and sends nothing."""
     from watcher.diagnosis import diagnose
 
-    settings = settings_from(config)
+    settings = with_managed(settings_from(config))
     findings = asyncio.run(diagnose(settings))
     if as_json:
         good = all(finding.level != "problem" for finding in findings)

@@ -8,13 +8,14 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from watcher.cli.managing import origin
 from watcher.cli.settings import config_option, settings_from
 from watcher.cli.tail import moment
 from watcher.cli.terminal import printable
@@ -23,8 +24,9 @@ from watcher.errors import OutboxBroken, OutboxError, SourceError
 if TYPE_CHECKING:
     from watcher.admin.changing import Act
     from watcher.config.settings import Settings
+    from watcher.core.managing import AuditEntry
     from watcher.core.searching import Wanted
-    from watcher.ports import Log, LogReader
+    from watcher.ports import Log, LogReader, Registry
 
 FAILED = 1
 PAGE = 500
@@ -210,7 +212,9 @@ def _changing(config: Path | None, api: str | None, wanted: Wanted, act: Act, *,
         if not yes:
             click.confirm(f"{act.capitalize()} {number} deliveries?", abort=True, err=True)
         done, seen = 0, 0
-        async with _writing(config, api) as log:
+        async with _writing(config, api) as (log, registry):
+            if registry is not None:
+                await registry.note(_noted(wanted, act, number))
             async for page in change(log, wanted, act):
                 done, seen = done + page.changed, seen + page.looked_at
                 _progress(seen, number)
@@ -234,15 +238,29 @@ async def _reading(config: Path | None, api: str | None) -> AsyncIterator[LogRea
 
 
 @asynccontextmanager
-async def _writing(config: Path | None, api: str | None) -> AsyncIterator[Log]:
+async def _writing(config: Path | None, api: str | None) -> AsyncIterator[tuple[Log, Registry | None]]:
+    """The log; and where to note what is done to it, unless who is asked notes it itself."""
     if api is not None:
         async with _remote(api) as log:
-            yield log
+            yield log, None
         return
     from watcher import stores
 
     async with stores.beside(_settings(config)) as state:
-        yield state.log
+        yield state.log, state.registry
+
+
+def _noted(wanted: Wanted, act: Act, number: int) -> AuditEntry:
+    from watcher.core.managing import AuditEntry
+    from watcher.core.searching import in_a_line
+
+    return AuditEntry(
+        at=datetime.now(UTC),
+        act="deliveries.replayed" if act == "replay" else "deliveries.cancelled",
+        subject=in_a_line(wanted),
+        origin=origin(),
+        details={"expected": number},
+    )
 
 
 def _remote(api: str) -> AbstractAsyncContextManager[Log]:

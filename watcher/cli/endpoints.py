@@ -1,16 +1,17 @@
-"""`endpoints`: how each receiver stands; pausing one, and letting it go on."""
+"""`endpoints`: how each receiver stands; pausing one, and letting it go on. Managing them: `managing.py`."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from watcher.cli.managing import MANAGING, origin
 from watcher.cli.settings import BAD_CONFIG, config_option, settings_from
 from watcher.cli.terminal import printable
 from watcher.errors import OutboxBroken, OutboxError, SourceError
@@ -18,6 +19,7 @@ from watcher.errors import OutboxBroken, OutboxError, SourceError
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.core.circuits import Standing
+    from watcher.core.managing import Act
     from watcher.ports import Counts
 
 FAILED = 1
@@ -25,9 +27,13 @@ FAILED = 1
 
 @click.group()
 def endpoints() -> None:
-    """The receivers: how they stand, pausing one, and letting it go on.
+    """The receivers: how they stand, pausing one, letting it go on; and those that are made at run time.
 
     All of it works while `run` is at work, which notices within a second, and without it."""
+
+
+for managing_command in MANAGING:
+    endpoints.add_command(managing_command)
 
 
 @endpoints.command("list")
@@ -35,12 +41,14 @@ def endpoints() -> None:
 def list_(config: Path | None) -> None:
     """Show each endpoint, how it stands, and how many deliveries it has in which state."""
     settings = settings_from(config, need_mongo=False)
-    standings, counts = _stored(settings)
-    names = [endpoint.name for endpoint in settings.endpoints]
+    standings, counts, managed = _stored(settings)
+    names = [*(endpoint.name for endpoint in settings.endpoints), *managed]
     gone = sorted({*standings, *counts} - set(names))
     width = max([len(name) for name in (*names, *gone)], default=0)
     for name in (*names, *gone):
-        stands = _stands(standings.get(name)) if name in names else "not in the settings any more"
+        stands = _stands(standings.get(name)) if name in names else "gone"
+        if name in managed:
+            stands += "   (managed)"
         click.echo(f"{name:<{width}}  {stands}")
         if name in counts:
             each = counts[name]
@@ -59,7 +67,8 @@ def pause(config: Path | None, name: str, reason: str) -> None:
     from watcher.core.circuits import Standing
 
     settings = _settings(config, name)
-    _store(settings, name, Standing(state="paused", reason=printable(reason), since=datetime.now(UTC)))
+    standing = Standing(state="paused", reason=printable(reason), since=datetime.now(UTC))
+    _store(settings, name, standing, "endpoint.paused", reason=standing.reason)
     click.echo(f"{name} is paused.")
 
 
@@ -73,25 +82,27 @@ def resume(config: Path | None, name: str) -> None:
     if before is None:
         click.echo(f"{name} was neither paused nor down.")
         return
-    _store(settings, name, None)
+    _store(settings, name, None, "endpoint.resumed")
     click.echo(f"{name} goes on.")
 
 
 def _settings(config: Path | None, name: str) -> Settings:
     settings = settings_from(config, need_mongo=False)
-    known = [endpoint.name for endpoint in settings.endpoints]
+    known = [*(endpoint.name for endpoint in settings.endpoints), *_stored(settings)[2]]
     if name not in known:
         click.echo(f"no endpoint {printable(name)!r}.\n  Known: {', '.join(known) or 'none'}.", err=True)
         sys.exit(BAD_CONFIG)
     return settings
 
 
-def _stored(settings: Settings) -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
+def _stored(settings: Settings) -> tuple[Mapping[str, Standing], Mapping[str, Counts], Sequence[str]]:
+    """How endpoints stand, what there is for each, and the names of managed ones."""
     from watcher import stores
 
-    async def stored() -> tuple[Mapping[str, Standing], Mapping[str, Counts]]:
+    async def stored() -> tuple[Mapping[str, Standing], Mapping[str, Counts], Sequence[str]]:
         async with stores.read(settings) as state:
-            return await state.standings(), await state.counts()
+            managed = [each.name for each in (await state.registered()).endpoints]
+            return await state.standings(), await state.counts(), managed
 
     try:
         return asyncio.run(stored())
@@ -99,14 +110,17 @@ def _stored(settings: Settings) -> tuple[Mapping[str, Standing], Mapping[str, Co
         _fail(str(error))
 
 
-def _store(settings: Settings, name: str, standing: Standing | None) -> None:
+def _store(settings: Settings, name: str, standing: Standing | None, act: Act, **details: str) -> None:
     from watcher import stores
+    from watcher.core.managing import AuditEntry
 
     async def store() -> bool:
         async with stores.read(settings) as state:
             if await state.checkpoint() is None:
                 return False
         async with stores.beside(settings) as store:
+            entry = AuditEntry(at=datetime.now(UTC), act=act, subject=name, origin=origin(), details=details)
+            await store.registry.note(entry)
             return await store.outbox.stand(name, standing)
 
     try:

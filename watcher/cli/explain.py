@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from
+from watcher.cli.settings import BAD_CONFIG, config_option, refuse, settings_from, with_managed
 from watcher.cli.terminal import printable
 from watcher.core.encoding import encode
 from watcher.errors import ConfigError, InputError, OutboxBroken, OutboxError, Problem
@@ -46,6 +46,8 @@ def explain(config: Path | None, file: str | None, document: tuple[str, str] | N
     if (file is None) == (document is None):
         raise click.UsageError("one of FILE and --document COLLECTION ID")
     settings = settings_from(config, need_endpoints=False, need_mongo=False)
+    if settings.secret_keys:
+        settings = with_managed(settings)
     try:
         if file is not None:
             asyncio.run(_explain(settings, file, as_json))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, assert_never
 
@@ -11,7 +11,7 @@ import click
 
 from watcher.cli.fates import fate_lines, fate_record
 from watcher.cli.terminal import indented, printable
-from watcher.core.encoding import close_body, encode, timestamp
+from watcher.core.encoding import close_body, timestamp
 from watcher.core.events import EventId
 from watcher.core.explaining import (
     Aim,
@@ -27,7 +27,7 @@ from watcher.core.explaining import (
     Untouched,
 )
 from watcher.core.mapping import Rule
-from watcher.core.shortfalls import Shortfall
+from watcher.core.shortfalls import Shortfall, in_lines
 from watcher.inquiry import Answer, Explained, PassedOver
 
 LONGEST_TEXT = 200
@@ -178,22 +178,7 @@ def _aim(aim: Aim) -> Iterator[str]:
 
 
 def _shortfall(shortfall: Shortfall) -> Iterator[str]:
-    if shortfall.found is not None:
-        yield f"✗ {_part(shortfall.part)}   (it is {shortfall.found})"
-    elif "$nor" in shortfall.part:
-        yield "✗ $nor: these hold, and must not"
-        for part in shortfall.part["$nor"]:
-            yield f"    {_part(part)}"
-    else:
-        yield "✗ $or: none of these holds"
-        for number, alternative in enumerate(shortfall.alternatives, start=1):
-            lines = list(chain.from_iterable(map(_shortfall, alternative)))
-            yield f"    {number}. {lines[0]}"
-            yield from (f"       {line}" for line in lines[1:])
-
-
-def _part(part: Mapping[str, Any]) -> str:
-    return printable(", ".join(f"{name}: {encode(value).decode()}" for name, value in part.items()))
+    return map(printable, in_lines(shortfall))
 
 
 def _names(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from watcher.cli.settings import config_option, refuse, settings_from
+from watcher.cli.settings import config_option, refuse, settings_from, with_managed
 from watcher.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
     from watcher.core.samples import sample_event
 
     settings = settings_from(config, need_mongo=False)
+    if endpoint not in {each.name for each in settings.endpoints}:
+        settings = with_managed(settings)
     try:
         entries = {entry.event: entry for entry in catalogue(load_mappings(settings.mapping_paths))}
     except ConfigError as error:

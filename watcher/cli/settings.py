@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sys
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from watcher.errors import ConfigError
+from watcher.errors import ConfigError, OutboxBroken, OutboxError, SourceError
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
+    from watcher.core.managing import Registered
 
 BAD_CONFIG = 2
 """Exit code of every command when the settings are wrong: nothing was started."""
@@ -47,6 +49,26 @@ def loaded(
         need_endpoints=need_endpoints,
         need_mongo=need_mongo,
     )
+
+
+def with_managed(settings: Settings) -> Settings:
+    """The settings with the managed endpoints of the state; or print what is wrong with them and exit with 2.
+
+    A state that cannot be read now is told of, and the settings are as they stand in the file."""
+    from watcher import stores
+    from watcher.managed import joined
+
+    async def registered() -> Registered:
+        async with stores.read(settings) as state:
+            return await state.registered()
+
+    try:
+        return joined(settings, asyncio.run(registered()))
+    except ConfigError as error:
+        refuse(error)
+    except (OutboxError, OutboxBroken, SourceError) as error:
+        click.echo(f"Endpoints that were made at run time are left out: {error}\n", err=True)
+        return settings
 
 
 def refuse(error: ConfigError) -> NoReturn:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from watcher.cli.settings import config_option, refuse, settings_from
+from watcher.cli.settings import config_option, refuse, settings_from, with_managed
 from watcher.cli.terminal import indented, printable
 from watcher.errors import ConfigError, SourceError
 
 if TYPE_CHECKING:
     from watcher.config.settings import Settings
     from watcher.core.facts import Fact
-    from watcher.tailing import NothingRemembered, Shown
+    from watcher.showing import NothingRemembered, Shown
 
 FAILED = 1
 ENVELOPE = {"event", "timestamp", "data", "userId"}
@@ -62,6 +62,8 @@ def tail(config: Path | None, since: datetime | None, as_json: bool) -> None:
     own, byte for byte as the first endpoint that wants it would get it (`tail | jq .data`). Everything else
     goes to standard error. Ctrl-C ends it."""
     settings = settings_from(config, need_endpoints=False)
+    if settings.secret_keys:
+        settings = with_managed(settings)
     teller = Teller(bodies=as_json or not sys.stdout.isatty())
     if not settings.endpoints:
         teller.say("No endpoint is configured: every event is shown, those beyond the sixteen too.")
@@ -116,7 +118,7 @@ class Teller:
 
     def observe(self, fact: Fact | NothingRemembered) -> None:
         from watcher.core import facts
-        from watcher.tailing import NothingRemembered
+        from watcher.showing import NothingRemembered
 
         match fact:
             case facts.StreamOpened():

@@ -6,15 +6,17 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any
 
+from watcher.config.managed import Definer
 from watcher.config.mappings import load_mappings
 from watcher.config.messages import shape_of
 from watcher.config.proxies import Surroundings
-from watcher.config.receivers import check_fields, endpoint, over, receivers
+from watcher.config.receivers import Top, check_fields, endpoint, over, receivers
 from watcher.config.report import Report
 from watcher.config.routes import route
 from watcher.config.settings import Settings, StateDatabase, StateFile
@@ -65,12 +67,13 @@ def load(
         sending=need_endpoints,
         mongo=need_mongo,
     )
-    shape = shape_of(tree, report, own_events=_own_events(tree, source, report))
+    own_events = _own_events(tree, source, report)
+    shape = shape_of(tree, report, own_events=own_events)
     defaults = _defaults(environment, report)
 
-    found = receivers(
-        shape.webhooks or WebhooksShape(), defaults.webhooks.given(), report, needed=need_endpoints
-    )
+    top = Top.of(shape.webhooks or WebhooksShape(), defaults.webhooks.given(), report)
+    watcher = over(defaults.watcher.given(), (shape.watcher or WatcherShape()).given())
+    found = receivers(top, report, needed=need_endpoints and "secret_key" not in watcher)
     surroundings = Surroundings(environment, report)
     routes = [
         route(each, folder=_beside(source), surroundings=surroundings, report=report)
@@ -78,14 +81,14 @@ def load(
         else DIRECT
         for each in found
     ]
-    watcher = over(defaults.watcher.given(), (shape.watcher or WatcherShape()).given())
     state = _state(watcher, env, report)
     mapping_paths = _mapping_paths(watcher["mappings"], source, report)
     if need_mongo:
         _check_mongo(watcher, report)
     _check_traces(watcher, report)
+    known = partial(_known, mapping_paths)
     with suppress(ConfigError):  # mapping files that cannot be used are told already
-        check_fields(found, lambda: Known.of(*fields_of(load_mappings(mapping_paths)).values()), report)
+        check_fields(found, known, report)
     report.raise_if_any()
 
     mongo_uri = watcher.get("mongo_uri", "")
@@ -95,6 +98,16 @@ def load(
         endpoints=tuple(
             replace(endpoint(receiver), route=way) for receiver, way in zip(found, routes, strict=True)
         ),
+        enabled=top.enabled,
+        define=Definer(
+            top=top,
+            variables=env,
+            folder=_beside(source),
+            own_events=own_events,
+            known=known,
+            sends=need_endpoints,
+        ),
+        secret_keys=watcher.get("secret_key", ()),
         mongo_uri=mongo_uri,
         database=database(mongo_uri) or USUAL_DATABASE,
         state=state,
@@ -119,6 +132,10 @@ def load(
             *dict.fromkeys(FilePath(file) for way in routes for file in way.tls.files),
         ),
     )
+
+
+def _known(mapping_paths: Sequence[FilePath]) -> Known:
+    return Known.of(*fields_of(load_mappings(mapping_paths)).values())
 
 
 def _usual_file(env: Mapping[str, str]) -> FilePath | None:

@@ -6,16 +6,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Self
 
 from pydantic.alias_generators import to_camel
 
 from watcher.config.forms import addressing, check_batch, form, inherited, read_level, single
 from watcher.config.privacy import HIDING, check_key, check_names, hides, privacy
 from watcher.config.report import Report, dotted
-from watcher.config.shapes import FilterShape, WebhooksShape
+from watcher.config.shapes import EndpointShape, FilterShape, WebhooksShape
 from watcher.config.values import is_loopback
 from watcher.config.yaml_positions import Path
 from watcher.core.conditions import BadCondition, compile_condition
@@ -39,28 +39,53 @@ class Receiver:
     """All keys, inherited ones too. `url` and `name` may be missing: then that is reported."""
 
 
-def receivers(
-    shape: WebhooksShape, defaults: Mapping[str, Any], report: Report, *, needed: bool
-) -> Sequence[Receiver]:
-    """Everybody who is to be told; nobody with `enabled: false`. What does not go together is reported."""
-    top = _level(TOP, shape.given(), report)
-    all_keys = over(defaults, top)
-    shared = {key: value for key, value in all_keys.items() if key not in ("url", "enabled", "endpoints")}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Top:
+    """What `webhooks:` says for all its endpoints, with the defaults below it."""
 
-    found = [Receiver(path=TOP, own=top, keys={**all_keys, "name": TOP_NAME})] if "url" in top else []
-    for index, listed in enumerate(all_keys["endpoints"]):
+    own: Mapping[str, Any] = field(repr=False)
+    """What is written there."""
+    keys: Mapping[str, Any] = field(repr=False)
+    usual_format: str
+    """Of an endpoint that makes its body in its own way."""
+
+    @classmethod
+    def of(cls, shape: WebhooksShape, defaults: Mapping[str, Any], report: Report) -> Self:
+        own = _level(TOP, shape.given(), report)
+        return cls(own=own, keys=over(defaults, own), usual_format=defaults["format"])
+
+    @property
+    def enabled(self) -> bool:
+        return bool(self.keys["enabled"])
+
+    def receiver(self, path: Path, shape: EndpointShape, report: Report) -> Receiver:
+        """One of its endpoints. What does not go together is reported."""
+        shared = {key: value for key, value in self.keys.items() if key not in NOT_INHERITED}
+        own = _level(path, shape.given(), report)
+        above = inherited(shared, own, usual=self.usual_format)
+        receiver = Receiver(path=path, own=own, keys=over(above, own))
+        _check(receiver, report)
+        return receiver
+
+
+NOT_INHERITED = ("url", "enabled", "endpoints")
+
+
+def receivers(top: Top, report: Report, *, needed: bool) -> Sequence[Receiver]:
+    """Everybody who is to be told; nobody with `enabled: false`. What does not go together is reported."""
+    found = []
+    if "url" in top.own:
+        found.append(Receiver(path=TOP, own=top.own, keys={**top.keys, "name": TOP_NAME}))
+        _check(found[0], report)
+    for index, listed in enumerate(top.keys["endpoints"]):
         path = (*TOP, "endpoints", index)
         if report.sound(path):
-            own = _level(path, listed.given(), report)
-            above = inherited(shared, own, usual=defaults["format"])
-            found.append(Receiver(path=path, own=own, keys=over(above, own)))
+            found.append(top.receiver(path, listed, report))
 
-    for receiver in found:
-        _check(receiver, report)
     _check_names(found, report)
-    if not all_keys["enabled"]:
+    if not top.enabled:
         return ()
-    if needed and not all_keys["endpoints"]:
+    if needed and not top.keys["endpoints"]:
         _check_anybody(found, report)
     return found
 
@@ -204,5 +229,8 @@ def _check_names(found: Sequence[Receiver], report: Report) -> None:
 def _check_anybody(found: Sequence[Receiver], report: Report) -> None:
     keys = [(*TOP, key) for key in ("url", "endpoints", "enabled")]
     if not found and all(report.sound(key) for key in keys):
-        cure = "set WEBHOOK_URL and WEBHOOK_SECRET, or write `url:` and `secret:` (or `endpoints:`) under it"
+        cure = (
+            "set WEBHOOK_URL and WEBHOOK_SECRET, or write `url:` and `secret:` (or `endpoints:`) under it;"
+            " or set WATCHER_SECRET_KEY, and make endpoints on the page"
+        )
         report.add(TOP, "nothing to send to: no endpoint is configured", cure)

@@ -28,6 +28,11 @@ class Report:
         self._found: list[tuple[int, Problem]] = []
         self._spoiled: set[Path] = set()
         self._unread = False
+        self._called: tuple[Path, str] | None = None
+
+    def call(self, path: Path, name: str) -> None:
+        """What stands below a path that nobody wrote is told as of this."""
+        self._called = (path, name)
 
     def read_from(self, file: str, positions: Mapping[Path, Position]) -> None:
         """From now on, keys that stand in the file are told with its name and their line."""
@@ -38,7 +43,7 @@ class Report:
         """A problem of the setting at `path`, told where it (or what should hold it) was written."""
         origin = self._origin(path)
         if origin is None:
-            self._tell(0, ": ".join(part for part in (self._file, dotted(path)) if part), what, cure)
+            self._tell(0, ": ".join(part for part in (self._file, self._dotted(path)) if part), what, cure)
         elif origin.line is None:
             self._tell(0, origin.source, what, cure)
         else:
@@ -77,6 +82,12 @@ class Report:
     def _origin(self, path: Path) -> Origin | None:
         holders = (path[:length] for length in range(len(path), 0, -1))
         return next((self.origins[holder] for holder in holders if holder in self.origins), None)
+
+    def _dotted(self, path: Path) -> str:
+        if self._called is not None and path[: len(self._called[0])] == self._called[0]:
+            base, name = self._called
+            return ": ".join(part for part in (name, dotted(path[len(base) :])) if part)
+        return dotted(path)
 
     def _tell(self, line: int, where: str, what: str, cure: str) -> None:
         self._found.append((line, Problem(where=where, what=what, cure=cure)))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from watcher.core.endpoints import Endpoint, Secret
+from watcher.core.managing import Definition
 
 OnPositionLost = Literal["recover", "fail", "restart"]
 LogStyle = Literal["json", "console"]
@@ -41,7 +43,12 @@ class Settings:
     """One program's settings. Printing it shows no secret, no URI and no header."""
 
     endpoints: tuple[Endpoint, ...]
-    """Who is told, `default` first, then in the file's order. Empty with `enabled: false`."""
+    """Who is told: `default`, then in the file's order, then managed ones. Empty with `enabled: false`."""
+    managed: frozenset[str] = frozenset()
+    """The names of managed ones among them, which stand in the state (`watcher/managed.py`)."""
+    enabled: bool
+    define: Callable[[Definition], Endpoint] = field(repr=False, compare=False)
+    """Makes an endpoint of a managed one's definition. Raises ConfigError."""
     mongo_uri: str = field(repr=False)
     """Empty only where the caller loaded with `need_mongo=False`."""
     database: str
@@ -52,6 +59,8 @@ class Settings:
     """0: any free port."""
     admin_token: Secret | None
     """None: the page and the API are off; health and metrics are served."""
+    secret_keys: tuple[Secret, ...]
+    """What managed endpoints are encrypted with: the first; the others still open. Empty: managing is off."""
     shows_text: bool
     """Whether the page and the API show texts of people: bodies, and answers that repeat them."""
     start_from: datetime | None

@@ -127,6 +127,7 @@ class WatcherShape(Shape):
     mongo_uri: Annotated[str, AfterValidator(values.mongo_uri)] = ABSENT
     state: Annotated[str, AfterValidator(values.state_uri)] = ABSENT
     http: HttpShape = ABSENT
+    secret_key: Annotated[tuple[Secret, ...], PlainValidator(values.secret_keys)] = ABSENT
     start_from: Annotated[str, AfterValidator(values.moment)] = ABSENT
     on_position_lost: OnPositionLost = ABSENT
     memory: Literal["auto", "always"] = ABSENT

@@ -24,6 +24,7 @@ OVERRIDES: Mapping[str, Path] = {
     "WATCHER_STATE": ("watcher", "state"),
     "WATCHER_HTTP": ("watcher", "http", "listen"),
     "WATCHER_ADMIN_TOKEN": ("watcher", "http", "token"),
+    "WATCHER_SECRET_KEY": ("watcher", "secretKey"),
     "WATCHER_LOG": ("watcher", "log"),
     "WATCHER_LOG_LEVEL": ("watcher", "logLevel"),
 }
@@ -178,15 +179,26 @@ def _do_without_sending(tree: dict[str, Any], *, default: bool) -> None:
         for each in endpoints:
             each["url"] = _holes_of_url(each.get("url"))
         for each in (webhooks, *endpoints):
-            for key in ("secret", "tls", "proxy"):
-                each.pop(key, None)
-            if (headers := each.pop("headers", None)) and isinstance(headers, dict):
-                each["headers"] = {name: _unread(text) for name, text in headers.items() if _has_holes(text)}
-            each["signing"] = "none"
-            each["hashKey"] = NO_KEY
+            _without_sending(each)
     http = tree["watcher"].get("http") if isinstance(tree.get("watcher"), dict) else None
     if isinstance(http, dict):
         http.pop("token", None)
+
+
+def without_sending(endpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """An endpoint's keys without where it is and by which secrets it is told."""
+    kept = {**endpoint, "url": _holes_of_url(endpoint.get("url"))}
+    _without_sending(kept)
+    return kept
+
+
+def _without_sending(level: dict[str, Any]) -> None:
+    for key in ("secret", "tls", "proxy"):
+        level.pop(key, None)
+    if (headers := level.pop("headers", None)) and isinstance(headers, dict):
+        level["headers"] = {name: _unread(text) for name, text in headers.items() if _has_holes(text)}
+    level["signing"] = "none"
+    level["hashKey"] = NO_KEY
 
 
 def _has_holes(text: Any) -> bool:

@@ -189,6 +189,21 @@ def secrets(value: Any) -> tuple[Secret, ...]:
     return tuple(Secret(key=text.encode()) for text in texts)
 
 
+SHORTEST_KEY = 32
+"""Characters: of a key in base64 or hex, that is 128 bits at least."""
+
+
+def secret_keys(value: Any) -> tuple[Secret, ...]:
+    """What managed endpoints are encrypted with: the first one; the others still open what they did."""
+    cure = "make one: openssl rand -base64 32"
+    texts = value if isinstance(value, list) else [value]
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise wrong("the key is not text", f"put it in quotes, or each of a list of keys; {cure}")
+    if any(len(text.strip()) < SHORTEST_KEY for text in texts):
+        raise wrong(f"the key has less than {SHORTEST_KEY} characters: it could be guessed", cure)
+    return tuple(Secret(key=text.strip().encode()) for text in texts)
+
+
 def hash_key(value: Any) -> Secret:
     """What values are hashed with."""
     if not isinstance(value, str):

@@ -92,3 +92,20 @@ def _id_at(at: datetime) -> str:
     'webhook_695661c0'
     """
     return f"{PREFIX}{min(max(0, int(at.timestamp())), LAST_SECOND):08x}"
+
+
+def in_a_line(wanted: Wanted) -> str:
+    """What is asked for, for people.
+
+    >>> in_a_line(Wanted(endpoints=("crm",), states=("dead",)))
+    'endpoint=crm state=dead'
+    """
+    listed = {"endpoint": wanted.endpoints, "state": wanted.states, "event": wanted.events}
+    told = [f"{name}={','.join(values)}" for name, values in listed.items() if values]
+    if wanted.ids:
+        told.append(wanted.ids[0] if len(wanted.ids) == 1 else f"{len(wanted.ids)} by id")
+    for name, value in (("user", wanted.user), ("conversation", wanted.conversation)):
+        told += [f"{name}={value}"] if value is not None else []
+    for name, time in (("since", wanted.since), ("until", wanted.until)):
+        told += [f"{name}={time.isoformat()}"] if time is not None else []
+    return " ".join(told) or "all"

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from watcher.core.changes import Document
 from watcher.core.conditions import compile_condition
+from watcher.core.encoding import encode
 from watcher.core.matching import ARRAYS, MISSING, finder
 
 
@@ -34,6 +36,26 @@ def shortfalls(condition: Mapping[str, Any], document: Document) -> tuple[Shortf
     (Shortfall(part={'model': 'o1'}, found='missing', alternatives=()),)
     """
     return tuple(each for key, value in condition.items() for each in _of(key, value, document))
+
+
+def in_lines(shortfall: Shortfall) -> Iterator[str]:
+    """In words. Nothing of the document is in them."""
+    if shortfall.found is not None:
+        yield f"✗ {_part(shortfall.part)}   (it is {shortfall.found})"
+    elif "$nor" in shortfall.part:
+        yield "✗ $nor: these hold, and must not"
+        for part in shortfall.part["$nor"]:
+            yield f"    {_part(part)}"
+    else:
+        yield "✗ $or: none of these holds"
+        for number, alternative in enumerate(shortfall.alternatives, start=1):
+            lines = list(chain.from_iterable(map(in_lines, alternative)))
+            yield f"    {number}. {lines[0]}"
+            yield from (f"       {line}" for line in lines[1:])
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}: {encode(value).decode()}" for name, value in part.items())
 
 
 def _of(key: str, value: Any, document: Document) -> Iterator[Shortfall]:

@@ -44,3 +44,44 @@ CREATE TABLE recalls (
     endpoint TEXT PRIMARY KEY,
     number   INTEGER NOT NULL
 ) WITHOUT ROWID;
+
+-- version: 5
+-- Endpoints that were made at run time. `key`: the name in small letters. `number`: in which order.
+CREATE TABLE registered (
+    key        TEXT PRIMARY KEY,
+    number     INTEGER NOT NULL,
+    name       TEXT NOT NULL,
+    revision   INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    changed_at INTEGER NOT NULL,
+    sealed     BLOB NOT NULL
+) WITHOUT ROWID;
+
+-- Of the whole set of them: grows with each change.
+CREATE TABLE revision (
+    one    INTEGER PRIMARY KEY CHECK (one = 1),
+    number INTEGER NOT NULL
+);
+
+-- What operators did.
+CREATE TABLE audit (
+    number    INTEGER PRIMARY KEY AUTOINCREMENT,
+    at        INTEGER NOT NULL,
+    act       TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    way       TEXT NOT NULL,
+    address   TEXT NOT NULL,
+    forwarded TEXT,
+    details   TEXT NOT NULL
+);
+
+-- How endpoints fared, by hour (since 1970) and event. `durations`: how many attempts took how long, by class.
+CREATE TABLE figures (
+    hour      INTEGER NOT NULL,
+    endpoint  TEXT NOT NULL,
+    event     TEXT NOT NULL,
+    delivered INTEGER NOT NULL,
+    failed    INTEGER NOT NULL,
+    durations TEXT NOT NULL,
+    PRIMARY KEY (hour, endpoint, event)
+) WITHOUT ROWID;

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from watcher.adapters.records import attempt_text
-from watcher.adapters.sqlite import backfills, log, memory, standings
+from watcher.adapters.sqlite import backfills, log, memory, registry, standings
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
@@ -29,6 +29,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.recovery import Known, Position, Recovery
@@ -278,6 +279,27 @@ class SqliteOutbox:
 
     async def recalls(self) -> Mapping[str, int]:
         return await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
+
+    async def revision(self) -> int:
+        return await self._read(registry.revision)
+
+    async def registered(self) -> Registered:
+        return await self._read(registry.registered)
+
+    async def register(self, endpoint: Sealed, *, replacing: int | None, entry: AuditEntry) -> int | None:
+        number: int | None = await self._writer.do(
+            lambda db: registry.register(db, endpoint, replacing, entry)
+        )
+        return number
+
+    async def deregister(self, name: str, *, replacing: int, entry: AuditEntry) -> bool:
+        return bool(await self._writer.do(lambda db: registry.deregister(db, name, replacing, entry)))
+
+    async def note(self, entry: AuditEntry) -> None:
+        await self._writer.do(lambda db: registry.note(db, entry))
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        return await self._read(lambda db: registry.audit(db, before, limit))
 
     async def examine(self) -> None:
         with closing(connect(self._path, writing=False)) as db:

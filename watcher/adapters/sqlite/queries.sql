@@ -230,3 +230,37 @@ SET state = excluded.state, reason = excluded.reason, since = excluded.since, un
 
 -- name: forget_standing
 DELETE FROM standings WHERE endpoint = :endpoint;
+
+-- name: revision
+SELECT coalesce(max(number), 0) FROM revision;
+
+-- name: next_revision
+INSERT INTO revision (one, number) VALUES (1, 1)
+ON CONFLICT (one) DO UPDATE SET number = revision.number + 1 RETURNING number;
+
+-- name: registered
+SELECT name, revision, created_at, changed_at, sealed FROM registered ORDER BY number;
+
+-- name: revision_of
+SELECT revision FROM registered WHERE key = :key;
+
+-- name: register
+INSERT INTO registered (key, number, name, revision, created_at, changed_at, sealed)
+VALUES (:key, :revision, :name, :revision, :created_at, :changed_at, :sealed)
+ON CONFLICT (key) DO UPDATE
+SET name = excluded.name, revision = excluded.revision, changed_at = excluded.changed_at,
+    sealed = excluded.sealed;
+
+-- name: deregister
+DELETE FROM registered WHERE key = :key;
+
+-- name: note
+INSERT INTO audit (at, act, subject, way, address, forwarded, details)
+VALUES (:at, :act, :subject, :way, :address, :forwarded, :details) RETURNING number;
+
+-- name: forget_audit
+DELETE FROM audit WHERE number <= :last;
+
+-- name: audit
+SELECT number, at, act, subject, way, address, forwarded, details FROM audit
+WHERE number < :before ORDER BY number DESC LIMIT :limit;

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from watcher.adapters.sqlite import log, standings
+from watcher.adapters.sqlite import log, registry, standings
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, demand_writable, read_beside
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.position import checkpoint
@@ -16,6 +16,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Dossier, Fate, State
 from watcher.core.events import Entity, EventId
+from watcher.core.managing import AuditEntry, Registered
 from watcher.core.searching import Wanted
 from watcher.ports import Counts
 
@@ -55,6 +56,12 @@ class SqliteReader:
 
     async def dossier(self, identity: EventId) -> Dossier | None:
         return await self._read(lambda db: log.dossier(db, identity))
+
+    async def registered(self) -> Registered:
+        return await self._read(registry.registered, oldest=1) or Registered()
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        return await self._read(lambda db: registry.audit(db, before, limit)) or []
 
     async def try_writing(self) -> None:
         await asyncio.to_thread(demand_writable, self._path)

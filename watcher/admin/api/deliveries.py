@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,13 +16,17 @@ from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
-from watcher.core.searching import Wanted, second_of
+from watcher.core.managing import Act as Audited
+from watcher.core.searching import Wanted, in_a_line, second_of
 
 MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
 
 WORKS_SECONDS = 1.0
 """How long one request changes deliveries: then it tells how far it has come, and is asked to go on."""
+
+
+NOTED: Mapping[Act, Audited] = {"replay": "deliveries.replayed", "cancel": "deliveries.cancelled"}
 
 
 async def search(desk: Desk, query: shapes.Search) -> shapes.Page:
@@ -88,6 +93,8 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
         return shapes.Changed(changed=0, left=0, done=True, next=None)
     if asked.expected is not None and after is None:
         await _demand_expected(desk, wanted, asked.expected)
+    if after is None:
+        await desk.note(NOTED[act], in_a_line(wanted), expected=asked.expected or len(wanted.ids))
 
     ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
     async for page in change(desk.log, wanted, act, after=after):

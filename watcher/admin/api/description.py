@@ -17,6 +17,7 @@ FAILURES = {
     401: "No token, or another one than `watcher.http.token`.",
     404: "There is no such thing.",
     409: "It is not as was expected any more.",
+    422: "The endpoint cannot be as the definition says: the text names all that is wrong.",
     413: "The body is too large.",
     503: "The state cannot be read or written now.",
 }

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from secrets import token_hex
+from typing import Self
 
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.desk import Desk
 from watcher.admin.history import STEP, STEPS, together
+from watcher.admin.managing import IS_OFF, Managed, veiled
 from watcher.core.addresses import display_url
 from watcher.core.attempts import attempt_of
 from watcher.core.changes import ChangeId
@@ -23,29 +26,54 @@ from watcher.core.samples import sample_event
 from watcher.ports import Counts
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """All that is known of endpoints, read together."""
+
+    in_force: Mapping[str, Endpoint]
+    managed: Mapping[str, Managed]
+    standings: Mapping[str, Standing]
+    counts: Mapping[str, Counts]
+    oldest: Mapping[str, datetime]
+
+    @classmethod
+    async def of(cls, desk: Desk) -> Self:
+        return cls(
+            in_force={endpoint.name: endpoint for endpoint in desk.endpoints()},
+            managed={each.stored.name: each for each in await desk.managing.every()},
+            standings=await desk.outbox.standings(),
+            counts=await desk.outbox.counts(),
+            oldest=await desk.outbox.oldest(),
+        )
+
+    def names(self) -> Iterable[str]:
+        """In the order of the settings, then those that nobody names any more."""
+        known = dict.fromkeys([*self.in_force, *self.managed])
+        return [*known, *sorted(self.counts.keys() - known.keys())]
+
+
 async def every(desk: Desk) -> shapes.Endpoints:
-    standings, counts, oldest = await _stored(desk)
-    known = {endpoint.name: endpoint for endpoint in desk.endpoints()}
-    gone = sorted(name for name in counts if name not in known)
+    sight = await Sight.of(desk)
+    is_on = desk.managing.is_on
     return shapes.Endpoints(
-        endpoints=[
-            _shown(desk, name, known.get(name), standings.get(name), counts.get(name), oldest.get(name))
-            for name in (*known, *gone)
-        ]
+        endpoints=[shown(desk, name, sight) for name in sight.names()],
+        managing=shapes.ManagingShape(on=is_on, why=None if is_on else IS_OFF),
     )
 
 
 async def pause(desk: Desk, name: str, asked: shapes.Pause) -> shapes.EndpointShape:
     _known(desk, name)
     standing = Standing(state="paused", reason=asked.reason, since=desk.clock.now())
+    await desk.note("endpoint.paused", name, reason=asked.reason)
     await desk.outbox.stand(name, standing)
-    return await _one(desk, name)
+    return await one(desk, name)
 
 
 async def resume(desk: Desk, name: str) -> shapes.EndpointShape:
     _known(desk, name)
+    await desk.note("endpoint.resumed", name)
     await desk.outbox.stand(name, None)
-    return await _one(desk, name)
+    return await one(desk, name)
 
 
 async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
@@ -87,40 +115,33 @@ def _known(desk: Desk, name: str) -> Endpoint:
     return known[name]
 
 
-async def _one(desk: Desk, name: str) -> shapes.EndpointShape:
-    standings, counts, oldest = await _stored(desk)
-    endpoint = _known(desk, name)
-    return _shown(desk, name, endpoint, standings.get(name), counts.get(name), oldest.get(name))
+async def one(desk: Desk, name: str) -> shapes.EndpointShape:
+    return shown(desk, name, await Sight.of(desk))
 
 
-async def _stored(
-    desk: Desk,
-) -> tuple[Mapping[str, Standing], Mapping[str, Counts], Mapping[str, datetime]]:
-    return await desk.outbox.standings(), await desk.outbox.counts(), await desk.outbox.oldest()
-
-
-def _shown(
-    desk: Desk,
-    name: str,
-    endpoint: Endpoint | None,
-    standing: Standing | None,
-    counts: Counts | None,
-    oldest: datetime | None,
-) -> shapes.EndpointShape:
+def shown(desk: Desk, name: str, sight: Sight) -> shapes.EndpointShape:
+    endpoint, managed = sight.in_force.get(name), sight.managed.get(name)
+    standing, counts = sight.standings.get(name), sight.counts.get(name)
+    is_known = endpoint is not None or managed is not None
+    is_managed = managed is not None or name in desk.managed()
     steps = desk.history.of_endpoint(name)
     recent = together(steps)
     return shapes.EndpointShape(
         name=name,
         url=display_url(endpoint.url) if endpoint is not None else "",
-        origin="file" if endpoint is not None else "nowhere",
-        locked=True,
-        state="gone" if endpoint is None else standing.state if standing is not None else "ok",
+        origin="managed" if is_managed else "file" if is_known else "nowhere",
+        locked=not is_managed,
+        in_force=endpoint is not None,
+        revision=managed.stored.revision if managed is not None else None,
+        definition=veiled(managed.definition) if managed is not None else None,
+        secrets=len(endpoint.secrets) if endpoint is not None else 0,
+        state="gone" if not is_known else standing.state if standing is not None else "ok",
         reason=standing.reason if standing is not None else None,
         since=standing.since if standing is not None else None,
         until=standing.until if standing is not None else None,
         events=list(endpoint.events) if endpoint is not None else [],
         counts=counts_of(counts or Counts()),
-        oldest_waiting=oldest,
+        oldest_waiting=sight.oldest.get(name),
         recent=shapes.Recent(
             seconds=STEPS * STEP.total_seconds(),
             attempts=recent.delivered + recent.failed,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from watcher.admin.api import deliveries, endpoints, overview, shapes
+from watcher.admin.api import deliveries, endpoints, managing, overview, shapes
 from watcher.admin.desk import Desk
 
 
@@ -14,7 +14,7 @@ from watcher.admin.desk import Desk
 class Operation:
     """One request. `work` gets the desk, then what there is: the `{…}` of the path, query, body."""
 
-    method: Literal["GET", "POST"]
+    method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
     """Below `/api`."""
     name: str
@@ -55,6 +55,74 @@ OPERATIONS = (
         summary="How each endpoint stands and fares.",
         work=endpoints.every,
         answer=shapes.Endpoints,
+    ),
+    Operation(
+        method="POST",
+        path="/endpoints",
+        name="createEndpoint",
+        summary="Make an endpoint, kept in the state. Without a secret it gets one, shown this once.",
+        work=managing.create,
+        answer=shapes.Made,
+        body=shapes.Create,
+        refuses=(409, 422),
+    ),
+    Operation(
+        method="PATCH",
+        path="/endpoints/{name}",
+        name="changeEndpoint",
+        summary="Change a managed endpoint.",
+        work=managing.change,
+        answer=shapes.Made,
+        body=shapes.ChangeEndpoint,
+        refuses=(404, 409, 422),
+    ),
+    Operation(
+        method="DELETE",
+        path="/endpoints/{name}",
+        name="deleteEndpoint",
+        summary="Drop a managed endpoint; or what waits for one that is gone.",
+        work=managing.delete,
+        answer=shapes.Deleted,
+        query=shapes.Delete,
+        refuses=(404, 409),
+    ),
+    Operation(
+        method="POST",
+        path="/endpoints/{name}/rotate",
+        name="rotateSecret",
+        summary="Sign with another secret from now on.",
+        work=managing.rotate,
+        answer=shapes.Made,
+        body=shapes.Rotate,
+        refuses=(404, 409, 422),
+    ),
+    Operation(
+        method="POST",
+        path="/endpoints/{name}/retire",
+        name="retireSecrets",
+        summary="Forget the secrets of before the last rotation.",
+        work=managing.retire,
+        answer=shapes.Made,
+        refuses=(404, 409, 422),
+    ),
+    Operation(
+        method="POST",
+        path="/trial",
+        name="tryEndpoint",
+        summary="What an endpoint would have got of the newest events. Nothing is stored, and nothing sent.",
+        work=managing.try_,
+        answer=shapes.TrialShape,
+        body=shapes.Try,
+        refuses=(404, 409, 422),
+    ),
+    Operation(
+        method="GET",
+        path="/audit",
+        name="audit",
+        summary="What operators did, page by page, the newest first.",
+        work=managing.audit,
+        answer=shapes.AuditPage,
+        query=shapes.AuditQuery,
     ),
     Operation(
         method="POST",

@@ -16,6 +16,7 @@ from watcher.admin.api.operations import OPERATIONS, Operation
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.shapes import Shape
 from watcher.admin.desk import Desk
+from watcher.core.managing import Origin
 from watcher.errors import WatcherError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -24,6 +25,10 @@ IS_OFF = (
     "the page and the API are off: no token is configured."
     " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
 )
+
+
+LONGEST_FORWARDED = 200
+"""Characters of `X-Forwarded-For` that are kept: anybody may write anything into it."""
 
 
 def add_api(app: web.Application, desk: Desk) -> None:
@@ -84,10 +89,19 @@ def _handler(desk: Desk, operation: Operation) -> Handler:
             raise Refusal(400, "query: this request takes none")
         if operation.body is not None:
             given.append(operation.body.model_validate(await _body(request)))
-        answer: Shape = await operation.do(desk, *given)
+        answer: Shape = await operation.do(desk.asked_from(_origin(request)), *given)
         return web.Response(text=answer.model_dump_json(), content_type="application/json")
 
     return handle
+
+
+def _origin(request: web.Request) -> Origin:
+    forwarded = request.headers.get("X-Forwarded-For")
+    return Origin(
+        way="api",
+        address=request.remote or "",
+        forwarded=forwarded[:LONGEST_FORWARDED] if forwarded else None,
+    )
 
 
 def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:

@@ -174,8 +174,14 @@ class EventFigures(Shape):
 class EndpointShape(Shape):
     name: str
     url: str = Field(description="Scheme, host and port: the rest may hold a token.")
-    origin: Literal["file", "nowhere"]
+    origin: Literal["file", "managed", "nowhere"]
     locked: bool = Field(description="It is changed in the settings' file only.")
+    in_force: bool = Field(description="It is told what it asks for, by this replica's settings.")
+    revision: Count | None = Field(description="Of a managed one, when it was last changed.")
+    definition: dict[str, Any] | None = Field(
+        description="Of a managed one that can be opened: its keys; what may be secret in them is hidden."
+    )
+    secrets: Count = Field(description="With which it is signed; more than one while they rotate.")
     state: Literal["ok", "open", "slowed", "paused", "gone"]
     reason: str | None
     since: Moment | None
@@ -188,8 +194,108 @@ class EndpointShape(Shape):
     by_event: dict[str, EventFigures]
 
 
+class ManagingShape(Shape):
+    on: bool
+    why: str | None = Field(description="Why it is off, and the cure.")
+
+
 class Endpoints(Shape):
     endpoints: list[EndpointShape]
+    managing: ManagingShape
+
+
+Definition = Annotated[
+    dict[str, Any],
+    Field(
+        description="Keys as those of one of `webhooks.endpoints` in the settings' file: name, url, events,"
+        " filters, transform, … (docs/OPERATING.md).",
+        examples=[{"name": "crm", "url": "https://crm.example/hook", "events": ["message.*"]}],
+    ),
+]
+
+
+class Create(Shape):
+    definition: Definition
+
+
+class ChangeEndpoint(Shape):
+    definition: Definition = Field(
+        description="Keys that get another value, or none (null); mappings are merged (RFC 7396)."
+    )
+    revision: Annotated[int, Field(ge=1), BeforeValidator(_counted)] | None = Field(
+        None, description="That was looked at: 409 when it was changed since."
+    )
+
+
+class Made(Shape):
+    endpoint: EndpointShape
+    secret: str | None = Field(description="One that was made just now: it is shown this once.")
+
+
+class Rotate(Shape):
+    secret: Annotated[str, Field(min_length=1, max_length=500)] | None = Field(
+        None, description="The new one; without it one is made, and shown this once."
+    )
+    keep_old: bool = Field(
+        True, description="The one before goes on to sign beside it, where the signature has room."
+    )
+
+
+class Delete(Shape):
+    cancel: bool = Field(False, description="Never send what waits for it. Without: 409 when there is any.")
+
+
+class Deleted(Shape):
+    cancelled: Count
+    left: Count = Field(description="That wait still: ask again.")
+
+
+class Try(Shape):
+    definition: Definition
+    name: Name | None = Field(None, description="A managed endpoint of which the definition is a change.")
+    limit: Annotated[int, Field(ge=1, le=200), BeforeValidator(_counted)] = 50
+
+
+class TriedShape(Shape):
+    event: str
+    timestamp: Moment
+    sent: bool
+    subscribed: bool
+    misses: list[str] = Field(description="What its filters want, and the event has not.")
+    refused: str | None = Field(description="Why nothing could be sent, though it is wanted.")
+    body: str | None = Field(description="As it would be sent; null where it is not, or texts are not shown.")
+    body_shape: str | None = Field(description="The same, with people's texts blotted out.")
+
+
+class TrialShape(Shape):
+    since: Moment | None = Field(description="From when on all events were looked at.")
+    events: Count
+    sent: Count
+    caught_up: bool
+    trouble: str | None
+    tried: list[TriedShape]
+
+
+class AuditQuery(Shape):
+    before: Annotated[int, Field(ge=1, le=2**53)] | None = Field(
+        None, description="`next` of the page before."
+    )
+    limit: Annotated[int, Field(ge=1, le=200)] = 50
+
+
+class AuditShape(Shape):
+    at: Moment
+    act: str
+    subject: str
+    way: Literal["api", "cli"]
+    address: str = Field(description="Of who asked; behind a proxy, the proxy's.")
+    forwarded: str | None = Field(description="What a proxy says of whom it asked for. Believed by nobody.")
+    details: dict[str, Any]
+
+
+class AuditPage(Shape):
+    entries: list[AuditShape]
+    next: Count | None
 
 
 class Pause(Shape):

@@ -36,8 +36,9 @@ Document = dict[str, Any]
 Session = AsyncClientSession
 Collection = AsyncCollection[Document]
 
-SCHEMA_VERSION = 2
-"""1: the first. 2: what people search by, with its indexes; what is there already is not known by it."""
+SCHEMA_VERSION = 3
+"""1: the first. 2: what people search by, with its indexes; what is there already is not known by it.
+3: managed endpoints, the audit list, figures."""
 
 PATIENCE = timedelta(seconds=10)
 """For one transaction with all that it takes to try again: an election takes less. Then the caller hears of
@@ -106,6 +107,9 @@ COLLECTIONS = (
     "backfills",
     "standings",
     "recalls",
+    "registered",
+    "audit",
+    "figures",
 )
 """All of them are made at the start: in a transaction a collection cannot be made by two at once."""
 

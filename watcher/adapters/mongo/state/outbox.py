@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pymongo import UpdateOne
 
 from watcher.adapters.mongo.connect import connection, place_of
-from watcher.adapters.mongo.state import log, memory
+from watcher.adapters.mongo.state import log, memory, registry
 from watcher.adapters.mongo.state.counting import APPENDED, SWEPT, count, counted, oldest
 from watcher.adapters.mongo.state.database import Session, State
 from watcher.adapters.mongo.state.documents import (
@@ -36,6 +36,7 @@ from watcher.core.deliveries import State as DeliveryState
 from watcher.core.entering import Entered, entered
 from watcher.core.events import Entity, EventId
 from watcher.core.leases import Lease
+from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.recovery import Known, Position, Recovery
@@ -295,6 +296,28 @@ class MongoOutbox:
 
     async def recalls(self) -> Mapping[str, int]:
         return await self._read(lambda: log.recalls(self._state))
+
+    async def revision(self) -> int:
+        return await self._read(lambda: registry.revision(self._state))
+
+    async def registered(self) -> Registered:
+        return await self._read(lambda: registry.registered(self._state))
+
+    async def register(self, endpoint: Sealed, *, replacing: int | None, entry: AuditEntry) -> int | None:
+        return await self._write(
+            lambda session: registry.register(self._state, endpoint, replacing, entry, session)
+        )
+
+    async def deregister(self, name: str, *, replacing: int, entry: AuditEntry) -> bool:
+        return await self._write(
+            lambda session: registry.deregister(self._state, name, replacing, entry, session)
+        )
+
+    async def note(self, entry: AuditEntry) -> None:
+        await self._write(lambda session: registry.note(self._state, entry, session))
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        return await self._read(lambda: registry.audit(self._state, before, limit))
 
     async def examine(self) -> None:
         pass  # MongoDB has checksums of its own, and a majority that holds the same

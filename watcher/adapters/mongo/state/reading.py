@@ -15,6 +15,7 @@ from watcher.core.circuits import Standing
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.deliveries import State as DeliveryState
 from watcher.core.events import Entity, EventId
+from watcher.core.managing import AuditEntry, Registered
 from watcher.core.searching import Wanted
 from watcher.ports import Counts
 
@@ -61,6 +62,12 @@ class MongoReader:
 
     async def dossier(self, identity: EventId) -> Dossier | None:
         return await self._outbox.dossier(identity)
+
+    async def registered(self) -> Registered:
+        return await self._outbox.registered()
+
+    async def audit(self, *, before: int | None, limit: int) -> Sequence[tuple[int, AuditEntry]]:
+        return await self._outbox.audit(before=before, limit=limit)
 
     async def try_writing(self) -> None:
         await self._state.try_writing()
