@@ -375,6 +375,30 @@ async def test_dead_ones_are_sent_again_by_id_and_by_filter(stage, client):
     assert (await stage.outbox.counts())["crm"] == Counts(delivered=1, pending=5)
 
 
+async def test_what_is_left_is_ahead_also_where_what_was_sent_again_has_arrived(stage, client, monkeypatch):
+    rows = [numbered(number) for number in range(2 * PAGE)]
+    await stage.put(*rows)
+    for row in rows:
+        await stage.settle(row, Delivered(), Answered(status=200))
+    replay = stage.outbox.replay
+
+    async def replay_and_deliver(ids: Any) -> int:
+        changed: int = await replay(ids)
+        for row in rows:
+            if row.id in ids:
+                await stage.settle(row, Delivered(), Answered(status=200))
+        return changed
+
+    monkeypatch.setattr(stage.outbox, "replay", replay_and_deliver)
+    monkeypatch.setattr("watcher.admin.api.deliveries.WORKS_SECONDS", -1.0)
+    asked = {"filter": {"state": ["delivered"]}, "expected": len(rows)}
+
+    told = (await client.post("/api/deliveries/replay", json=asked)).json()
+
+    assert told["done"] is False
+    assert told["changed"] + told["left"] == pytest.approx(len(rows), abs=2)
+
+
 async def test_far_more_than_were_shown_are_not_changed(stage, client):
     await stage.put(*(numbered(number) for number in range(20)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import LogChanged
 from watcher.core.managing import Act as Audited
-from watcher.core.searching import Wanted, in_a_line
+from watcher.core.searching import Wanted, in_a_line, second_of
 
 MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
@@ -102,11 +103,16 @@ async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
     changed, left, last = Counter[str](), None, after
     try:
         last = await _for_a_while(desk, wanted, act, after, changed)
-        left = sum((await desk.log.number(wanted)).values()) if last is not None else 0
+        left = await _left(desk, wanted, last) if last is not None else 0
     finally:
         done = left is not None and last is None
         desk.observe(LogChanged(act=act, chosen=in_a_line(chosen), by_endpoint=changed, left=left, done=done))
     return shapes.Changed(changed=changed.total(), by_endpoint=changed, left=left, done=done, next=last)
+
+
+async def _left(desk: Desk, wanted: Wanted, last: EventId) -> int:
+    """What was sent again may meet the filter again by now: it is behind."""
+    return sum((await desk.log.number(replace(wanted, since=second_of(last)))).values())
 
 
 async def _for_a_while(

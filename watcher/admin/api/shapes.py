@@ -449,7 +449,7 @@ class Change(Shape):
 class Changed(Shape):
     changed: Count
     by_endpoint: dict[str, Count] = Field(description="The same, of each endpoint.")
-    left: Count = Field(description="That meet the filter still, beyond `next`.")
+    left: Count = Field(description="That meet the filter still, from the second of `next` on.")
     done: bool
     next: str | None
 
