@@ -18,6 +18,7 @@ from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.adapters.prometheus import CONTENT_TYPE, Metrics
 from watcher.admin.desk import Desk
+from watcher.admin.glance import glance
 from watcher.admin.history import History
 from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
@@ -77,17 +78,13 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         observe.add(gathering)
 
         async def scrape() -> tuple[bytes, str]:
-            try:
-                sizes, used = await store.outbox.counts(), await store.outbox.used_bytes()
-                oldest = await store.outbox.oldest()
-            except OutboxError:
-                # Of a state that cannot be read; the other metrics are wanted then most of all.
-                sizes, used, oldest = {}, None, {}
+            seen = await glance(store.outbox)
             now = clock.now()
             body = metrics.exposition(
-                sizes,
-                ages={endpoint: now - at for endpoint, at in oldest.items()},
-                used_bytes=used,
+                seen.counts if seen else {},
+                ages={endpoint: now - at for endpoint, at in seen.oldest.items()} if seen else {},
+                used_bytes=seen.used_bytes if seen else None,
+                backfills=[each for each in seen.backfills if each.is_under_way(now)] if seen else (),
                 observer_failures=observe.failures,
             )
             return body, CONTENT_TYPE
@@ -143,6 +140,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             readiness=readiness,
             history=history,
             undertakings=undertakings,
+            observe=observe,
             clock=clock,
             version=__version__,
         )

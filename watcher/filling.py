@@ -84,7 +84,9 @@ async def fill(
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
 
         async def store_all() -> Backfill:
-            return await backfill(asked, plan, outbox, rows, until_room=store.until_room, observe=observe)
+            return await backfill(
+                asked, plan, outbox, rows, until_room=store.until_room, clock=clock, observe=observe
+            )
 
         if not alone:
             return await store_all(), False

@@ -203,6 +203,10 @@ class Outbox(Protocol):
         """How far the backfill of this name has come; None for one that was never begun."""
         ...
 
+    async def backfills(self) -> Sequence[Backfill]:
+        """Those that have not come to their end, under way or stopped, in the order of their names."""
+        ...
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         """Store a page of a backfill, and how far it has come, in one transaction.
 
@@ -310,15 +314,16 @@ class LogReader(Protocol):
 class Log(LogReader, Protocol):
     """The log of deliveries, as an operator puts right what went wrong."""
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         """Send them again: those that were settled become pending, as if they had never been attempted,
         behind all that is pending, in the order in which they came at first. What is kept of attempts stays.
 
-        Left as they are: what waits already, and what was refused (`Fate.refused`). How many it were."""
+        Left as they are: what waits already, and what was refused (`Fate.refused`). How many it were of each
+        endpoint."""
         ...
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        """Send them never: those that are held or pending become cancelled. How many it were.
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
+        """Send them never: those held or pending become cancelled. How many it were of each endpoint.
 
         What dispatch holds in memory it hears of by `recalls`; what is under way still arrives."""
         ...

@@ -335,6 +335,9 @@ class MemoryOutbox:
     async def backfill(self, name: str) -> Backfill | None:
         return self._backfills.get(name)
 
+    async def backfills(self) -> Sequence[Backfill]:
+        return [each for _, each in sorted(self._backfills.items()) if not each.done]
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         self._may_write()
         new = sum(self._enter(delivery) for delivery in deliveries)
@@ -424,7 +427,7 @@ class MemoryOutbox:
             fate=_fate(row), entity=delivery.entity, row=delivery.row, body=delivery.body, attempts=row.log
         )
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         self._may_write()
         settled = self._in(("delivered", "dead", "cancelled"))
         rows = [row for row in settled if row.stored.delivery.id in ids and not _fate(row).refused]
@@ -435,17 +438,18 @@ class MemoryOutbox:
             )
             self._put(_Row(stored=stored, state="pending", log=row.log))
         self._news.set()
-        return len(rows)
+        return Counter(row.stored.delivery.endpoint for row in rows)
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
         self._may_write()
         rows = [row for row in self._in(("held", "pending")) if row.stored.delivery.id in ids]
         for row in rows:
             stored = replace(row.stored, due_at=None)
             now = datetime.now(UTC)
             self._put(replace(row, stored=stored, state="cancelled", settled_at=now, reason=reason))
-        self._recalls.update({row.stored.delivery.endpoint for row in rows})
-        return len(rows)
+        changed = Counter(row.stored.delivery.endpoint for row in rows)
+        self._recalls.update(changed.keys())
+        return changed
 
     async def recalls(self) -> Mapping[str, int]:
         return dict(self._recalls)

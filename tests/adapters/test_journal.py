@@ -22,6 +22,7 @@ from watcher.core.facts import (
     LeaseEnded,
     LeasesSeen,
     LeaseTaken,
+    LogChanged,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -127,6 +128,13 @@ def test_a_full_store_is_an_error_that_says_what_fills_it(lines):
     assert (line["used_mb"], line["limit_mb"], line["waiting"], line["dead"]) == (4012.3, 4000.0, 7, 2)
 
 
+def test_what_an_operator_had_sent_again_is_told_by_endpoint_and_not_by_what_he_searched_for(lines):
+    (line,) = lines(LogChanged(act="replay", chosen="user=ann", by_endpoint={"crm": 3}, left=4, done=False))
+
+    assert (line["event"], line["by_endpoint"], line["left"]) == ("deliveries.replayed", {"crm": 3}, 4)
+    assert "ann" not in str(line)
+
+
 def test_a_long_scan_says_now_and_then_how_far_it_is(lines):
     pages = [a_page(rows=rows) for rows in range(1_000, 120_000, 1_000)]
 
@@ -172,6 +180,8 @@ def test_every_fact_has_its_line_and_every_line_is_described(lines):
         LeasesSeen(replicas=2, reading=True),
         LeaseTaken(lease="capture", epoch=1),
         LeaseEnded(lease="capture", epoch=1, lost=True),
+        LogChanged(act="replay", chosen="user=u1", by_endpoint={"crm": 3}, left=0, done=True),
+        LogChanged(act="cancel", chosen="user=u1", by_endpoint={}, left=None, done=False),
         SettingsReloaded(endpoints=("crm",), needs_restart=()),
         SettingsRefused(problems=("x",)),
         StoreFailed(doing="append", reason="x", retry_in=SECOND),

@@ -360,7 +360,7 @@ async def test_a_state_of_version_1_is_brought_up_to_date_and_goes_on(mongodb_ur
 
     async with opened(mongodb_uri, database) as outbox:
         (found,) = await outbox.search(Wanted(), after=None, limit=9)
-        assert await outbox.cancel([found.id], reason="by an operator") == 1
+        assert await outbox.cancel([found.id], reason="by an operator") == {"crm": 1}
         assert await outbox.recalls() == {"crm": 1}
 
     assert (await state.schema.find_one())["version"] == SCHEMA_VERSION

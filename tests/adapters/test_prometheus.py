@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.builders import NOON
 from watcher.adapters.prometheus import Metrics
+from watcher.core.backfill import Backfill
 from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
@@ -21,6 +22,7 @@ from watcher.core.facts import (
     CaptureResumed,
     Fact,
     LeaseEnded,
+    LogChanged,
     OplogMeasured,
     OplogUnknown,
     PositionRestarted,
@@ -316,3 +318,51 @@ def test_the_lag_is_told_by_whoever_reads():
     metrics(LeaseEnded(lease="capture", epoch=1, lost=True))
 
     assert "watcher_capture_lag_seconds 0.0" in shown(metrics)
+
+
+def test_what_operators_had_sent_again_or_cancelled_is_counted_by_endpoint():
+    def changed(act: Literal["replay", "cancel"], **by_endpoint: int) -> LogChanged:
+        return LogChanged(act=act, chosen="state=dead", by_endpoint=by_endpoint, left=0, done=True)
+
+    found = scraped(changed("replay", crm=3, audit=1), changed("replay", crm=2), changed("cancel", crm=7))
+
+    assert found["watcher_deliveries_replayed_total['crm']"] == 5
+    assert found["watcher_deliveries_replayed_total['audit']"] == 1
+    assert found["watcher_deliveries_cancelled_total['crm']"] == 7
+
+
+def test_backfills_under_way_are_summed_and_gone_when_they_are():
+    metrics = Metrics()
+    counted = Backfill(name="a", since=NOON, until=NOON, events=(), rows=20, total=100)
+    uncounted = Backfill(name="b", since=NOON, until=NOON, events=(), rows=7)
+
+    def scraped_with(*backfills: Backfill) -> list[str]:
+        text = metrics.exposition({}, backfills=backfills).decode()
+        return [line for line in text.splitlines() if line.startswith("watcher_backfill")]
+
+    assert scraped_with(counted, uncounted) == [
+        "watcher_backfill_active 2.0",
+        "watcher_backfill_rows 27.0",
+        "watcher_backfill_expected_rows 107.0",
+    ]
+    assert {line.split()[1] for line in scraped_with()} == {"0.0"}
+
+
+def test_a_receiver_fails_until_it_takes_something_or_another_replica_sends_to_it():
+    def failing(*facts: Fact) -> float:
+        metrics = Metrics()
+        metrics.expect(["crm"], [])
+        for fact in facts:
+            metrics(fact)
+        text = metrics.exposition({}).decode()
+        (line,) = [each for each in text.splitlines() if each.startswith("watcher_endpoint_failing{")]
+        return float(line.split()[-1])
+
+    refused = attempted(Unreachable(reason="refused: nobody"), RetryAt(at=NOON, reason="refused: nobody"))
+
+    assert failing() == 0
+    assert failing(refused) == 1
+    assert failing(refused, attempted(Answered(status=200), Delivered())) == 0
+    assert failing(refused, LeaseEnded(lease="endpoint:crm", epoch=1, lost=False)) == 0
+    assert failing(attempted(Unsendable(reason="no host"), Dead(reason="no host"))) == 0
+    assert failing(refused, attempted(NotSent(), Release())) == 1

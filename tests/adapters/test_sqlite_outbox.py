@@ -277,7 +277,7 @@ async def test_what_a_command_beside_sends_again_stands_behind_what_was_forgotte
         await outbox.forget(delivered_before=long_after, dead_before=NOON, marks_before=NOON, limit=9)
 
         async with SqliteOutbox.beside(path) as beside:
-            assert await beside.replay([dead.id]) == 1
+            assert await beside.replay([dead.id]) == {"crm": 1}
 
         # Who sends has read up to there.
         (again,) = await outbox.pending("crm", after=rows[-1].seq, limit=9, max_bytes=10**9)

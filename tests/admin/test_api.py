@@ -19,6 +19,7 @@ from tests.admin.test_server import a_port
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
 from tests.contracts.figures_contract import a_figure
 from watcher.adapters.sealing import AesSealing
+from watcher.admin import glance
 from watcher.admin.api.operations import OPERATIONS
 from watcher.admin.changing import PAGE
 from watcher.admin.desk import Desk
@@ -26,22 +27,38 @@ from watcher.admin.history import History
 from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
-from watcher.admin.undertakings import Undertakings
+from watcher.admin.undertakings import GIVEN_UP, Undertakings
 from watcher.config.mappings import load_mappings
+from watcher.core.backfill import STILL, Backfill
 from watcher.core.catalogue import catalogue
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Attempted, Captured, Scanned
-from watcher.core.outcomes import Answered
+from watcher.core.facts import (
+    Attempted,
+    Captured,
+    LeaseEnded,
+    LogChanged,
+    Recovered,
+    Recovering,
+    RecoveryBegan,
+    Scanned,
+    StoreFailed,
+    StreamLost,
+    StreamOpened,
+)
+from watcher.core.leases import CAPTURE
+from watcher.core.outcomes import Answered, Unreachable
 from watcher.core.trials import Trial
-from watcher.core.verdicts import Dead, Delivered
+from watcher.core.verdicts import Dead, Delivered, RetryAt
 from watcher.errors import ConfigError, OutboxError, Problem
+from watcher.observers import Observers
 from watcher.ports import Counts
 from watcher.testing import FakeClock, MemoryOutbox, RecordingSender
 
 TOKEN = "a-token-of-some-length"
 WORDS = "what somebody wrote to somebody"
+A_BATCH = Captured(changes=1, events=1, deliveries=1, stored=1, lag=timedelta(0), took=timedelta(0))
 BODY = json.dumps(
     {
         "event": "message.created",
@@ -60,6 +77,8 @@ class Stage:
         self.outbox = MemoryOutbox()
         self.sender = RecordingSender(lambda _: Answered(status=204, headers=(("X-Id", "7"),)))
         self.clock = FakeClock(NOON)
+        self.undertakings = Undertakings(self.clock)
+        self.facts: list[Any] = []
         self.endpoints = [
             an_endpoint(url="https://crm.example/hook/very-secret-path"),
             an_endpoint(name="audit"),
@@ -90,7 +109,8 @@ class Stage:
             catalogue=lambda: entries,
             readiness=ReadinessObserver(clock=self.clock),
             history=History(self.clock),
-            undertakings=Undertakings(self.clock),
+            undertakings=self.undertakings,
+            observe=Observers(self.undertakings, self.facts.append),
             clock=self.clock,
             version="1.2.3",
         )
@@ -314,7 +334,17 @@ async def test_one_is_told_with_its_attempts_and_without_what_people_wrote(stage
     assert json.loads(told["bodyShape"])["data"] == {"messageId": "m1", "text": "…"}
     (attempt,) = told["attempts"]
     assert (attempt["status"], attempt["answer"], attempt["headers"]) == (400, None, [["X-Id", "7"]])
-    assert (told["replayable"], told["why"]) == (True, None)
+    assert (told["replayable"], told["why"], told["cancellable"]) == (True, None, False)
+
+
+async def test_what_waits_can_be_cancelled_and_not_replayed(stage, client):
+    row = numbered(1)
+    await stage.put(row)
+
+    told = (await client.get(f"/api/deliveries/{row.id}")).json()
+
+    assert (told["cancellable"], told["replayable"]) == (True, False)
+    assert "waits" in told["why"]
 
 
 async def test_what_people_wrote_is_told_where_the_operator_turned_it_on(stage):
@@ -340,9 +370,33 @@ async def test_dead_ones_are_sent_again_by_id_and_by_filter(stage, client):
         "/api/deliveries/replay", json={"filter": {"endpoint": ["crm"]}, "expected": 3}
     )
 
-    assert by_id == {"changed": 1, "left": 0, "done": True, "next": None}
+    assert by_id == {"changed": 1, "byEndpoint": {"crm": 1}, "left": 0, "done": True, "next": None}
     assert by_filter.json()["changed"] == 3, "what has arrived is not sent again unasked"
     assert (await stage.outbox.counts())["crm"] == Counts(delivered=1, pending=5)
+
+
+async def test_what_is_left_is_ahead_also_where_what_was_sent_again_has_arrived(stage, client, monkeypatch):
+    rows = [numbered(number) for number in range(2 * PAGE)]
+    await stage.put(*rows)
+    for row in rows:
+        await stage.settle(row, Delivered(), Answered(status=200))
+    replay = stage.outbox.replay
+
+    async def replay_and_deliver(ids: Any) -> int:
+        changed: int = await replay(ids)
+        for row in rows:
+            if row.id in ids:
+                await stage.settle(row, Delivered(), Answered(status=200))
+        return changed
+
+    monkeypatch.setattr(stage.outbox, "replay", replay_and_deliver)
+    monkeypatch.setattr("watcher.admin.api.deliveries.WORKS_SECONDS", -1.0)
+    asked = {"filter": {"state": ["delivered"]}, "expected": len(rows)}
+
+    told = (await client.post("/api/deliveries/replay", json=asked)).json()
+
+    assert told["done"] is False
+    assert told["changed"] + told["left"] == pytest.approx(len(rows), abs=2)
 
 
 async def test_far_more_than_were_shown_are_not_changed(stage, client):
@@ -358,21 +412,63 @@ async def test_far_more_than_were_shown_are_not_changed(stage, client):
 async def test_long_work_tells_how_far_it_has_come_and_goes_on(stage, client):
     number = 2 * PAGE + 1
     await stage.put(*(numbered(each) for each in range(number)))
-    cancel, asked = stage.outbox.cancel, {"filter": {}, "expected": number}
+    cancel, asked = stage.outbox.cancel, {"filter": {"endpoint": ["crm"]}, "expected": number}
 
-    async def slow(ids: Any, *, reason: str) -> int:
+    async def slow(ids: Any, *, reason: str) -> Any:
         stage.clock.advance(timedelta(seconds=2))
-        return int(await cancel(ids, reason=reason))
+        return await cancel(ids, reason=reason)
 
     stage.outbox.cancel = slow
-    answers = [(await client.post("/api/deliveries/cancel", json=asked)).json()]
-    while not answers[-1]["done"]:
-        asked["after"] = answers[-1]["next"]
+    answers, works = list[Any](), list[Any]()
+    while not answers or not answers[-1]["done"]:
+        if answers:
+            asked["after"] = answers[-1]["next"]
         answers.append((await client.post("/api/deliveries/cancel", json=asked)).json())
+        works.append([work_told(each) for each in (await client.get("/api/overview")).json()["work"]])
 
+    assert works[0] == [("cancel of endpoint=crm", "deliveries", PAGE - 1, number)]
+    assert works[1] == [("cancel of endpoint=crm", "deliveries", 2 * PAGE - 2, number)]
+    assert works[-1] == []
+    facts = [fact for fact in stage.facts if isinstance(fact, LogChanged)]
+    assert [(dict(fact.by_endpoint), fact.left, fact.done) for fact in facts] == [
+        (each["byEndpoint"], each["left"], each["done"]) for each in answers
+    ]
     assert [each["left"] for each in answers[:2]] == [PAGE + 2, 3]  # a page ends where a change does
     assert sum(each["changed"] for each in answers) == number
     assert (await stage.outbox.counts())["crm"] == Counts(cancelled=number)
+
+
+def work_told(work: dict[str, Any]) -> tuple[str, str, int, int | None]:
+    return work["name"], work["unit"], work["rows"], work["of"]
+
+
+@pytest.mark.parametrize("how", ["given up", "broken off"])
+async def test_changing_many_that_nobody_goes_on_with_is_not_under_way_for_ever(stage, client, how):
+    number = PAGE + 1
+    await stage.put(*(numbered(each) for each in range(number)))
+    cancel, calls = stage.outbox.cancel, 0
+
+    async def slow(ids: Any, *, reason: str) -> Any:
+        nonlocal calls
+        calls += 1
+        if how == "broken off" and calls == 2:
+            raise OutboxError("the disk is full.\n  Free some space.")
+        stage.clock.advance(timedelta(seconds=2 if how == "given up" else 0))
+        return await cancel(ids, reason=reason)
+
+    stage.outbox.cancel = slow
+    answer = await client.post("/api/deliveries/cancel", json={"filter": {}, "expected": number})
+
+    assert answer.status_code == (200 if how == "given up" else 503)
+    (told,) = (await client.get("/api/overview")).json()["work"]
+    assert work_told(told) == (
+        "cancel of all",
+        "deliveries",
+        PAGE - 1,
+        number if how == "given up" else None,
+    )
+    stage.clock.advance(GIVEN_UP + timedelta(seconds=1))
+    assert (await client.get("/api/overview")).json()["work"] == []
 
 
 async def test_nothing_is_unpacked_for_a_client_as_that_would_keep_deliveries_waiting(stage, client):
@@ -503,13 +599,142 @@ async def test_the_overview_tells_what_to_look_at_and_what_is_under_way(stage, c
 
     assert told["version"] == "1.2.3"
     assert told["ready"] is False, "no stream was opened"
-    attention = "\n".join(told["attention"])
-    assert "audit fails (status 503): 1 deliveries wait" in attention
-    assert "1 deliveries to crm are dead" in attention
+    entries = {(each["part"], each["endpoint"], each["state"]): each["text"] for each in told["attention"]}
+    assert "audit fails (status 503): 1 delivery waits." in entries[None, "audit", None]
+    assert "1 delivery to crm gave up." in entries[None, "crm", "dead"]
+    assert entries["stream", None, None] == "stream: the change stream is not open yet"
     assert told["counts"] == {"held": 0, "pending": 2, "delivered": 0, "dead": 1, "cancelled": 0}
     (work,) = told["work"]
     assert (work["name"], work["rows"], work["of"]) == ("first scan of messages", 50, 200)
     assert (told["history"]["captured"][-1], told["history"]["lagSeconds"][-1]) == (7, 2.0)
+
+
+async def test_the_overview_tells_of_what_waits_for_an_operator(stage, client):
+    await stage.put(numbered(1), numbered(2, endpoint="former"), numbered(3, endpoint="former"))
+    await stage.outbox.stand("crm", Standing(state="paused", reason="status 410", since=NOON))
+    await stage.outbox.stand("former", Standing(state="open", reason="status 503", since=NOON))
+
+    told = (await client.get("/api/overview")).json()["attention"]
+    attention = [each["text"] for each in told]
+
+    assert "crm is paused (status 410): 1 delivery waits until it is resumed." in attention
+    (gone,) = [each for each in attention if "former" in each]
+    assert gone.startswith("2 deliveries wait for former, which is in the settings no more")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        Recovered(since=NOON, until=NOON, rows=9, counts={}, took=timedelta(0)),
+        StreamOpened(resumed=True),
+        LeaseEnded(lease=CAPTURE, epoch=1, lost=True),
+    ],
+)
+async def test_a_repair_is_under_way_until_it_has_ended_or_is_another_replica_s(stage, client, end):
+    tell = stage.desk.undertakings
+    tell(RecoveryBegan(since=NOON, until=NOON, reason="lost", resumed=False))
+    tell(Recovering(phase="found", collection="messages", rows=7, events=1))
+    (work,) = (await client.get("/api/overview")).json()["work"]
+    assert (work["rows"], work["of"]) == (7, None)
+    assert work["name"].startswith("repair of the gap since 2026-11-24T12:00:00")
+
+    tell(end)
+
+    assert (await client.get("/api/overview")).json()["work"] == []
+
+
+async def test_a_state_that_stops_the_stream_is_told_once_and_as_what_it_is(stage, client):
+    full = "state.db: database or disk is full.\n  Free some space on this disk."
+    for fact in (
+        StoreFailed(doing="append", reason=full, retry_in=timedelta(0)),
+        StreamLost(reason=full, retry_in=timedelta(0)),
+    ):
+        stage.desk.readiness(fact)
+
+    told = (await client.get("/api/overview")).json()["attention"]
+
+    assert [each["part"] for each in told if "Free some space" in each["text"]] == ["store"]
+
+
+async def test_a_backfill_is_under_way_until_it_is_done_or_forgotten(stage, client):
+    since = NOON - timedelta(days=30)
+    events = (EventType("message.created"), EventType("file.uploaded"))
+    begun = Backfill(name="x", since=since, until=NOON, events=events, rows=500, total=2_000)
+    begun = replace(begun, began_at=NOON, page_at=NOON)
+    await stage.outbox.fill([], begun)
+
+    async def work() -> list[Any]:
+        told: list[Any] = (await client.get("/api/overview")).json()["work"]
+        return told
+
+    (told,) = await work()
+    assert told["name"] == (
+        "backfill of 2 events from 2026-10-25T12:00:00+00:00 to 2026-11-24T12:00:00+00:00"
+    )
+    assert (told["rows"], told["of"], told["since"]) == (500, 2_000, "2026-11-24T12:00:00.000Z")
+
+    stage.clock.advance(STILL)
+    (told,) = await work()
+    assert told["name"].endswith("(stands still: given again, the command goes on)")
+    stage.clock.advance(timedelta(days=1))
+    assert await work() == []
+
+    await stage.outbox.fill([], replace(begun, page_at=stage.clock.now(), rows=2_000, done=True))
+    assert await work() == []
+
+
+@pytest.mark.parametrize("how", ["refuses", "hangs"])
+async def test_the_overview_comes_without_the_state_when_that_is_in_trouble(stage, client, monkeypatch, how):
+    monkeypatch.setattr(glance, "WITHIN", timedelta(milliseconds=50))
+
+    async def in_trouble(*_: Any, **__: Any) -> Any:
+        if how == "refuses":
+            raise OutboxError("nobody answers.\n  Is it up?")
+        await asyncio.sleep(60)
+
+    stage.outbox.counts = in_trouble
+    for fact in (StreamOpened(resumed=False), A_BATCH):
+        stage.desk.readiness(fact)
+
+    told = (await client.get("/api/overview")).json()
+
+    assert (told["counts"], told["storeBytes"]) == (None, None)
+    (entry,) = told["attention"]
+    assert entry["part"] == "store"
+    assert "Is its disk, or its MongoDB, overloaded?" in entry["text"]
+    fits((await client.get("/api/openapi.json")).json(), "Overview", told)
+
+
+async def test_a_receiver_that_fails_is_told_of_while_something_waits_for_it(stage, client):
+    row = numbered(1)
+    await stage.put(row)
+    reason = "refused: nothing listens there"
+    stage.desk.readiness(
+        Attempted(
+            endpoint="crm",
+            id=row.id,
+            event=row.event,
+            members=(row.id,),
+            attempt=1,
+            began=NOON,
+            outcome=Unreachable(reason=reason),
+            verdict=RetryAt(at=NOON, reason=reason),
+            took=timedelta(0),
+            age=timedelta(0),
+        )
+    )
+    stage.clock.advance(timedelta(seconds=10))
+
+    async def told() -> list[str]:
+        entries = (await client.get("/api/overview")).json()["attention"]
+        return [each["text"] for each in entries if each["endpoint"] == "crm"]
+
+    assert await told() == [
+        f"crm fails ({reason}): 1 delivery waits."
+        " Bring the receiver back, or correct its url: then all of it goes out."
+    ]
+    await stage.outbox.cancel([row.id], reason="by an operator")
+    assert await told() == []
 
 
 async def test_a_state_that_cannot_be_read_is_told_with_its_cure(stage, client):

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import NOON
-from watcher.admin.readiness import QUIET, STALE, ReadinessObserver
+from watcher.admin.readiness import LOSS_TOLD, QUIET, STALE, SURE, ReadinessObserver
 from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.facts import (
@@ -23,13 +23,14 @@ from watcher.core.facts import (
     LeaseTaken,
     OplogMeasured,
     OplogUnknown,
+    SettingsReloaded,
     StandingChanged,
     StoreFailed,
     StreamLost,
     StreamOpened,
 )
-from watcher.core.outcomes import Answered, NotSent
-from watcher.core.verdicts import Dead, Delivered, Release
+from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.pipeline.capture import QUIET_STORE
 from watcher.testing import FakeClock
 
@@ -41,14 +42,14 @@ SILENCE = Captured(changes=0, events=0, deliveries=0, stored=0, lag=None, took=S
 FULL = StoreFailed(doing="settle", reason="disk full", retry_in=SECOND)
 
 
-def attempted(outcome, verdict):
+def attempted(outcome, verdict, *, began=NOON):
     return Attempted(
         endpoint="crm",
         id=EventId("webhook_1"),
         event=EventType("message.created"),
         members=(EventId("webhook_1"),),
         attempt=1,
-        began=NOON,
+        began=began,
         outcome=outcome,
         verdict=verdict,
         took=SECOND,
@@ -271,7 +272,7 @@ def test_how_an_endpoint_stands_is_told_by_who_sends_to_it():
     readiness(LeaseTaken(lease="endpoint:crm", epoch=1))
     down = Standing(state="open", reason="503", since=NOON)
     readiness(StandingChanged(endpoint="crm", before=None, after=down))
-    assert "crm fails" in readiness.judge().parts["endpoints"].says
+    assert "crm has failed since" in readiness.judge().parts["endpoints"].says
 
     readiness(LeaseEnded(lease="endpoint:crm", epoch=1, lost=False))
 
@@ -290,3 +291,82 @@ def test_a_replica_whose_clock_is_wrong_says_so_and_is_ready(seconds, said):
     leases = readiness.judge().parts["leases"]
     assert (leases.ready, "clock" in leases.says) == (True, bool(said))
     assert said in leases.says
+
+
+REFUSED = Unreachable(reason="refused: nothing listens there")
+AGAIN = RetryAt(at=NOON, reason=REFUSED.reason)
+
+
+def test_a_receiver_that_only_fails_is_told_of_with_the_cure_before_its_circuit_opens():
+    observer, clock = an_observer(StreamOpened(resumed=False), BATCH, attempted(REFUSED, AGAIN))
+    assert observer.failing == {}, "one refusal among many 2xx is nobody's trouble"
+
+    clock.advance(SURE)
+    observer(attempted(REFUSED, AGAIN, began=NOON + SURE))
+
+    assert observer.judge().ready, "restarting us would not bring it back"
+    says = observer.judge().parts["endpoints"].says
+    assert says.startswith("crm has failed since 2026-11-24T12:00:00+00:00 (refused: nothing listens there)")
+    assert "Bring the receiver back" in says
+    assert "endpoints pause crm" in says
+
+
+WENT_DOWN = StandingChanged(
+    endpoint="crm", before=None, after=Standing(state="open", reason="503", since=NOON)
+)
+
+
+@pytest.mark.parametrize(
+    "mended",
+    [
+        (
+            attempted(Answered(status=204), Delivered()),
+            StandingChanged(endpoint="crm", before=WENT_DOWN.after, after=None),
+        ),
+        (LeaseEnded(lease="endpoint:crm", epoch=1, lost=False),),
+        (SettingsReloaded(endpoints=("audit",), needs_restart=()),),
+    ],
+    ids=["it answers", "another replica sends to it", "it is in the settings no more"],
+)
+def test_a_receiver_is_forgotten_when_it_is_well_or_somebody_else_s(mended):
+    observer, clock = an_observer(attempted(REFUSED, Dead(reason="503")), WENT_DOWN)
+    clock.advance(SURE)
+    assert "crm" in observer.failing
+
+    for fact in mended:
+        observer(fact)
+
+    assert observer.failing == {}
+    assert observer.judge().parts["endpoints"].says == "none is down, slowed or paused"
+
+
+def test_what_cannot_be_addressed_is_not_its_receiver_s_failure():
+    observer, clock = an_observer(attempted(Unsendable(reason="no host"), Dead(reason="no host")))
+
+    clock.advance(SURE)
+
+    assert observer.failing == {}
+
+
+def test_a_lost_lease_is_told_of_for_a_while_with_what_may_be_the_reason():
+    clock = FakeClock()
+    readiness = ReadinessObserver(clock=clock, shares=True)
+    for fact in (
+        LeasesSeen(replicas=2, reading=True),
+        LeaseTaken(lease="capture", epoch=1),
+        LeaseEnded(lease="capture", epoch=1, lost=True),
+        LeaseEnded(lease="endpoint:crm", epoch=1, lost=False),
+    ):
+        readiness(fact)
+    clock.advance(3 * SECOND)
+
+    told = readiness.judge().parts["leases"]
+    assert (told.ready, told.warns) == (True, True)
+    assert "; capture lost to another replica 3 s ago" in told.says
+    assert "short of CPU" in told.says
+
+    clock.advance(LOSS_TOLD)
+    readiness(LeasesSeen(replicas=2, reading=True))
+
+    told = readiness.judge().parts["leases"]
+    assert (told.warns, told.says) == (False, "none of 2 replicas' work")

@@ -22,7 +22,7 @@ from watcher.receiver import Receiver
 
 HERE = Path(__file__).parent
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-TOKEN = "a-token-of-some-length"
+TOKEN = "ein-Schlüssel-für-5-€"
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 

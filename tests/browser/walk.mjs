@@ -65,6 +65,20 @@ await check('each chart has its numbers as text', async () => {
 });
 await accessible('overview');
 await narrow('overview');
+await check('what needs attention is one step away: the deliveries that gave up, and their endpoint', async () => {
+  const gaveUp = page.locator('.attention li', { hasText: 'gave up' }).first();
+  const [, name] = /to (.+) gave up/.exec(await gaveUp.innerText());
+  await gaveUp.getByRole('link').click();
+  await rows().first().waitFor();
+  hold((await column(2)).every((state) => state.startsWith('dead')), 'others are in the list, too');
+  hold((await column(4)).every((endpoint) => endpoint === name), 'those of others are in the list, too');
+  await page.getByRole('link', { name: 'Overview', exact: true }).click();
+  const fails = page.locator('.attention li', { hasText: `${name} fails` });
+  if (!await fails.count()) return name;
+  await fails.getByRole('link').click();
+  await until('the focus on its heading', () => focused(`it.localName === 'h2' && it.textContent === ${JSON.stringify(name)}`));
+  return `${name}, both`;
+});
 
 await page.getByRole('link', { name: 'Endpoints', exact: true }).click();
 await page.locator('article').first().waitFor();

@@ -678,6 +678,22 @@ class OutboxContract:
         assert (await ids(outbox))[1:] == [one.id, other.id]
         assert (await checkpoint_of(outbox)) == a_checkpoint("82AB")
 
+    async def test_backfills_that_have_not_come_to_their_end_are_known(self, outbox):
+        def asked(name, **fields):
+            return Backfill(
+                name=name, since=NOON, until=LATER, events=(EventType("message.created"),), **fields
+            )
+
+        begun = asked("b", collection="messages", after="x", rows=5, total=20, began_at=NOON, page_at=LATER)
+        other, done = asked("a", rows=1), asked("c", rows=9)
+        for backfill in (begun, other, done, replace(done, done=True)):
+            await outbox.fill([], backfill)
+
+        assert await outbox.backfills() == [other, begun]
+
+        await outbox.fill([a_delivery()], replace(begun, done=True))
+        assert await outbox.backfills() == [other]
+
     # ------------------------------------------------------------------ standings
 
     async def test_how_an_endpoint_stands_is_stored_changed_and_forgotten(self, outbox):

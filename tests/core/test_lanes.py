@@ -14,7 +14,7 @@ from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
-from watcher.core.events import Entity, Event, EventId, EventType
+from watcher.core.events import Entity, Event, EventId, EventType, batch_id
 from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
 from watcher.core.lanes import LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
@@ -309,6 +309,29 @@ def test_a_batch_that_lost_a_member_is_no_batch_any_more():
     (single,) = launched(lane, clock=1.3)
     assert single.parcel.batch is None
     assert single.parcel.members == (left,)
+
+
+@pytest.mark.parametrize("when", ["while it waits for its turn", "after it failed again"])
+def test_what_is_left_of_a_batch_that_reached_beyond_the_window_is_sent_all_the_same(when):
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
+    batch = batch_id((a_row(1).delivery.id, a_row(2).delivery.id))
+    rows = [replace(a_row(seq), attempts=1, due_at=NOON, batch=batch) for seq in (1, 2)]
+    lane.offer(rows[:1], now=NOON)  # as after a restart; there is no room for the second
+    lane.due(NOON)
+    lane.regroup(batch, rows, now=NOON)
+    if when == "while it waits for its turn":
+        lane.recall(NOON)
+    else:
+        (launch,) = launched(lane)
+        lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    lane.due(NOON)
+
+    lane.regroup(batch, rows[1:], now=NOON)  # the first is cancelled
+    for returned in lane.due(NOON)[0]:
+        lane.back(returned, [row for row in rows[1:] if row.delivery.entity == returned.entity], now=NOON)
+    lane.offer(rows[1:], now=NOON)
+
+    assert seqs(launched(lane, clock=1.3)) == [[2]]
 
 
 def test_a_window_of_large_bodies_is_full_sooner():

@@ -61,7 +61,19 @@ FIRES: dict[str, list[tuple[Series, int, dict[str, str]]]] = {
         ({'watcher_refused_total{endpoint="crm"}': "0x3 1x60"}, 5, CRM),
         ({'watcher_refused_total{endpoint="crm"}': "1x60", **NEW}, 1, CRM),
     ],
-    "EndpointDown": [({'watcher_circuit_open{endpoint="crm"}': "0 1x60"}, 7, CRM)],
+    "EndpointDown": [
+        ({'watcher_circuit_open{endpoint="crm"}': "0 1x60"}, 7, CRM),
+        # Where an event comes every few minutes, it takes a while until a circuit opens.
+        (
+            {
+                'watcher_circuit_open{endpoint="crm"}': "0x60",
+                'watcher_endpoint_failing{endpoint="crm"}': "0 1x60",
+                'watcher_outbox_deliveries{endpoint="crm",state="pending"}': "1x60",
+            },
+            7,
+            CRM,
+        ),
+    ],
     "EndpointPaused": [({'watcher_endpoint_paused{endpoint="crm"}': "0 1x60"}, 17, CRM)],
     "NothingDelivered": [
         ({'watcher_outbox_oldest_seconds{endpoint="crm"}': "0+60x60"}, 25, CRM),
@@ -79,7 +91,7 @@ FIRES: dict[str, list[tuple[Series, int, dict[str, str]]]] = {
         ({'watcher_unreadable_total{collection="files"}': "0x3 1x60"}, 5, {"collection": "files"}),
         ({'watcher_unreadable_total{collection="files"}': "2x60", **NEW}, 1, {"collection": "files"}),
     ],
-    "LeasesLost": [({"watcher_leases_lost_total": "0+1x60"}, 20, {})],
+    "LeasesLost": [({"watcher_leases_lost_total": "0x3 1x60"}, 5, {})],
     "SettingsRefused": [({"watcher_settings_refused": "0 1x60"}, 3, {})],
 }
 """Of each alert: series in which it fires, at which minute, and with which labels."""
@@ -136,6 +148,14 @@ IS_SILENT: dict[str, list[tuple[Series, int]]] = {
     "EndpointDown": [
         ({'watcher_circuit_open{endpoint="crm"}': "0x60"}, 7),
         ({'watcher_circuit_open{endpoint="crm"}': "1x3 0x60"}, 7),
+        # Its last event died alone, and nothing waits.
+        (
+            {
+                'watcher_endpoint_failing{endpoint="crm"}': "1x60",
+                'watcher_outbox_deliveries{endpoint="crm",state="pending"}': "1x3 0x60",
+            },
+            12,
+        ),
     ],
     "EndpointPaused": [({'watcher_endpoint_paused{endpoint="crm"}': "1x10 0x60"}, 17)],
     "NothingDelivered": [
@@ -154,7 +174,10 @@ IS_SILENT: dict[str, list[tuple[Series, int]]] = {
         ({'watcher_outbox_deliveries{endpoint="crm",state="delivered"}': "5000x60"}, 12),
     ],
     "ChangesNotTold": [({'watcher_unreadable_total{collection="files"}': "2x100", **OLD}, 5)],
-    "LeasesLost": [({"watcher_leases_lost_total": "0x3 2x60"}, 20)],
+    "LeasesLost": [
+        ({"watcher_leases_lost_total": "0x60"}, 5),
+        ({"watcher_leases_lost_total": "0x3 2x60"}, 20),
+    ],
     "SettingsRefused": [({"watcher_settings_refused": "0x60"}, 3)],
 }
 

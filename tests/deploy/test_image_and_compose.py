@@ -181,7 +181,9 @@ def test_the_example_loads() -> None:
 
 def test_the_example_shows_every_key_that_works_and_no_other() -> None:
     # Some are comments only: a URL beside `endpoints`, and files that are not there.
-    text = re.sub(r"^( +)# (url: https://|tls: \{|token: )", r"\1\2", EXAMPLE.read_text(), flags=re.M)
+    text = re.sub(
+        r"^( +)# (url: https://|tls: \{|token: |secretKey: )", r"\1\2", EXAMPLE.read_text(), flags=re.M
+    )
     shown = set(_keys(yaml.safe_load(text)))
 
     assert shown == set(_keys_of(shapes.FileShape))

@@ -94,14 +94,26 @@ async def test_killed_in_the_middle_it_goes_on_and_sends_each_once(librechat, ur
     await watcher.start()
 
     process = launch(watcher, "--since", BEFORE)
-    await inbox.until_accepted(200)
+    while not (await under_way(watcher))["rows"]:
+        assert process.poll() is None, "it is through, and nobody told of it"
     process.kill()
     process.wait()
+    halfway = await under_way(watcher)
+    assert 0 < halfway.pop("rows") < 4_000
+    assert halfway == {"active": 1, "expected_rows": 4_000}
+
     code, out = await backfill(watcher, "--since", BEFORE)
     await inbox.until_accepted(4_000, seconds=60)
 
     assert code == 0, out
+    assert set((await under_way(watcher)).values()) == {0}
     assert len(inbox.ids) == len(inbox.accepted) == 4_000
+
+
+async def under_way(watcher: Watcher) -> dict[str, float]:
+    """What a `run` tells of the backfills of others."""
+    names = ("active", "rows", "expected_rows")
+    return {name: await watcher.metric(f"watcher_backfill_{name}") or 0.0 for name in names}
 
 
 async def test_what_cannot_be_filled_is_told_with_its_cure(librechat, uri, receivers, watchers):

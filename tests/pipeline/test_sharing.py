@@ -173,6 +173,30 @@ async def test_what_is_taken_out_of_the_settings_ends_and_what_comes_back_waits_
         assert one.at_work["endpoint:a"].lease.epoch == first.lease.epoch + 1
 
 
+async def test_what_could_not_be_given_back_yet_is_not_begun_again():
+    board = Board()
+    one = Replica("one", board)
+    async with one.running():
+        give_back, refusing = one.leases.give_back, True
+
+        async def refuse(lease: Lease) -> None:
+            if refusing:
+                raise OutboxError("cut off from the store")
+            await give_back(lease)
+
+        one.leases.give_back = refuse  # type: ignore[method-assign]
+        one.sharing.become(NAMES - {"endpoint:a"})
+        await settle_down()
+        await beat(board, 3)
+        assert "endpoint:a" not in one.at_work
+        assert [fact.lease for fact in one.facts.of(LeaseTaken)].count("endpoint:a") == 1
+
+        refusing = False
+        await beat(board)
+
+        assert "endpoint:a" not in board.held
+
+
 async def test_who_stops_lets_end_what_is_under_way_and_then_leaves():
     board = Board()
     one, other = Replica("one", board), Replica("other", board)

@@ -21,6 +21,7 @@ from watcher.core.facts import (
     LeaseEnded,
     LeasesSeen,
     LeaseTaken,
+    LogChanged,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -173,6 +174,13 @@ LINES = {
         "",
     ),
     "backfill.progressed": ("info", "Rows that a backfill looked at, and deliveries it stored, so far.", ""),
+    "deliveries.replayed": (
+        "info",
+        "By page or API deliveries were put up to be sent again; `left`: to be gone on with. Which ones were"
+        " meant is in the audit list.",
+        "",
+    ),
+    "deliveries.cancelled": ("info", "The same of deliveries that are never sent now.", ""),
     "deliveries.swept": ("info", "Settled deliveries past their retention were dropped.", ""),
     "deliveries.swept_early": (
         "info",
@@ -345,6 +353,9 @@ class Journal:
                 self._standing(fact)
             case LeasesSeen(replicas=replicas, reading=reading):
                 self._log.debug("leases.seen", replicas=replicas, reading=reading)
+            case LogChanged(act=act, by_endpoint=by_endpoint, left=left, done=done):
+                line = "deliveries.replayed" if act == "replay" else "deliveries.cancelled"
+                self._log.info(line, by_endpoint=dict(by_endpoint), left=left, done=done)
             case Beat():
                 pass  # for the metrics
             case SpansLost(spans=spans):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import assert_never
@@ -21,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from watcher import __version__
+from watcher.core.backfill import Backfill
 from watcher.core.facts import (
     Attempted,
     Backfilled,
@@ -32,6 +33,7 @@ from watcher.core.facts import (
     LeaseEnded,
     LeasesSeen,
     LeaseTaken,
+    LogChanged,
     OplogMeasured,
     OplogScarce,
     OplogUnknown,
@@ -108,6 +110,11 @@ class Metrics:
             "watcher_recovery_rows", "Rows looked at by the repair under way, or by the last one."
         )
         self._recovered = counter("watcher_recovered_events", "Events found by repairs.", "event")
+        self._backfills = gauge("watcher_backfill_active", "Backfills under way, of another process.")
+        self._backfill_rows = gauge("watcher_backfill_rows", "Rows that they have looked at.")
+        self._backfill_expected = gauge(
+            "watcher_backfill_expected_rows", "Rows that they will have looked at, about."
+        )
         self._changes = counter("watcher_changes", "Changes read that were not noise.")
         self._events = counter("watcher_events", "Events that somebody subscribes to.")
         self._deliveries = counter("watcher_deliveries", "Deliveries stored.")
@@ -145,7 +152,16 @@ class Metrics:
             "endpoint",
             "verdict",
         )
+        self._replayed = counter(
+            "watcher_deliveries_replayed", "Deliveries sent again by page or API.", "endpoint"
+        )
+        self._cancelled = counter(
+            "watcher_deliveries_cancelled", "Deliveries cancelled by page or API.", "endpoint"
+        )
         self._open = gauge("watcher_circuit_open", "1 while an endpoint's circuit is open.", "endpoint")
+        self._failing = gauge(
+            "watcher_endpoint_failing", "1 while its last attempt failed, whatever its standing.", "endpoint"
+        )
         self._endpoint_paused = gauge("watcher_endpoint_paused", "1 while nothing goes to it.", "endpoint")
         self._standing = gauge(
             "watcher_endpoint_standing",
@@ -199,6 +215,7 @@ class Metrics:
         wanted = set(endpoints)
         for endpoint in self._expected - wanted:  # how they stood is nobody's trouble any more
             self._open.remove(endpoint)
+            self._failing.remove(endpoint)
             self._endpoint_paused.remove(endpoint)
             for state in STANDINGS:
                 self._standing.remove(endpoint, state)
@@ -207,9 +224,12 @@ class Metrics:
             self._refused.labels(endpoint)
             self._slowed.labels(endpoint)
             self._open.labels(endpoint)
+            self._failing.labels(endpoint)
             self._endpoint_paused.labels(endpoint)
             for state in STANDINGS:
                 self._standing.labels(endpoint, state)
+            self._replayed.labels(endpoint)
+            self._cancelled.labels(endpoint)
             for verdict in ("delivered", "dead"):
                 self._settled.labels(endpoint, verdict)
         for collection in collections:
@@ -253,7 +273,7 @@ class Metrics:
                 for event, number in counts.items():
                     self._recovered.labels(event).inc(number)
             case Backfilled():
-                pass  # a command's own, which nobody scrapes
+                pass  # a command's own, which nobody scrapes; the state tells of it
             case Unreadable(collection=collection):
                 self._unreadable.labels(collection).inc()
             case Refused(endpoint=endpoint):
@@ -280,6 +300,7 @@ class Metrics:
                     self._oplog.measured = None
                 elif (endpoint := lease.removeprefix(endpoint_lease(""))) in self._expected:
                     self._stands(endpoint, None)  # so is how the endpoint stands
+                    self._failing.labels(endpoint).set(0)
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)
@@ -289,6 +310,10 @@ class Metrics:
                 self._store_failures.labels(doing).inc()
             case Swept(deliveries=deliveries):
                 self._swept.inc(deliveries)
+            case LogChanged(act=act, by_endpoint=by_endpoint):
+                changed = self._replayed if act == "replay" else self._cancelled
+                for endpoint, number in by_endpoint.items():
+                    changed.labels(endpoint).inc(number)
             case Beat(late=late):
                 self._late.observe(_seconds(late))
             case SpansLost(spans=spans):
@@ -302,11 +327,15 @@ class Metrics:
         *,
         ages: Mapping[str, timedelta] = NO_AGES,
         used_bytes: int | None = None,
+        backfills: Collection[Backfill] = (),
         observer_failures: int = 0,
     ) -> bytes:
         """What a scrape gets. Read for it from the outbox: `sizes`, its counts by endpoint; `ages`, of the
-        first delivery that waits for each; `used_bytes`."""
+        first delivery that waits for each; `used_bytes`; `backfills`, those under way."""
         self._outbox.sizes, self._outbox.ages, self._outbox.used_bytes = sizes, ages, used_bytes
+        self._backfills.set(len(backfills))
+        self._backfill_rows.set(sum(each.rows for each in backfills))
+        self._backfill_expected.set(sum(max(each.total or 0, each.rows) for each in backfills))
         self._observer_failures.set(observer_failures)
         return generate_latest(self._registry)
 
@@ -344,6 +373,8 @@ class Metrics:
         if isinstance(fact.verdict, Release):
             return
         self._settling.labels(fact.endpoint).observe(_seconds(fact.storing))
+        if fact.endpoint in self._expected and not isinstance(fact.outcome, Unsendable):
+            self._failing.labels(fact.endpoint).set(not isinstance(fact.verdict, Delivered))
         if fact.attempt == 1:
             self._first_attempt.labels(fact.endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
         if isinstance(fact.verdict, Delivered | Dead):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watcher.adapters.times import MILLISECOND, from_ms, to_ms
+from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.attempts import Attempt
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Document
@@ -64,6 +64,10 @@ def recovery_of(text: str) -> Recovery:
     )
 
 
+UNFINISHED = '"done": false'
+"""What the text of a backfill has that has not come to its end."""
+
+
 def backfill_text(backfill: Backfill) -> str:
     return json.dumps(
         {
@@ -75,6 +79,9 @@ def backfill_text(backfill: Backfill) -> str:
             "rows": backfill.rows,
             "stored": backfill.stored,
             "done": backfill.done,
+            "total": backfill.total,
+            "began_at": to_ms(backfill.began_at) if backfill.began_at else None,
+            "page_at": to_ms(backfill.page_at) if backfill.page_at else None,
         }
     )
 
@@ -86,6 +93,8 @@ def backfill_of(name: str, text: str) -> Backfill:
         since=from_ms(written.pop("since")),
         until=from_ms(written.pop("until")),
         events=tuple(EventType(event) for event in written.pop("events")),
+        began_at=maybe_from_ms(written.pop("began_at", None)),
+        page_at=maybe_from_ms(written.pop("page_at", None)),
         **written,
     )
 

@@ -97,18 +97,18 @@ class RemoteLog:
             attempts=[_attempt(each) for each in told["attempts"]],
         )
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         return await self._change("replay", ids)
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
         return await self._change("cancel", ids)
 
-    async def _change(self, act: Literal["replay", "cancel"], ids: Sequence[EventId]) -> int:
+    async def _change(self, act: Literal["replay", "cancel"], ids: Sequence[EventId]) -> Mapping[str, int]:
         """The API works for a second at a time."""
-        changed, asked = 0, dict[str, Any](ids=list(ids))
+        changed, asked = Counter[str](), dict[str, Any](ids=list(ids))
         while True:
             told = await self._ask("POST", f"/deliveries/{act}", json=asked)
-            changed += int(told["changed"])
+            changed.update(told["byEndpoint"])
             if told["done"]:
                 return changed
             asked["after"] = told["next"]

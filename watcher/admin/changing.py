@@ -30,11 +30,15 @@ MEANT: Mapping[Act, tuple[State, ...]] = {"replay": ("dead",), "cancel": ("held"
 class Progress:
     """After one page."""
 
-    changed: int
-    """In this page; what was refused, or changed by somebody else meanwhile, does not count."""
+    by_endpoint: Mapping[str, int]
+    """Changed in this page; what was refused, or changed by somebody else meanwhile, does not count."""
     looked_at: int
     last: EventId
     """Where the next page goes on."""
+
+    @property
+    def changed(self) -> int:
+        return sum(self.by_endpoint.values())
 
 
 def meant(wanted: Wanted, act: Act) -> Wanted | None:
@@ -58,7 +62,7 @@ async def change(
         ids = [fate.id for fate in page]
         after = ids[-1]
         done = await (log.replay(ids) if act == "replay" else log.cancel(ids, reason=reason))
-        yield Progress(changed=done, looked_at=len(ids), last=after)
+        yield Progress(by_endpoint=done, looked_at=len(ids), last=after)
 
 
 def _whole(page: Sequence[Fate]) -> Sequence[Fate]:

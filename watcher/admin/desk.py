@@ -14,7 +14,7 @@ from watcher.core.catalogue import CatalogueEntry
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.managing import Act, AuditEntry, Origin
 from watcher.core.trials import Trial
-from watcher.ports import Clock, FiguresReader, Log, Outbox, Registry, Sender
+from watcher.ports import Clock, FiguresReader, Log, Observer, Outbox, Registry, Sender
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +47,7 @@ class Desk:
     readiness: ReadinessObserver = field(repr=False)
     history: History = field(repr=False)
     undertakings: Undertakings = field(repr=False)
+    observe: Observer = field(repr=False)
     clock: Clock
     version: str
     origin: Origin = field(default=Origin(way="api", address=""))

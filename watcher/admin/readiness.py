@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from watcher.core.circuits import Standing
 from watcher.core.facts import (
@@ -29,7 +30,8 @@ from watcher.core.facts import (
     StreamOpened,
 )
 from watcher.core.leases import CAPTURE, LASTS, MUCH_SKEW, endpoint_lease
-from watcher.core.verdicts import Release
+from watcher.core.outcomes import Unsendable
+from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import Clock
 
 STALE = timedelta(seconds=30)
@@ -38,6 +40,12 @@ STALE = timedelta(seconds=30)
 QUIET = timedelta(seconds=10)
 """Capture stores a quiet stream's position at least this often (`QUIET_STORE` in pipeline/capture.py)."""
 
+SURE = timedelta(seconds=10)
+"""An endpoint that only failed for so long is told of: one refusal among many 2xx is nobody's trouble."""
+
+LOSS_TOLD = timedelta(minutes=1)
+"""How long a lost lease is told of: long enough for a probe, a scrape and a glance; a metric counts it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
@@ -45,6 +53,16 @@ class Part:
 
     ready: bool
     says: str
+    warns: bool = False
+    """It works, and somebody should look at it all the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failing:
+    """An endpoint whose last attempts all failed."""
+
+    since: datetime
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +99,10 @@ class ReadinessObserver:
     _lag: timedelta | None = None
     _paused: str = ""
     _oplog: str = "not known yet"
+    _scarce: bool = False
     _standings: dict[str, Standing] = field(default_factory=dict)
+    _failing: dict[str, Failing] = field(default_factory=dict)
+    _lost_leases: dict[str, float] = field(default_factory=dict)
     _settings: str = ""
 
     def __call__(self, fact: Fact) -> None:
@@ -108,6 +129,7 @@ class ReadinessObserver:
                 pass  # nothing was written
             case Attempted():
                 self._store = ""
+                self._attempted(fact)
             case CapturePaused():
                 self._paused = _full(fact)
             case CaptureResumed():
@@ -123,21 +145,28 @@ class ReadinessObserver:
                     self._store = ""
             case LeaseTaken(lease=lease):
                 self._held.add(lease)
-            case LeaseEnded(lease=lease):
+            case LeaseEnded(lease=lease, lost=lost):
                 self._held.discard(lease)
+                if lost:
+                    self._lost_leases[lease] = self.clock.monotonic()
                 if not self._failed_to_look:  # what failed in its name is another replica's to do
                     self._store = ""
                 self._standings.pop(lease.removeprefix(endpoint_lease("")), None)
+                self._failing.pop(lease.removeprefix(endpoint_lease("")), None)
                 if lease == CAPTURE:
                     self._lag = None
                     self._open, self._heard_at, self._repair, self._paused = False, None, "", ""
-            case SettingsReloaded(needs_restart=keys):
+            case SettingsReloaded(endpoints=endpoints, needs_restart=keys):
+                for gone in (self._standings.keys() | self._failing.keys()) - set(endpoints):
+                    self._standings.pop(gone, None)
+                    self._failing.pop(gone, None)
                 self._settings = f"changed, and in force after a restart: {', '.join(keys)}" if keys else ""
             case SettingsRefused(problems=problems):
                 self._settings = f"wrong in their files, older ones are in force. {problems[0]}"
             case OplogMeasured():
-                self._oplog = _headroom(fact)
+                self._oplog, self._scarce = _headroom(fact), fact.scarce
             case OplogUnknown():
+                self._scarce = False
                 self._oplog = "not known: it takes `read` on the database local"
             case _:
                 pass
@@ -156,6 +185,12 @@ class ReadinessObserver:
         """Leases of this replica."""
         return frozenset(self._held)
 
+    @property
+    def failing(self) -> Mapping[str, Failing]:
+        """Endpoints that this replica has only failed to reach for a while, whatever their standing."""
+        begun_before = self.clock.now() - SURE
+        return {name: each for name, each in self._failing.items() if each.since <= begun_before}
+
     def judge(self) -> Readiness:
         return Readiness(
             parts={
@@ -164,9 +199,9 @@ class ReadinessObserver:
                 "store": self._stored(),
                 "lag": self._lagging(),
                 # Never unready by it: whoever takes it for a reason to restart us makes it worse.
-                "oplog": Part(ready=True, says=self._oplog),
+                "oplog": Part(ready=True, says=self._oplog, warns=self._scarce),
                 "endpoints": Part(ready=True, says=self._receivers()),
-                "settings": Part(ready=True, says=self._settings or "in force"),
+                "settings": Part(ready=True, says=self._settings or "in force", warns=bool(self._settings)),
             }
         )
 
@@ -179,6 +214,17 @@ class ReadinessObserver:
         if fact.changes or began - self._failed_at >= QUIET.total_seconds():
             self._store = ""
 
+    def _attempted(self, fact: Attempted) -> None:
+        match fact.verdict:
+            case Delivered():
+                self._failing.pop(fact.endpoint, None)
+            case RetryAt(reason=reason) | Dead(reason=reason) if not isinstance(fact.outcome, Unsendable):
+                before = self._failing.get(fact.endpoint)
+                since = before.since if before is not None else fact.began
+                self._failing[fact.endpoint] = Failing(since=since, reason=reason)
+            case _:
+                pass
+
     def _leases(self) -> Part:
         if self._seen_at is None:
             return Part(
@@ -186,11 +232,27 @@ class ReadinessObserver:
             )
         silent = self.clock.monotonic() - self._seen_at
         if silent > LASTS.total_seconds():
-            return Part(
-                ready=False, says=f"not renewed for {silent:.0f} s: {self._store or 'MongoDB is silent'}"
-            )
+            why = self._store or "nothing is heard from MongoDB: is it up, and can it be reached from here?"
+            return Part(ready=False, says=f"not renewed for {silent:.0f} s: {why}")
         held = ", ".join(sorted(self._held)) or "none"
-        return Part(ready=True, says=f"{held} of {self._replicas} replicas' work{_apart(self._skew)}")
+        trouble = _apart(self._skew) + self._losses()
+        return Part(
+            ready=True, says=f"{held} of {self._replicas} replicas' work{trouble}", warns=bool(trouble)
+        )
+
+    def _losses(self) -> str:
+        now = self.clock.monotonic()
+        recent = {
+            lease: now - at
+            for lease, at in self._lost_leases.items()
+            if now - at <= LOSS_TOLD.total_seconds()
+        }
+        if not recent:
+            return ""
+        return (
+            f"; {', '.join(sorted(recent))} lost to another replica {min(recent.values()):.0f} s ago, not"
+            " renewed in time: was this one stopped, or cut off from MongoDB? Is it short of CPU or memory?"
+        )
 
     @property
     def _stands_by(self) -> bool:
@@ -220,8 +282,11 @@ class ReadinessObserver:
         return Part(ready=not trouble, says=trouble or "can be written")
 
     def _receivers(self) -> str:
-        told = [f"{name} {_stands(each)}" for name, each in sorted(self._standings.items())]
-        return "; ".join(told) or "none is down, slowed or paused"
+        told = {
+            name: f"{name} {_fails(name, each.since, each.reason)}" for name, each in self.failing.items()
+        }
+        told |= {name: f"{name} {_stands(name, each)}" for name, each in self._standings.items()}
+        return "; ".join(told[name] for name in sorted(told)) or "none is down, slowed or paused"
 
     def _lagging(self) -> Part:
         if self._stands_by:
@@ -242,13 +307,20 @@ def _full(fact: CapturePaused) -> str:
     )
 
 
-def _stands(standing: Standing) -> str:
+def _fails(name: str, since: datetime, reason: str) -> str:
+    return (
+        f"has failed since {since.isoformat(timespec='seconds')} ({reason}): what is for it waits. Bring the"
+        f" receiver back, or correct its url; until then `librechat-watcher endpoints pause {name}`"
+    )
+
+
+def _stands(name: str, standing: Standing) -> str:
     since = standing.since.isoformat(timespec="seconds")
     match standing.state:
         case "open":
-            return f"fails since {since} ({standing.reason}): what is for it waits"
+            return _fails(name, standing.since, standing.reason)
         case "paused":
-            return f"is paused since {since} ({standing.reason}): `librechat-watcher endpoints resume`"
+            return f"is paused since {since} ({standing.reason}): `librechat-watcher endpoints resume {name}`"
         case "slowed":
             return f"asked to be left alone ({standing.reason})"
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from watcher.core.changes import Change
 from watcher.core.deliveries import Delivery, Lift
@@ -26,6 +26,9 @@ CREATED = tuple(
     )
 )
 """Sent unless others are asked for. A session that exists is no login of today."""
+
+STILL = timedelta(minutes=2)
+"""Without a page for so long it was stopped, or waits for room in the store: a page takes a second or so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +50,15 @@ class Backfill:
     stored: int = 0
     """Deliveries that were new."""
     done: bool = False
+    total: int | None = None
+    """About how many there are to look at; None where nobody counted."""
+    began_at: datetime | None = None
+    page_at: datetime | None = None
+    """When its last page was stored."""
+
+    def is_under_way(self, now: datetime) -> bool:
+        """It has not come to its end, and stands still not for long."""
+        return not self.done and self.page_at is not None and now - self.page_at < STILL
 
 
 def fillable(mappings: Iterable[CollectionMapping]) -> Sequence[EventType]:

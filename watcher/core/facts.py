@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 from watcher.core.changes import Operation
 from watcher.core.circuits import Standing
@@ -310,6 +311,21 @@ class Swept:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LogChanged:
+    """An operator has deliveries sent again, or cancelled: what one request of his came to."""
+
+    act: Literal["replay", "cancel"]
+    chosen: str
+    """Which ones, as he chose them."""
+    by_endpoint: Mapping[str, int]
+    """How many were changed."""
+    left: int | None
+    """How many are meant still; None where it was broken off, and nobody knows."""
+    done: bool
+    """Else he asks again, and it goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
     """The event loop came round, so much later than it was due."""
 
@@ -352,6 +368,7 @@ Fact = (
     | SettingsRefused
     | StoreFailed
     | Swept
+    | LogChanged
     | Beat
     | SpansLost
 )

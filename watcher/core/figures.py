@@ -53,6 +53,8 @@ class Attempts:
         self.durations[bisect_left(BOUNDS, took / timedelta(milliseconds=1))] += 1
 
     def add(self, other: Attempts | Figure) -> None:
+        if not other.durations:
+            return  # most steps of most endpoints: to add nothing costs as much as to add something
         self.delivered += other.delivered
         self.failed += other.failed
         self.durations.update(other.durations)
@@ -65,6 +67,8 @@ class Attempts:
 
     def quantile_ms(self, share: float) -> float | None:
         """The upper end of the class in which it lies; None where there were none."""
+        if not self.durations:
+            return None
         wanted = share * self.durations.total()
         for number in sorted(self.durations):
             wanted -= self.durations[number]

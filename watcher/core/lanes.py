@@ -137,6 +137,8 @@ class Lane:
         whole = bool(members) and batch_id(tuple(row.delivery.id for row in members)) == batch
         if not whole or not self._batches_go:
             self._dissolved.add(batch)
+            # What is beyond the cursor has not been met: it comes as any other.
+            self._ahead.difference_update(row.seq for row in members)
             self._release_batch(batch, now)
             return
         for row in members:

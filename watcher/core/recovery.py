@@ -215,7 +215,7 @@ def moment_of(value: Any) -> datetime | None:
     """A date, or the time inside an ObjectId (its 24 hex digits).
 
     >>> moment_of("6b044d4a5965717e2ecc3a2f").isoformat()
-    '2026-11-21T19:26:34+00:00'
+    '2026-11-23T14:27:22+00:00'
     """
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else None

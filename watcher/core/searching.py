@@ -6,7 +6,7 @@ a page is the same page whatever is sent, retried or replayed meanwhile."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from watcher.core.deliveries import State
@@ -75,12 +75,21 @@ def change_part(identity: EventId) -> str:
     return identity[: len(PREFIX) + 16]
 
 
+def second_of(identity: EventId) -> datetime:
+    """When the change of an id happened, in whole seconds.
+
+    >>> second_of(EventId("webhook_695661c0000000070000000000000000000000aa")).isoformat()
+    '2026-01-01T12:00:00+00:00'
+    """
+    return datetime.fromtimestamp(int(identity[len(PREFIX) : len(PREFIX) + 8], 16), UTC)
+
+
 def _id_at(at: datetime) -> str:
     """The smallest id of changes of this second.
 
     >>> from datetime import UTC
     >>> _id_at(datetime(2026, 1, 1, 12, tzinfo=UTC))
-    'webhook_695662c0'
+    'webhook_695661c0'
     """
     return f"{PREFIX}{min(max(0, int(at.timestamp())), LAST_SECOND):08x}"
 

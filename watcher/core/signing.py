@@ -52,7 +52,7 @@ def standard_signature(body: bytes, key: bytes, *, identity: str, seconds: int) 
     """One signature of `webhook-signature`: over id, timestamp and raw body. `key`: see `standard_key`.
 
     >>> standard_signature(b"{}", b"k", identity="webhook_1", seconds=1732450000)
-    'v1,jOYTxAEdsPPH0EBbeU3DEUAlXVUiKpjGLTgQkEKWrS4='
+    'v1,dKvJ6XYIOmTK8DhnGzjuO9eCV30A+4hMZLD4kQsUKQs='
     """
     digest = hmac.digest(key, b"%b.%d.%b" % (identity.encode(), seconds, body), "sha256")
     return "v1," + base64.b64encode(digest).decode()

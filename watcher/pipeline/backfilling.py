@@ -9,7 +9,7 @@ from watcher.core.backfill import Backfill, changes_of, deliveries_of
 from watcher.core.facts import Backfilled
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan
-from watcher.ports import Observer, Outbox, RowSource
+from watcher.ports import Clock, Observer, Outbox, RowSource
 
 PAGE_ROWS = 500
 """Rows read and stored together: stopped in the middle, no more than these are read again."""
@@ -22,6 +22,7 @@ async def backfill(
     rows: RowSource,
     *,
     until_room: Callable[[], Awaitable[None]],
+    clock: Clock,
     observe: Observer,
 ) -> Backfill:
     """Store what is asked for, from where an earlier one of the same name was stopped.
@@ -34,6 +35,7 @@ async def backfill(
     order = plan.collections
     first = order.index(state.collection) if state.collection in order else 0
     total = sum([await rows.count(each, since=asked.since) for each in order])
+    state = replace(state, total=total, began_at=state.began_at or clock.now())
 
     for collection in order[first:]:
         state = replace(
@@ -47,7 +49,13 @@ async def backfill(
             planned = plan.entries(changes_of(page.rows, state), Marks(), recovering=True)
             deliveries = deliveries_of(planned.entries, state)
             is_last = page.after is None and collection == order[-1]
-            state = replace(state, after=page.after, rows=state.rows + len(page.rows), done=is_last)
+            state = replace(
+                state,
+                after=page.after,
+                rows=state.rows + len(page.rows),
+                page_at=clock.now(),
+                done=is_last,
+            )
             state = replace(state, stored=state.stored + await outbox.fill(deliveries, state))
             for fact in planned.facts:
                 observe(fact)

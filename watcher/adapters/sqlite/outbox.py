@@ -156,6 +156,9 @@ class SqliteOutbox:
     async def backfill(self, name: str) -> Backfill | None:
         return await self._read(lambda db: backfills.kept(db, name))
 
+    async def backfills(self) -> Sequence[Backfill]:
+        return await self._read(backfills.unfinished)
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         def work(db: sqlite3.Connection) -> tuple[int, Tally]:
             tally: Tally = Counter()
@@ -246,8 +249,8 @@ class SqliteOutbox:
     async def dossier(self, identity: EventId) -> Dossier | None:
         return await self._read(lambda db: log.dossier(db, identity))
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
-        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
+        def work(db: sqlite3.Connection) -> Tally:
             tally: Tally = Counter()
             self._notice_others(db)
             rows = db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall()
@@ -257,14 +260,14 @@ class SqliteOutbox:
                 tally[endpoint, state] -= 1
                 tally[endpoint, "pending"] += 1
             _count(db, tally)
-            return len(rows), tally
+            return tally
 
-        changed, tally = await self._writer.do(work)
-        self._wake({endpoint for endpoint, _ in tally})
-        return int(changed)
+        changed = _became("pending", await self._writer.do(work))
+        self._wake(changed)
+        return changed
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        def work(db: sqlite3.Connection) -> int:
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
+        def work(db: sqlite3.Connection) -> Tally:
             tally: Tally = Counter()
             given = {"ids": json.dumps(ids), "reason": reason, "now": to_ms(_now())}
             for state in ("held", "pending"):
@@ -274,9 +277,9 @@ class SqliteOutbox:
             for endpoint in {endpoint for endpoint, _ in tally}:
                 db.execute(SQL["recall"], {"endpoint": endpoint})
             _count(db, tally)
-            return sum(by for (_, state), by in tally.items() if state == "cancelled")
+            return tally
 
-        return int(await self._writer.do(work))
+        return _became("cancelled", await self._writer.do(work))
 
     async def recalls(self) -> Mapping[str, int]:
         return await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
@@ -518,6 +521,11 @@ def _crc(
 ) -> int:
     """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
     return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
+
+
+def _became(wanted: str, tally: Tally) -> Mapping[str, int]:
+    """How many came to a state, by endpoint."""
+    return {endpoint: by for (endpoint, state), by in tally.items() if state == wanted}
 
 
 def _count(db: sqlite3.Connection, tally: Tally) -> None:

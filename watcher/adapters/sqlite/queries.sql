@@ -189,6 +189,9 @@ WHERE generation = :generation AND id > :after ORDER BY id LIMIT :limit;
 -- name: backfill
 SELECT state FROM backfills WHERE name = :name;
 
+-- name: unfinished_backfills
+SELECT name, state FROM backfills WHERE NOT json_extract(state, '$.done') ORDER BY name;
+
 -- name: keep_backfill
 INSERT INTO backfills (name, state) VALUES (:name, :state)
 ON CONFLICT (name) DO UPDATE SET state = excluded.state;

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from watcher.admin.api import shapes
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.veil import Veil
-from watcher.admin.changing import Act, change, meant
+from watcher.admin.changing import CAN, Act, change, meant
 from watcher.admin.desk import Desk
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import Dossier, Fate
 from watcher.core.events import EventId, EventType
+from watcher.core.facts import LogChanged
 from watcher.core.managing import Act as Audited
-from watcher.core.searching import Wanted, in_a_line
+from watcher.core.searching import Wanted, in_a_line, second_of
 
 MORE, SOME = 1.05, 5
 """So many more than expected may have come meanwhile."""
@@ -86,32 +89,52 @@ def why_not(fate: Fate) -> str | None:
 
 
 async def _change(desk: Desk, asked: shapes.Change, act: Act) -> shapes.Changed:
-    wanted = _meant(asked, act)
+    chosen = _chosen(asked)
+    wanted = meant(chosen, act)
     after = EventId(asked.after) if asked.after is not None else None
     if wanted is None:
-        return shapes.Changed(changed=0, left=0, done=True, next=None)
-    if asked.expected is not None and after is None:
+        return shapes.Changed(changed=0, by_endpoint={}, left=0, done=True, next=None)
+    if asked.expected is not None:
         await _demand_expected(desk, wanted, asked.expected)
-    if after is None:
-        await desk.note(NOTED[act], in_a_line(wanted), expected=asked.expected or len(wanted.ids))
+    # One that goes on as well: whoever sends `after` in a first request must not go unseen.
+    going_on = {"after": after} if after is not None else {}
+    await desk.note(NOTED[act], in_a_line(chosen), expected=asked.expected or len(wanted.ids), **going_on)
 
-    ends, changed = desk.clock.monotonic() + WORKS_SECONDS, 0
+    changed, left, last = Counter[str](), None, after
+    try:
+        last = await _for_a_while(desk, wanted, act, after, changed)
+        left = await _left(desk, wanted, last) if last is not None else 0
+    finally:
+        done = left is not None and last is None
+        desk.observe(LogChanged(act=act, chosen=in_a_line(chosen), by_endpoint=changed, left=left, done=done))
+    return shapes.Changed(changed=changed.total(), by_endpoint=changed, left=left, done=done, next=last)
+
+
+async def _left(desk: Desk, wanted: Wanted, last: EventId) -> int:
+    """What was sent again may meet the filter again by now: it is behind."""
+    return sum((await desk.log.number(replace(wanted, since=second_of(last)))).values())
+
+
+async def _for_a_while(
+    desk: Desk, wanted: Wanted, act: Act, after: EventId | None, changed: Counter[str]
+) -> EventId | None:
+    """Change what is wanted, page by page, and count it. Where to go on; None: all is done."""
+    ends = desk.clock.monotonic() + WORKS_SECONDS
     async for page in change(desk.log, wanted, act, after=after):
-        changed += page.changed
+        changed.update(page.by_endpoint)
         if desk.clock.monotonic() > ends:
-            left = await desk.log.number(wanted)
-            return shapes.Changed(changed=changed, left=sum(left.values()), done=False, next=page.last)
-    return shapes.Changed(changed=changed, left=0, done=True, next=None)
+            return page.last
+    return None
 
 
-def _meant(asked: shapes.Change, act: Act) -> Wanted | None:
+def _chosen(asked: shapes.Change) -> Wanted:
     if (asked.ids is None) == (asked.filter is None):
         raise Refusal(400, "body: either `ids` or `filter` says which deliveries are meant")
     if asked.filter is not None and asked.expected is None:
         raise Refusal(400, "body: with `filter`, `expected` says how many you were shown (deliveries/count)")
     if asked.filter is not None:
-        return meant(wanted_of(asked.filter), act)
-    return meant(Wanted(ids=tuple(map(EventId, asked.ids or ()))), act)
+        return wanted_of(asked.filter)
+    return Wanted(ids=tuple(map(EventId, asked.ids or ())))
 
 
 async def _demand_expected(desk: Desk, wanted: Wanted, expected: int) -> None:
@@ -158,6 +181,7 @@ def _detail(dossier: Dossier, *, shows_text: bool) -> shapes.Detail:
         body_shape=veil.shape,
         replayable=why is None,
         why=why,
+        cancellable=dossier.fate.state in CAN["cancel"],
         attempts=[_attempt(each, None if shows_text else veil) for each in dossier.attempts],
     )
 

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import timedelta
 
 from watcher.admin.api import shapes
+from watcher.admin.api.attention import attention
 from watcher.admin.api.endpoints import counts_of
 from watcher.admin.desk import Desk
+from watcher.admin.glance import glance
 from watcher.admin.history import STEP
-from watcher.admin.readiness import Readiness
-from watcher.core.circuits import Standing
+from watcher.admin.undertakings import backfilling
 from watcher.ports import Counts
 
 
 async def overview(desk: Desk) -> shapes.Overview:
     readiness = desk.readiness.judge()
-    counts, standings = await desk.outbox.counts(), await desk.outbox.standings()
+    seen, now = await glance(desk.outbox), desk.clock.now()
     lag, oplog = desk.readiness.lag, desk.undertakings.oplog
     return shapes.Overview(
         version=desk.version,
-        now=desk.clock.now(),
+        now=now,
         ready=readiness.ready,
         parts={name: shapes.Part(ready=part.ready, says=part.says) for name, part in readiness.parts.items()},
-        attention=list(_attention(desk, readiness, standings, counts)),
-        counts=counts_of(_summed(counts)),
+        attention=list(attention(desk, readiness, seen)),
+        counts=counts_of(_summed(seen.counts)) if seen is not None else None,
         lag_seconds=lag.total_seconds() if lag is not None else None,
         replicas=desk.readiness.replicas if desk.shares else None,
         leases=sorted(desk.readiness.held),
@@ -36,47 +37,15 @@ async def overview(desk: Desk) -> shapes.Overview:
         )
         if oplog is not None
         else None,
-        store_bytes=await desk.outbox.used_bytes(),
+        store_bytes=seen.used_bytes if seen is not None else None,
         max_store_bytes=desk.max_store_bytes,
         work=[
-            shapes.Work(name=each.name, rows=each.rows, of=each.of, since=each.since)
-            for each in desk.undertakings.now()
+            shapes.Work(name=each.name, unit=each.unit, rows=each.rows, of=each.of, since=each.since)
+            for each in (*desk.undertakings.now(), *(backfilling(seen.backfills, now) if seen else ()))
         ],
         shows_text=desk.shows_text,
         history=_history(desk),
     )
-
-
-def _attention(
-    desk: Desk, readiness: Readiness, standings: Mapping[str, Standing], counts: Mapping[str, Counts]
-) -> Iterator[str]:
-    """Each in words that name the cure; the worst first."""
-    for name, part in readiness.parts.items():
-        if not part.ready:
-            yield f"{name}: {part.says}"
-    oplog = desk.undertakings.oplog
-    if oplog is not None and oplog.scarce:
-        yield f"oplog: {readiness.parts['oplog'].says}"
-    known = [endpoint.name for endpoint in desk.endpoints()]
-    for name, standing in standings.items():
-        if name not in known:
-            continue
-        waiting = counts.get(name, Counts()).pending
-        match standing.state:
-            case "open":
-                yield f"{name} fails ({standing.reason}): {waiting} deliveries wait. Look at its attempts."
-            case "paused":
-                yield f"{name} is paused ({standing.reason}): {waiting} deliveries wait until it is resumed."
-            case "slowed":
-                pass  # it is being obeyed
-    for name, each in counts.items():
-        if each.dead:
-            yield f"{each.dead} deliveries to {name} are dead. Look at why, then replay or leave them."
-        if name not in known and each.pending:
-            gone = "is in the settings no more: bring it back, or cancel them"
-            yield f"{each.pending} deliveries wait for {name}, which {gone}."
-    if readiness.parts["settings"].says != "in force":
-        yield f"settings: {readiness.parts['settings'].says}"
 
 
 def _summed(counts: Mapping[str, Counts]) -> Counts:

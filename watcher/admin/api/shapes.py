@@ -110,9 +110,21 @@ class Work(Shape):
     """Long work that is under way."""
 
     name: str
+    unit: Literal["rows", "deliveries"] = "rows"
     rows: Count
     of: Count | None = None
     since: Moment | None = None
+
+
+class Attention(Shape):
+    """Something to look at, and what it is about."""
+
+    text: str = Field(description="What is wrong, and its cure.")
+    part: str | None = Field(default=None, description="The part of readiness that tells it.")
+    endpoint: str | None = None
+    state: DeliveryState | None = Field(
+        default=None, description="It is about the endpoint's deliveries in this state."
+    )
 
 
 class History(Shape):
@@ -131,13 +143,13 @@ class Overview(Shape):
     now: Moment
     ready: bool
     parts: dict[str, Part]
-    attention: list[str] = Field(description="What to look at, the worst first.")
-    counts: CountsShape
+    attention: list[Attention] = Field(description="What to look at, the worst first.")
+    counts: CountsShape | None = Field(description="Null while the state cannot be read.")
     lag_seconds: Number | None
     replicas: Count | None = Field(description="Null where the state is not shared.")
     leases: list[str] = Field(description="Held by this replica.")
     oplog: OplogShape | None
-    store_bytes: Count
+    store_bytes: Count | None = Field(description="Null while the state cannot be read.")
     max_store_bytes: Count
     work: list[Work]
     shows_text: bool = Field(description="Whether bodies and answers are shown as they are.")
@@ -401,6 +413,7 @@ class Detail(DeliveryShape):
     body_shape: str = Field(description="The same, with people's texts blotted out.")
     replayable: bool
     why: str | None = Field(description="Why it is not replayable.")
+    cancellable: bool
     attempts: list[AttemptShape]
 
 
@@ -435,7 +448,8 @@ class Change(Shape):
 
 class Changed(Shape):
     changed: Count
-    left: Count = Field(description="That meet the filter still, beyond `next`.")
+    by_endpoint: dict[str, Count] = Field(description="The same, of each endpoint.")
+    left: Count = Field(description="That meet the filter still, from the second of `next` on.")
     done: bool
     next: str | None
 

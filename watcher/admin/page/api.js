@@ -69,7 +69,7 @@ async function request(method, path, body, patience) {
     response = await fetch(path, {
       method,
       headers: {
-        Authorization: `Bearer ${token.get() ?? ''}`,
+        Authorization: `Bearer ${bytesOf(token.get() ?? '')}`,
         ...(body === undefined ? {} : { 'Content-Type': 'application/json' }),
       },
       body: body === undefined ? undefined : JSON.stringify(body),
@@ -83,6 +83,9 @@ async function request(method, path, body, patience) {
   }
   return parsed(response.status, text);
 }
+
+/** A header is bytes to `fetch`: of another letter than Latin ones it would make nothing. */
+const bytesOf = (text) => String.fromCharCode(...new TextEncoder().encode(text));
 
 function parsed(status, text) {
   // A proxy in between speaks for a watcher that is not there.

@@ -22,7 +22,7 @@ export function delivery(main, { route }) {
       found && badge(found.state),
       found && h('div', { class: 'actions' },
         button('Replay', replay, { class: 'primary', disabled: !found.replayable, 'aria-describedby': found.why ? 'why' : null }),
-        button('Cancel', cancel, { disabled: !OPEN.includes(found.state) }))),
+        button('Cancel', cancel, { disabled: !found.cancellable }))),
     problem(error),
     found ? sections() : !error && h('p', null, 'Loading…'));
 

@@ -9,10 +9,12 @@ import { ago, count, link, moment, ms, ORIGINS, rate, span, standing, STATES, to
 /** An endpoint's timeout is at most ten minutes. */
 const LONGEST = 610;
 
-export function endpoints(main) {
+export function endpoints(main, { route }) {
   let list = null;
   let managing = null;
   let error = null;
+  /** The one that a link led to, until it has been shown. */
+  let wanted = route.query.get('name');
 
   const draw = () => patch(main,
     h('div', { class: 'head' },
@@ -48,9 +50,18 @@ export function endpoints(main) {
       throw failed;
     } finally {
       draw();
+      lead();
     }
   }, 5);
   return turns;
+
+  function lead() {
+    const heading = wanted && document.getElementById(`endpoint-${wanted}`);
+    if (!heading) return;
+    wanted = null;
+    heading.scrollIntoView();
+    heading.focus({ preventScroll: true });
+  }
 }
 
 function card(endpoint, { act, managed: more }) {
@@ -65,7 +76,7 @@ function card(endpoint, { act, managed: more }) {
     });
   };
   return h('article', { key: name, class: 'card endpoint', 'aria-labelledby': id },
-    h('div', { class: 'head' }, h('h2', { id }, name), standing(state), !gone && actions(endpoint, act)),
+    h('div', { class: 'head' }, h('h2', { id, tabindex: -1 }, name), standing(state), !gone && actions(endpoint, act)),
     h('p', { class: 'dim' }, url && [h('span', { class: 'code' }, url), ' · '], ORIGINS[endpoint.origin]),
     !endpoint.inForce && !gone && h('p', { class: 'says paused' }, 'This replica does not tell it yet.'),
     endpoint.reason && trouble(endpoint),

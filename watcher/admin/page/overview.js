@@ -23,7 +23,7 @@ const sections = (seen) => [
   seen.work.length > 0 && work(seen.work),
   figures(seen),
   history(seen.history),
-  h('div', { key: 'parts', class: 'two' }, parts(seen.parts), store(seen.counts)),
+  h('div', { key: 'parts', class: 'two' }, parts(seen.parts), seen.counts && store(seen.counts)),
   aside(`librechat-watcher ${seen.version}, as of `, h('time', { datetime: seen.now }, clockTime(new Date(seen.now))), '.'),
 ];
 
@@ -32,7 +32,15 @@ function attention(list) {
   const looks = well ? 'attention well' : 'attention';
   return h('section', { key: 'attention', class: looks, 'aria-labelledby': 'attention', 'aria-live': 'polite' },
     h('h2', { id: 'attention' }, well ? 'All is well' : 'Needs attention'),
-    well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((text) => h('li', null, text))));
+    well ? h('p', null, 'Nothing needs anybody now.') : h('ul', null, list.map((each) => h('li', null, each.text, place(each)))));
+}
+
+/** Where on the page that is which an entry is about; parts stand below it. */
+function place({ endpoint, state }) {
+  if (!endpoint) return null;
+  return [' ', state
+    ? to(link('deliveries', { endpoint, state }), `Show those of ${endpoint}`)
+    : to(link('endpoints', { name: endpoint }), `Show ${endpoint}`)];
 }
 
 const work = (list) => h('section', { key: 'work', class: 'card', 'aria-labelledby': 'work' },
@@ -42,10 +50,10 @@ const work = (list) => h('section', { key: 'work', class: 'card', 'aria-labelled
     aside(progress(each)),
     h('progress', { 'aria-label': each.name, ...(each.of === null ? {} : { max: Math.max(each.of, each.rows, 1), value: each.rows }) })))));
 
-function progress({ rows, of }) {
-  if (of === null) return `${count(rows)} rows so far`;
+function progress({ unit, rows, of }) {
+  if (of === null) return `${count(rows)} ${unit} so far`;
   // Of a number that is a guess, 100 % would be a promise.
-  return `${count(rows)} of about ${count(of)} rows, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`;
+  return `${count(rows)} of about ${count(of)} ${unit}, ${Math.min(99, Math.floor((rows / Math.max(1, of)) * 100))} %`;
 }
 
 const figures = (seen) => h('section', { key: 'figures', 'aria-labelledby': 'figures' },
@@ -61,20 +69,22 @@ const lag = (seen) => ({
   name: 'Lag', value: lagOf(seen), says: 'from a change in MongoDB to its storing', bad: seen.parts.lag?.ready === false,
 });
 
-const waiting = ({ counts: { pending, held } }) => ({
-  name: 'Waiting',
-  value: count(pending + held),
-  says: `${count(pending)} pending, ${count(held)} held`,
-  href: link('deliveries', [['state', 'pending'], ['state', 'held']]),
-});
+const UNREAD = { value: '–', says: 'not known: the state cannot be read', bad: true };
 
-const dead = ({ counts }) => ({
+const waiting = ({ counts }) => (counts ? {
+  name: 'Waiting',
+  value: count(counts.pending + counts.held),
+  says: `${count(counts.pending)} pending, ${count(counts.held)} held`,
+  href: link('deliveries', [['state', 'pending'], ['state', 'held']]),
+} : { name: 'Waiting', ...UNREAD });
+
+const dead = ({ counts }) => (counts ? {
   name: 'Dead',
   value: count(counts.dead),
   says: counts.dead ? 'gave up; can be replayed' : 'none gave up',
   bad: counts.dead > 0,
   href: link('deliveries', { state: 'dead' }),
-});
+} : { name: 'Dead', ...UNREAD });
 
 function oplog({ oplog: known }) {
   const name = 'Oplog headroom';

@@ -167,14 +167,14 @@ function header() {
   patch($('state'),
     to('#/overview', says, { class: `badge ${like}` }),
     h('span', null, 'lag ', h('b', null, lagOf(seen))),
-    to(link('deliveries', { state: 'pending' }), [h('b', null, count(counts.pending)), ' pending']),
-    to(link('deliveries', { state: 'dead' }), [h('b', null, count(counts.dead)), ' dead'], { class: counts.dead ? 'bad' : null }));
+    to(link('deliveries', { state: 'pending' }), [h('b', null, count(counts?.pending)), ' pending']),
+    to(link('deliveries', { state: 'dead' }), [h('b', null, count(counts?.dead)), ' dead'], { class: counts?.dead ? 'bad' : null }));
   title();
 }
 
 function title() {
   const { seen } = pulse;
-  const state = !seen ? '' : !seen.ready ? 'NOT READY · ' : seen.counts.dead ? `${count(seen.counts.dead)} dead · ` : '';
+  const state = !seen ? '' : !seen.ready ? 'NOT READY · ' : seen.counts?.dead ? `${count(seen.counts.dead)} dead · ` : '';
   document.title = `${state}${TITLES[shown?.name] ?? 'Sign in'} · librechat-watcher`;
 }
 

@@ -55,7 +55,7 @@ def markdown(text: str) -> str:
 
 
 def percent(text: str, *, safe: str = "") -> str:
-    """Percent-encoded UTF-8. Halves of surrogate pairs are joined, or become U+FFFD, as in a body.
+    r"""Percent-encoded UTF-8. Halves of surrogate pairs are joined, or become U+FFFD, as in a body.
 
     >>> percent("a b/ü"), percent("\ud83e\uddf5"), percent("\ud83e")
     ('a%20b%2F%C3%BC', '%F0%9F%A7%B5', '%EF%BF%BD')

@@ -18,6 +18,7 @@ from pymongo.errors import (
     BulkWriteError,
     CollectionInvalid,
     ConfigurationError,
+    ConnectionFailure,
     DuplicateKeyError,
     OperationFailure,
     PyMongoError,
@@ -364,6 +365,11 @@ def _why(error: PyMongoError, place: Place) -> str:
         return (
             "the driver cannot use this connection string.\n"
             f"  Correct {place.setting}: its options; with mongodb+srv:// the host must have SRV records."
+        )
+    if isinstance(error, ConnectionFailure):
+        return (
+            f"nobody answers ({type(error).__name__}).\n"
+            "  Is it up, and can it be reached from here? It is tried again; nothing is lost meanwhile."
         )
     label = f"code {code}" if code is not None else type(error).__name__
     return f"cannot be used now ({label}).\n  It is tried again; nothing is lost meanwhile."

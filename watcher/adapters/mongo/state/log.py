@@ -112,18 +112,21 @@ async def replay(state: State, ids: Sequence[EventId], session: Session) -> Coun
     return tally
 
 
-async def cancel(state: State, ids: Sequence[EventId], reason: str, session: Session) -> int:
+async def cancel(
+    state: State, ids: Sequence[EventId], reason: str, session: Session
+) -> Counter[tuple[str, Any]]:
+    """How the numbers change."""
     wished = {"_id": {"$in": list(ids)}, "state": {"$in": ["held", "pending"]}}
     rows = await state["deliveries"].find(wished, {"endpoint": 1, "state": 1}, session=session).to_list()
+    tally: Counter[tuple[str, Any]] = Counter()
     if not rows:
-        return 0
+        return tally
     changed = {"state": "cancelled", "reason": reason, "settled_at": datetime.now(UTC)}
     await state["deliveries"].update_many(
         {"_id": {"$in": [row["_id"] for row in rows]}},
         {"$set": changed, "$unset": {"due_at": ""}},
         session=session,
     )
-    tally: Counter[tuple[str, Any]] = Counter()
     for row in rows:
         tally[row["endpoint"], row["state"]] -= 1
         tally[row["endpoint"], "cancelled"] += 1
@@ -132,7 +135,7 @@ async def cancel(state: State, ids: Sequence[EventId], reason: str, session: Ses
         await state["recalls"].update_one(
             {"_id": endpoint}, {"$inc": {"number": 1}}, upsert=True, session=session
         )
-    return len(rows)
+    return tally
 
 
 async def recalls(state: State) -> Mapping[str, int]:

@@ -27,7 +27,7 @@ from watcher.adapters.mongo.state.documents import (
 from watcher.adapters.mongo.state.leases import MongoLeases
 from watcher.adapters.mongo.state.news import News
 from watcher.adapters.mongo.state.settling import Settler
-from watcher.adapters.records import backfill_of, backfill_text, recovery_of, recovery_text
+from watcher.adapters.records import UNFINISHED, backfill_of, backfill_text, recovery_of, recovery_text
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
@@ -180,6 +180,11 @@ class MongoOutbox:
         document = await self._read(lambda: self._state["backfills"].find_one({"_id": name}))
         return backfill_of(name, document["state"]) if document else None
 
+    async def backfills(self) -> Sequence[Backfill]:
+        unfinished = {"state": {"$regex": UNFINISHED}}
+        found = await self._read(lambda: self._state["backfills"].find(unfinished).sort("_id").to_list())
+        return [backfill_of(each["_id"], each["state"]) for each in found]
+
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
         async def work(session: Session) -> Entered:
             done = await self._enter(deliveries, held=(), through=None, session=session)
@@ -287,13 +292,14 @@ class MongoOutbox:
     async def dossier(self, identity: EventId) -> Dossier | None:
         return await self._read(lambda: log.dossier(self._state, identity))
 
-    async def replay(self, ids: Sequence[EventId]) -> int:
+    async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
         tally = await self._write(lambda session: log.replay(self._state, ids, session))
         self._news.tell(_endpoints_with_more(tally))
-        return sum(by for (_, state), by in tally.items() if state == "pending")
+        return {endpoint: by for (endpoint, state), by in tally.items() if state == "pending"}
 
-    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> int:
-        return await self._write(lambda session: log.cancel(self._state, ids, reason, session))
+    async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
+        tally = await self._write(lambda session: log.cancel(self._state, ids, reason, session))
+        return {endpoint: by for (endpoint, state), by in tally.items() if state == "cancelled"}
 
     async def recalls(self) -> Mapping[str, int]:
         return await self._read(lambda: log.recalls(self._state))
