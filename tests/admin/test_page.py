@@ -1,5 +1,6 @@
 """The page: a token form, and files that hold to the content security policy of the answers they come in."""
 
+import gzip
 import re
 from pathlib import Path
 
@@ -44,3 +45,7 @@ def test_the_html_holds_no_script_and_no_style():
     html = (PAGE / "index.html").read_text()
 
     assert re.findall(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", html) == []
+
+
+def test_the_whole_page_is_less_than_60_kb_on_the_wire():
+    assert sum(len(gzip.compress(file.read_bytes(), 6)) for file in PAGE.iterdir()) < 60_000
