@@ -32,9 +32,11 @@ const arrives = async (secret) => {
   await control('write');
   await until('a request that is signed by it', async () => (await control('signed', secret)).ok);
 };
-/** Ask the API beside the page, as a colleague does. */
+/** Ask the API beside the page, as a colleague does. Headers are bytes: one character each. */
 const beside = (method, path, body) => fetch(`${BASE_URL}api/${path}`, {
-  method, body: JSON.stringify(body), headers: { Authorization: `Bearer ${TOKEN}`, 'Content-Type': 'application/json' },
+  method,
+  body: JSON.stringify(body),
+  headers: { Authorization: `Bearer ${Buffer.from(TOKEN).toString('latin1')}`, 'Content-Type': 'application/json' },
 });
 
 await page.goto(`${BASE_URL}#/endpoints`);

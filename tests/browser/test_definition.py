@@ -1,4 +1,4 @@
-"""What the page sends of a changed definition makes of the stored one, by the API's own rules, what was written."""
+"""What the page sends of a changed definition makes what was written, by the API's own rules."""
 
 from __future__ import annotations
 
