@@ -28,6 +28,7 @@ from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
 from watcher.admin.undertakings import GIVEN_UP, Undertakings
+from watcher.config.managed import definition_schema
 from watcher.config.mappings import load_mappings
 from watcher.core.backfill import STILL, Backfill
 from watcher.core.catalogue import catalogue
@@ -103,6 +104,7 @@ class Stage:
             ),
             sender=self.sender,
             endpoints=lambda: self.endpoints,
+            definitions=definition_schema(),
             managed=lambda: {each.name for each in self.endpoints} - {"crm", "audit"},
             trial=self.trial,
             in_force=self.in_force,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -37,6 +37,8 @@ class Desk:
     """Of its own for `ping`: it does not wait behind deliveries."""
     endpoints: Callable[[], Sequence[Endpoint]]
     """As the settings are now."""
+    definitions: Mapping[str, Mapping[str, Any]]
+    """JSON Schemas of an endpoint's definition, of which one is `Definition`."""
     managed: Callable[[], Collection[str]]
     """The names of managed ones among them."""
     trial: Callable[[Endpoint, int], Awaitable[Trial]]
