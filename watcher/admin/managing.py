@@ -82,6 +82,16 @@ class Managing:
     def is_on(self) -> bool:
         return self._sealing() is not None
 
+    async def spelled(self, name: str) -> str | None:
+        """The name of a managed endpoint as it is written there, in large and small letters; None: there is
+        none. Raises OutboxError."""
+        stored = (await self._registry.registered()).endpoints
+        return next((each.name for each in stored if each.name.lower() == name.lower()), None)
+
+    async def is_free(self, name: str) -> bool:
+        """Whether no endpoint has this name. Raises OutboxError."""
+        return not self._is_locked(name) and await self.spelled(name) is None
+
     async def every(self) -> Sequence[Managed]:
         """Those that can be opened. Raises OutboxError."""
         found, sealing = [], self._sealing()
@@ -213,8 +223,11 @@ class Managing:
         return sealing
 
     def _demand_unlocked(self, name: str) -> None:
-        if name.lower() in {each.lower() for each in self._locked()}:
+        if self._is_locked(name):
             raise NotDone("locked", f"{name} stands in the settings' file: it is changed there.")
+
+    def _is_locked(self, name: str) -> bool:
+        return name.lower() in {each.lower() for each in self._locked()}
 
     def _entry(self, act: Act, subject: str, origin: Origin, **details: Any) -> AuditEntry:
         return AuditEntry(at=self._clock.now(), act=act, subject=subject, origin=origin, details=details)

@@ -26,13 +26,15 @@ WORKS_SECONDS = 2.0
 
 async def create(desk: Desk, asked: shapes.Create) -> shapes.Made:
     name = asked.definition.get("name")
-    if isinstance(name, str) and (waiting := await _waiting(desk, name)):
+    if isinstance(name, str) and (waiting := await _left_by_one_gone(desk, name)):
         raise Refusal(
             409,
             f"{waiting} deliveries wait for an endpoint {name!r} that is gone: this one would get them."
             " Cancel them first (DELETE with cancel=true), or take another name.",
         )
-    return await _made(desk, desk.managing.create(asked.definition, desk.origin))
+    made = await _judged(desk.managing.create(asked.definition, desk.origin))
+    await desk.outbox.stand(made.managed.stored.name, None)  # that one of this name was paused is over
+    return await _taken_up(desk, made)
 
 
 async def change(desk: Desk, name: str, asked: shapes.ChangeEndpoint) -> shapes.Made:
@@ -51,6 +53,7 @@ async def retire(desk: Desk, name: str) -> shapes.Made:
 
 async def delete(desk: Desk, name: str, asked: shapes.Delete) -> shapes.Deleted:
     """Dispatch hears of it first: what is cancelled then has nobody left to send it."""
+    name = await desk.managing.spelled(name) or name
     waiting = await _waiting(desk, name)
     is_gone = name not in {endpoint.name for endpoint in desk.endpoints()}
     if waiting and not asked.cancel:
@@ -105,7 +108,10 @@ async def audit(desk: Desk, query: shapes.AuditQuery) -> shapes.AuditPage:
 
 
 async def _made(desk: Desk, change: Awaitable[Made]) -> shapes.Made:
-    made = await _judged(change)
+    return await _taken_up(desk, await _judged(change))
+
+
+async def _taken_up(desk: Desk, made: Made) -> shapes.Made:
     stored = made.managed.stored
     await desk.in_force(stored.revision)
     return shapes.Made(endpoint=await one(desk, stored.name), secret=made.secret)
@@ -123,6 +129,10 @@ async def _judged(work: Awaitable[T]) -> T:
 
 def _refused(error: NotDone) -> Refusal:
     return Refusal(STATUSES[error.why], str(error))
+
+
+async def _left_by_one_gone(desk: Desk, name: str) -> int:
+    return await _waiting(desk, name) if await desk.managing.is_free(name) else 0
 
 
 async def _waiting(desk: Desk, name: str) -> int:

@@ -1,0 +1,69 @@
+"""Managing endpoints by the API: whom a name means, what waits for it, and what is told of each change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.admin.test_api import Served, Stage, numbered
+from tests.builders import NOON
+from watcher.core.circuits import Standing
+
+PAUSED = Standing(state="paused", reason="by an operator", since=NOON)
+
+
+@pytest.fixture
+def stage():
+    return Stage()
+
+
+@pytest.fixture
+async def client(stage):
+    async with Served(stage.desk) as client:
+        yield client
+
+
+async def make(client: Any, name: str, **keys: Any) -> Any:
+    definition = {"name": name, "url": "https://new.example/", **keys}
+    return await client.post("/api/endpoints", json={"definition": definition})
+
+
+@pytest.mark.parametrize("name", ["new", "NEW", "audit"])
+async def test_a_name_that_is_taken_is_told_so_whatever_waits_for_it(stage, client, name):
+    await make(client, "new")
+    await stage.put(numbered(1, endpoint="new"), numbered(2, endpoint="audit"))
+
+    refused = await make(client, name)
+
+    assert refused.status_code == 409
+    assert "gone" not in refused.text, "to cancel what waits for it would drop one that is at work"
+
+
+async def test_what_waits_for_one_that_is_gone_keeps_its_name_from_being_given_away(stage, client):
+    await stage.put(numbered(1, endpoint="new"))
+
+    refused = await make(client, "new")
+
+    assert (refused.status_code, "1 deliveries wait" in refused.text) == (409, True)
+
+
+async def test_one_is_dropped_with_what_waits_for_it_however_its_name_is_written(stage, client):
+    await make(client, "new")
+    await stage.put(numbered(1, endpoint="new"))
+    await stage.outbox.stand("new", PAUSED)
+
+    assert (await client.delete("/api/endpoints/NEW")).status_code == 409
+    dropped = await client.delete("/api/endpoints/NEW", params={"cancel": "true"})
+
+    assert dropped.json() == {"cancelled": 1, "left": 0}
+    assert await stage.outbox.standings() == {}
+
+
+async def test_one_that_is_made_anew_is_not_paused_as_one_before_it_was(stage, client):
+    await stage.outbox.stand("new", PAUSED)
+
+    made = await make(client, "new")
+
+    assert made.json()["endpoint"]["state"] == "ok"
+    assert await stage.outbox.standings() == {}
