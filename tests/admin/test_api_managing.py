@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -67,3 +69,46 @@ async def test_one_that_is_made_anew_is_not_paused_as_one_before_it_was(stage, c
 
     assert made.json()["endpoint"]["state"] == "ok"
     assert await stage.outbox.standings() == {}
+
+
+async def test_a_change_is_in_force_when_this_replica_has_that_change_and_not_one_before(stage, client):
+    made = (await make(client, "new")).json()["endpoint"]
+    assert made["inForce"] is True
+
+    stage.takes_up = False
+    asked = {"definition": {"url": "https://other.example/"}}
+    changed = (await client.patch("/api/endpoints/new", json=asked)).json()["endpoint"]
+    rotated = (await client.post("/api/endpoints/new/rotate", json={})).json()["endpoint"]
+
+    assert (changed["inForce"], rotated["inForce"]) == (False, False)
+
+
+async def test_one_that_is_dropped_and_still_sent_to_is_told_so(stage, client):
+    await make(client, "new")
+    await stage.put(numbered(1, endpoint="new"))
+    stage.takes_up = False
+
+    told = await client.delete("/api/endpoints/new", params={"cancel": "true"})
+    assert (told.status_code, "still sends to it" in told.text) == (503, True)
+
+    stage.endpoints.pop()
+    again = await client.delete("/api/endpoints/new", params={"cancel": "true"})
+    assert again.json() == {"cancelled": 1, "left": 0}
+
+
+async def test_what_other_replicas_store_for_it_until_they_know_is_cancelled_with_the_rest(stage):
+    stage.desk = replace(stage.desk, shares=True)
+    sleep = stage.clock.sleep
+
+    async def one_is_stored_meanwhile(span: timedelta) -> None:
+        await stage.put(numbered(1, endpoint="new"))
+        stage.clock.advance(span)
+        await sleep(timedelta(0))
+
+    stage.clock.sleep = one_is_stored_meanwhile
+    async with Served(stage.desk) as client:
+        await make(client, "new")
+
+        dropped = await client.delete("/api/endpoints/new")
+
+    assert dropped.json() == {"cancelled": 1, "left": 0}

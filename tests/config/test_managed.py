@@ -114,7 +114,7 @@ def test_they_join_those_of_the_file(settings):
     found = joined(ours, registered(CRM, {**CRM, "name": "audit"}))
 
     assert [endpoint.name for endpoint in found.endpoints] == ["default", "crm", "audit"]
-    assert found.managed == {"crm", "audit"}
+    assert found.managed == {"crm": 1, "audit": 1}
 
 
 def test_all_that_keeps_them_out_is_told_at_once(settings):

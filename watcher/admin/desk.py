@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -37,8 +37,8 @@ class Desk:
     """Of its own for `ping`: it does not wait behind deliveries."""
     endpoints: Callable[[], Sequence[Endpoint]]
     """As the settings are now."""
-    managed: Callable[[], Collection[str]]
-    """The names of managed ones among them."""
+    managed: Callable[[], Mapping[str, int]]
+    """The managed ones among them: of each name the revision."""
     trial: Callable[[Endpoint, int], Awaitable[Trial]]
     """Of the newest so many events. Raises ConfigError."""
     in_force: Callable[[int], Awaitable[bool]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import TypeVar
 
 from watcher.admin.api import shapes
@@ -19,6 +20,9 @@ from watcher.errors import ConfigError
 T = TypeVar("T")
 
 STATUSES = {"off": 409, "unknown": 404, "taken": 409, "changed": 409, "locked": 409}
+
+TAKEN_UP = timedelta(seconds=2)
+"""In which every replica has noticed a change."""
 
 WORKS_SECONDS = 2.0
 """How long one request cancels what waited for an endpoint that is dropped; then it is asked again."""
@@ -67,8 +71,7 @@ async def delete(desk: Desk, name: str, asked: shapes.Delete) -> shapes.Deleted:
             raise _refused(error) from error
         await desk.note("deliveries.cancelled", name, expected=waiting, why="their endpoint is gone")
     else:
-        await desk.in_force(await desk.registry.revision())
-        await desk.outbox.stand(name, None)
+        await _let_go(desk, name)
     cancelled = await _cancel_waiting(desk, name)
     return shapes.Deleted(cancelled=cancelled, left=await _waiting(desk, name))
 
@@ -129,6 +132,19 @@ async def _judged(work: Awaitable[T]) -> T:
 
 def _refused(error: NotDone) -> Refusal:
     return Refusal(STATUSES[error.why], str(error))
+
+
+async def _let_go(desk: Desk, name: str) -> None:
+    """Until nobody tells it anything any more."""
+    if not await desk.in_force(await desk.registry.revision()):
+        raise Refusal(
+            503,
+            f"{name!r} is dropped, but this replica does not know it yet and still sends to it:"
+            " /readyz tells why. Ask again when that is mended, to cancel what waits.",
+        )
+    if desk.shares:
+        await desk.clock.sleep(TAKEN_UP)  # another replica may read the changes, and store some for it
+    await desk.outbox.stand(name, None)
 
 
 async def _left_by_one_gone(desk: Desk, name: str) -> int:
