@@ -285,6 +285,13 @@ async def test_a_trial_tells_what_it_would_have_got_of_what_happened(librechat, 
         assert rest[0]["bodyShape"] == '{"said":"…","by":"…"}'
         assert (rest[0]["body"], WORDS in answer.text) == (None, False)
         assert "userId" in rest[1]["misses"][0]
+
+        fails = {"events": ["message.*"], "transform": {"by": "{{ data.nobody }}"}}
+        failing = (await client.post("/api/trial", json={"definition": fails})).json()
+        assert [(each["sent"], each["refused"]) for each in failing["tried"]] == [
+            (False, f"transform.by: data.nobody is undefined (event {each['event']})")
+            for each in told["tried"]
+        ]
         assert (await client.get("/api/audit")).json()["entries"] == []
 
 
