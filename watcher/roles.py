@@ -65,8 +65,9 @@ class Prepared:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What it was read from."""
-        return (*self.settings.files, *self.settings.mapping_paths)
+        """What it was read from; what managed endpoints inherit of `tls:` as well."""
+        inherited = (file for each in self.settings.endpoints for file in each.route.tls.files)
+        return (*dict.fromkeys([*self.settings.files, *map(Path, inherited)]), *self.settings.mapping_paths)
 
 
 class Roles:

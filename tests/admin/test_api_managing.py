@@ -112,3 +112,14 @@ async def test_what_other_replicas_store_for_it_until_they_know_is_cancelled_wit
         dropped = await client.delete("/api/endpoints/new")
 
     assert dropped.json() == {"cancelled": 1, "left": 0}
+
+
+async def test_what_a_proxy_says_is_kept_as_text_whatever_bytes_it_sends(stage, client):
+    paused = await client.post(
+        "/api/endpoints/crm/pause", json={}, headers=[(b"X-Forwarded-For", b"\xff, 7")]
+    )
+
+    assert paused.status_code == 200
+    ((_, entry),) = await stage.outbox.audit(before=None, limit=9)
+    assert entry.origin.forwarded == "?, 7"
+    assert (await client.get("/api/audit")).json()["entries"][0]["forwarded"] == "?, 7"
