@@ -24,14 +24,19 @@ class Desk:
         self.extra: list[Path] = []
         self.clock, self.facts, self.asked = FakeClock(), Facts(), asyncio.Event()
         self.reads = 0
+        self.rest: str | None = None
         self.reloader = Reloader(
             self.read,
+            self.read_the_rest,
             lambda _: [self.file, *self.extra],
             "one",
             asked=self.asked,
             clock=self.clock,
             observe=self.facts,
         )
+
+    async def read_the_rest(self) -> str | None:
+        return self.rest
 
     async def read(self) -> str:
         self.reads += 1
@@ -166,4 +171,32 @@ async def test_a_fault_of_ours_leaves_the_old_settings_in_force(desk: Desk, monk
 
     assert not waiting.done()
     assert desk.facts.of(SettingsRefused)[0].problems == ("they cannot be read: KeyError",)
+    waiting.cancel()
+
+
+async def test_what_does_not_stand_in_the_files_is_handed_over_though_they_are_wrong(desk: Desk):
+    desk.file.write_text("wrong")
+    desk.rest = "one, and another endpoint"
+    desk.asked.set()
+
+    rest = await desk.reloader.next("one")
+    assert rest == "one, and another endpoint"
+    assert "wrong" in desk.reloader.refused[0]
+
+    desk.rest = None
+    waiting = asyncio.create_task(desk.reloader.next(rest))
+    desk.file.write_text("mended")
+    await desk.time_passes(waiting.done)
+    assert (await waiting, desk.reloader.refused) == ("mended", ())
+
+
+async def test_files_that_were_wrong_are_read_again_after_a_while_though_something_else_changed(desk: Desk):
+    desk.file.write_text("wrong")
+    desk.rest = "one, and another endpoint"
+    desk.asked.set()
+    rest = await desk.reloader.next("one")
+
+    desk.rest, reads = None, desk.reads
+    waiting = asyncio.create_task(desk.reloader.next(rest))
+    await desk.time_passes(lambda: desk.reads > reads)
     waiting.cancel()

@@ -29,7 +29,7 @@ from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings, StateDatabase
 from watcher.core.catalogue import catalogue
 from watcher.core.endpoints import Endpoint
-from watcher.core.facts import LOOKING, SettingsReloaded
+from watcher.core.facts import LOOKING, SettingsRefused, SettingsReloaded
 from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.core.managing import Registered
 from watcher.core.trials import Trial
@@ -94,8 +94,15 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             now, registered = await asyncio.to_thread(load), await store.registry.registered()
             return await asyncio.to_thread(Prepared.of, now, registered)
 
+        async def managed_anew() -> Prepared | None:
+            registered = await store.registry.registered()
+            if registered.revision == prepared.revision:
+                return None
+            return await asyncio.to_thread(Prepared.of, prepared.written, registered)
+
         reloader = Reloader(
             prepared_anew,
+            managed_anew,
             lambda prepared: prepared.files,
             first,
             asked=asked,
@@ -129,7 +136,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 store.registry,
                 sealing=lambda: sealing_by(prepared.settings),
                 define=lambda definition: prepared.settings.define(definition),
-                locked=lambda: set(_names(prepared.settings)) - prepared.settings.managed,
+                locked=lambda: _names(prepared.written),
                 clock=clock,
             ),
             sender=await stack.enter_async_context(AiohttpSender()),
@@ -200,6 +207,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                         needs_restart=settings.needing_restart(prepared.settings),
                     )
                 )
+                if reloader.refused:  # managed endpoints are in force; the files still are not
+                    observe(SettingsRefused(problems=reloader.refused))
             journal.say("stopping")
             reloading.cancel()
             await asyncio.wait({at_work})

@@ -28,6 +28,7 @@ def joined(settings: Settings, registered: Registered) -> Settings:
     sealing, problems = sealing_by(settings), list[Problem]()
     endpoints = {endpoint.name.lower(): endpoint for endpoint in settings.endpoints}
     managed: list[Endpoint] = []
+    revisions: dict[str, int] = {}
     for sealed in registered.endpoints:
         try:
             endpoint = settings.define(definition_of(sealed, sealing))
@@ -35,15 +36,12 @@ def joined(settings: Settings, registered: Registered) -> Settings:
             problems += error.problems
         else:
             managed.append(endpoint)
+            revisions[endpoint.name] = sealed.revision
             if sealed.name.lower() in endpoints:
                 problems.append(_taken(sealed))
     if problems:
         raise ConfigError(problems)
-    return replace(
-        settings,
-        endpoints=(*settings.endpoints, *managed),
-        managed=frozenset(endpoint.name for endpoint in managed),
-    )
+    return replace(settings, endpoints=(*settings.endpoints, *managed), managed=revisions)
 
 
 def _taken(sealed: Sealed) -> Problem:

@@ -36,6 +36,7 @@ class Reloader(Generic[T]):
     def __init__(
         self,
         read: Callable[[], Awaitable[T]],
+        read_the_rest: Callable[[], Awaitable[T | None]],
         files_of: Callable[[T], Iterable[Path]],
         current: T,
         *,
@@ -43,22 +44,26 @@ class Reloader(Generic[T]):
         clock: Clock,
         observe: Observer,
     ) -> None:
-        """`read`: raises ConfigError, or another WatcherError when it cannot be read now. `files_of`: what it
-        was read from; folders mean what is in them. `current`: read just now. `asked`: set when somebody
-        wants it read again, changed or not (SIGHUP)."""
+        """`read`: raises ConfigError, or another WatcherError when it cannot be read now. `read_the_rest`:
+        what is other though the files are wrong; None: nothing. `files_of`: what it was read from; folders
+        mean what is in them. `current`: read just now. `asked`: set when somebody wants it read again,
+        changed or not (SIGHUP)."""
         self._read = read
+        self._read_the_rest = read_the_rest
         self._files_of = files_of
         self._asked = asked
         self._clock = clock
         self._observe = observe
         self._known = _look(files_of(current))
+        self.refused: tuple[str, ...] = ()
+        """What is wrong with the files as they are now."""
 
     async def next(self, current: T) -> T:
-        """Return as soon as there are other settings, and they are right."""
+        """Return as soon as there are other settings, and they are right; or all but the files are (then
+        `refused` is to be told by the caller)."""
         files = tuple(self._files_of(current))
         # As they were before they were read: what changed since then is in no settings yet.
         known = looked = {**await asyncio.to_thread(_look, files), **_some(self._known, files)}
-        told: Sequence[str] = ()
         looks = 0
         while True:
             await self._wait()
@@ -66,18 +71,23 @@ class Reloader(Generic[T]):
             looks += 1
             # Twice the same: whoever writes them has done.
             settled = looked != known and looked == before
-            if not (asked or settled or (told and looks % AGAIN_EVERY == 0)):
+            if not (asked or settled or (self.refused and looks % AGAIN_EVERY == 0)):
                 continue
 
             self._asked.clear()
             self._known = known = looked
             try:
-                return await self._read()
+                found = await self._read()
             except Exception as error:
-                problems = _problems(error)
-                if asked or settled or problems != told:
-                    self._observe(SettingsRefused(problems=problems))
-                told = problems
+                told, self.refused = self.refused, _problems(error)
+                with suppress(Exception):  # as `read`; and what it says is told already
+                    if (rest := await self._read_the_rest()) is not None:
+                        return rest
+                if asked or settled or self.refused != told:
+                    self._observe(SettingsRefused(problems=self.refused))
+            else:
+                self.refused = ()
+                return found
 
     async def _wait(self) -> None:
         """For a while, or until somebody asks."""

@@ -44,6 +44,8 @@ kills unless told otherwise (our compose override and manifests give it longer).
 class Prepared:
     """Settings and managed endpoints, and the plan that they and the mapping files come to."""
 
+    written: Settings
+    """As the files have them."""
     settings: Settings
     """With the managed endpoints."""
     plan: Plan
@@ -53,19 +55,20 @@ class Prepared:
     @classmethod
     def of(cls, settings: Settings, registered: Registered) -> Self:
         """Raises ConfigError."""
-        settings = joined(settings, registered)
+        written, settings = settings, joined(settings, registered)
         plan = Plan.of(
             load_mappings(settings.mapping_paths),
             settings.endpoints,
             unfinished_hold=settings.unfinished_hold,
             recover=settings.on_position_lost == "recover",
         )
-        return cls(settings=settings, plan=plan, revision=registered.revision)
+        return cls(written=written, settings=settings, plan=plan, revision=registered.revision)
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """What it was read from."""
-        return (*self.settings.files, *self.settings.mapping_paths)
+        """What it was read from; what managed endpoints inherit of `tls:` as well."""
+        inherited = (file for each in self.settings.endpoints for file in each.route.tls.files)
+        return (*dict.fromkeys([*self.settings.files, *map(Path, inherited)]), *self.settings.mapping_paths)
 
 
 class Roles:

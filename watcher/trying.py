@@ -18,9 +18,12 @@ from watcher.config.settings import Settings
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery
 from watcher.core.endpoints import Endpoint
+from watcher.core.events import EventType
+from watcher.core.facts import Fact, Refused
 from watcher.core.forms import Failed
 from watcher.core.planning import Plan, anybody
 from watcher.core.requests import address_of
+from watcher.core.searching import change_part
 from watcher.core.shortfalls import in_lines, shortfalls
 from watcher.core.trials import Trial, Tried
 from watcher.errors import SourceError
@@ -35,6 +38,9 @@ WINDOWS = (timedelta(minutes=5), timedelta(hours=1), timedelta(hours=24))
 
 LASTS = timedelta(seconds=8)
 """For all of them: a person waits for it, and MongoDB has other things to do."""
+
+REFUSALS = 10_000
+"""Of which the reason is kept: events that are held come to be shown long after they were refused."""
 
 EVERYBODY, CANDIDATE = "everybody", "candidate"
 
@@ -61,7 +67,7 @@ async def recent(settings: Settings, endpoint: Endpoint, *, limit: int, clock: C
             return best
         best = Trial(
             since=since,
-            tried=[_judged(each, candidate) for each in reversed(newest.found)],
+            tried=[_judged(each, newest.refusal(each), candidate) for each in reversed(newest.found)],
             caught_up=newest.caught_up,
             trouble=None,
         )
@@ -79,6 +85,7 @@ class Newest:
         self.reached = asyncio.Event()
         """The time up to which it was asked for is over."""
         self._until = until
+        self._refusals: dict[tuple[str, EventType], str] = {}
 
     def take(self, shown: Shown) -> None:
         """Deliveries of one event stand together, everybody's first."""
@@ -87,6 +94,18 @@ class Newest:
             self.found.append(dict.fromkeys(shown.endpoints, delivery))
         elif self.found:
             self.found[-1][CANDIDATE] = delivery
+
+    def hear(self, fact: Fact) -> None:
+        """Bodies that could not be made are no deliveries that go out: only a fact tells why."""
+        if isinstance(fact, Refused) and fact.endpoint == CANDIDATE:
+            self._refusals[change_part(fact.id), fact.event] = fact.reason
+            if len(self._refusals) > REFUSALS:
+                del self._refusals[next(iter(self._refusals))]
+
+    def refusal(self, deliveries: Mapping[str, Delivery]) -> str | None:
+        """Why there is no body for the candidate."""
+        whole = deliveries[EVERYBODY]
+        return self._refusals.get((change_part(whole.id), whole.event))
 
     def through(self, time: datetime) -> None:
         if time >= self._until:
@@ -117,7 +136,7 @@ async def _read(settings: Settings, plan: Plan, newest: Newest, since: datetime,
     source = source_of(settings, plan, start_from=since, start_name="the time", observe=_unobserved)
     followed = _Followed(source, newest)
     memory = Memory(plan.remembered, outbox, clock=clock, observe=_unobserved)
-    reading = asyncio.ensure_future(capture(followed, plan, outbox, memory, clock=clock, observe=_unobserved))
+    reading = asyncio.ensure_future(capture(followed, plan, outbox, memory, clock=clock, observe=newest.hear))
     reached = asyncio.ensure_future(newest.reached.wait())
     try:
         await asyncio.wait({reading, reached}, return_when=asyncio.FIRST_COMPLETED)
@@ -134,11 +153,11 @@ def _unobserved(_: object) -> None:
     """Nobody is told: what a trial meets is its own."""
 
 
-def _judged(deliveries: Mapping[str, Delivery], candidate: Endpoint) -> Tried:
+def _judged(deliveries: Mapping[str, Delivery], refusal: str | None, candidate: Endpoint) -> Tried:
     whole, own = deliveries[EVERYBODY], deliveries.get(CANDIDATE)
     told = json.loads(whole.body)
     subject = {**told["data"], "userId": told["userId"]}
-    refused = own.refused if own is not None else None
+    refused = refusal
     if own is not None and refused is None:
         address = address_of(own, candidate)
         refused = address.reason if isinstance(address, Failed) else None

@@ -11,6 +11,7 @@ from watcher.adapters.sealing import AesSealing
 from watcher.admin.managing import HIDDEN, Managing, NotDone, veiled
 from watcher.core.endpoints import Secret
 from watcher.core.managing import Origin
+from watcher.core.privacy import Privacy
 from watcher.core.signing import standard_key
 from watcher.errors import ConfigError, Problem
 from watcher.testing import FakeClock, MemoryOutbox
@@ -22,6 +23,7 @@ CRM = {"name": "crm", "url": "https://crm.example/T0/B0/token", "headers": {"Aut
 class Desk:
     def __init__(self) -> None:
         self.outbox = MemoryOutbox()
+        self.inherited_hash: tuple[str, ...] = ()
         self.sealing: AesSealing | None = AesSealing([Secret(key=b"k" * 32)])
         self.managing = Managing(
             self.outbox,
@@ -34,7 +36,9 @@ class Desk:
     def define(self, definition: Any) -> Any:
         if not str(definition.get("url", "")).startswith("https://"):
             raise ConfigError([Problem(where="endpoint", what="url is wrong", cure="mend it")])
-        return an_endpoint(name=definition["name"], url=definition["url"])
+        hash_ = (*definition.get("hash", ()), *self.inherited_hash)
+        privacy = Privacy(hash=hash_) if hash_ else None
+        return an_endpoint(name=definition["name"], url=definition["url"], privacy=privacy)
 
     async def definition(self) -> Any:
         (managed,) = await self.managing.every()
@@ -73,6 +77,22 @@ async def test_what_is_wrong_is_not_stored(desk):
 
     assert (await desk.definition())["url"] == CRM["url"]
     assert await desk.acts() == ["endpoint.created"]
+
+
+async def test_what_nests_without_end_is_refused(desk):
+    deep: Any = {}
+    for _ in range(5000):
+        deep = {"$and": [deep]}
+    await desk.managing.create(CRM, HERE)
+
+    for work in (
+        desk.managing.create({**CRM, "name": "deep", "filters": deep}, HERE),
+        desk.managing.change("crm", {"filters": deep}, HERE, seen=None),
+        desk.managing.candidate({"filters": deep}, None),
+        desk.managing.candidate({"filters": deep}, "crm"),
+    ):
+        with pytest.raises(ConfigError, match="nests more than"):
+            await work
 
 
 async def test_a_change_is_merged_and_null_takes_out(desk):
@@ -136,8 +156,11 @@ async def test_a_new_secret_signs_and_the_one_before_is_kept_until_it_is_retired
     ]
 
 
-async def test_hashes_are_made_with_the_oldest_secret_so_that_one_stays(desk):
-    await desk.managing.create({**CRM, "secret": "first", "hash": ["userId"]}, HERE)
+@pytest.mark.parametrize("inherits", [False, True])
+async def test_hashes_are_made_with_the_oldest_secret_so_that_one_stays(desk, inherits):
+    desk.inherited_hash = ("userId",) if inherits else ()
+    own = {} if inherits else {"hash": ["userId"]}
+    await desk.managing.create({**CRM, "secret": "first", **own}, HERE)
 
     for secret in ("second", "third"):
         await desk.managing.rotate("crm", HERE, secret=secret, keep_old=True)
@@ -182,11 +205,12 @@ async def test_without_a_key_nothing_is_made_or_changed_but_it_can_be_dropped(de
 
 async def test_no_secret_is_in_the_audit_list(desk):
     await desk.managing.create({**CRM, "secret": "first"}, HERE)
-    await desk.managing.change("crm", {"headers": {"X-A": "hidden-value"}}, HERE, seen=None)
+    pasted = {"sk_live_51": None}  # it was taken for a key
+    await desk.managing.change("crm", {"headers": {"X-A": "hidden-value"}, **pasted}, HERE, seen=None)
     await desk.managing.rotate("crm", HERE, secret="second-secret", keep_old=True)
 
     told = repr(await desk.outbox.audit(before=None, limit=9))
 
-    for word in ("first", "token", "Bearer", "hidden-value", "second-secret"):
+    for word in ("first", "token", "Bearer", "hidden-value", "second-secret", "sk_live"):
         assert word not in told
     assert "'keys': ['headers']" in told

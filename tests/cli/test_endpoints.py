@@ -13,6 +13,7 @@ import pytest
 from tests.builders import NOON, a_checkpoint, a_delivery
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.reading import SqliteReader
+from watcher.core.circuits import Standing
 
 KEY = "a key of more than thirty-two characters"
 CRM = "name: crm\nurl: https://crm.example/T0/token-in-url\nevents: [message.created]\n"
@@ -78,6 +79,35 @@ async def test_one_is_made_shown_changed_and_dropped(folder):
     ]
     assert all(each["way"] == "cli" and each["address"].startswith("alice@") for each in entries)
     assert entries[2]["details"] == {"keys": ["events", "timeout"]}
+
+
+async def test_one_is_dropped_without_a_key_however_its_name_is_written_though_the_file_names_nobody(folder):
+    command(folder, "create", "-", given=CRM)
+    async with SqliteOutbox.open(folder / "state.db") as outbox:
+        await outbox.append([a_delivery(endpoint="crm")], checkpoint=a_checkpoint(), through=NOON)
+    (folder / "webhooks.yaml").write_text(f"watcher: {{state: 'sqlite:///{folder}/state.db'}}\n")
+
+    dropped = command(folder, "delete", "CRM", "--yes", key="")
+
+    assert dropped.stdout == "crm is dropped; 1 deliveries are cancelled.\n", dropped.stderr
+
+
+async def test_a_name_that_is_taken_is_told_so_and_one_that_is_made_anew_is_not_paused(folder):
+    command(folder, "create", "-", given=CRM)
+    paused = Standing(state="paused", reason="by an operator", since=NOON)
+    async with SqliteOutbox.open(folder / "state.db") as outbox:
+        await outbox.append([a_delivery(endpoint="crm")], checkpoint=a_checkpoint(), through=NOON)
+        await outbox.stand("crm", paused)
+
+    refused = command(folder, "create", "-", given=CRM)
+    assert (refused.returncode, "already" in refused.stderr) == (1, True), refused.stderr
+
+    command(folder, "delete", "crm", "--yes")
+    async with SqliteOutbox.open(folder / "state.db") as outbox:
+        await outbox.stand("crm", paused)  # whoever dropped it was killed half-way
+    made = command(folder, "create", "-", given=CRM)
+    assert made.returncode == 0, made.stderr
+    assert await SqliteReader(folder / "state.db").standings() == {}
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import trustme
 import yaml
 
 from tests.builders import NOON
@@ -15,6 +16,7 @@ from watcher.core.endpoints import Secret
 from watcher.core.managing import Registered, Sealed
 from watcher.errors import ConfigError
 from watcher.managed import joined
+from watcher.roles import Prepared
 
 KEY = "k" * 40
 CRM = {"name": "crm", "url": "https://crm.example/hook", "secret": "s"}
@@ -114,7 +116,14 @@ def test_they_join_those_of_the_file(settings):
     found = joined(ours, registered(CRM, {**CRM, "name": "audit"}))
 
     assert [endpoint.name for endpoint in found.endpoints] == ["default", "crm", "audit"]
-    assert found.managed == {"crm", "audit"}
+    assert found.managed == {"crm": 1, "audit": 1}
+
+
+def test_files_that_they_inherit_are_watched(settings, tmp_path):
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    ours = settings({"tls": {"ca": "ca.pem"}})
+
+    assert tmp_path / "ca.pem" in Prepared.of(ours, registered(CRM)).files
 
 
 def test_all_that_keeps_them_out_is_told_at_once(settings):

@@ -132,6 +132,42 @@ async def test_a_change_and_a_rotation_are_in_force_when_they_are_answered(libre
         assert {each["address"] for each in audited} == {"127.0.0.1"}
 
 
+async def test_changes_are_in_force_though_the_file_is_wrong_and_that_goes_on_to_be_told(
+    librechat, watchers, settings
+):
+    watcher = watchers(settings())
+    await watcher.start()
+    async with a_receiver() as inbox, a_receiver() as other, api(watcher) as client:
+        await made(client, name="crm", url=inbox.url, events=["message.created"])
+        good = watcher.config.read_text()
+        watcher.config.write_text(f"{good}nonsense: [")
+
+        nobody = {"definition": {"filters": [{"event": "*", "condition": {"userId": "nobody"}}]}}
+        changed = await client.patch("/api/endpoints/crm", json=nobody)
+        assert changed.json()["endpoint"]["inForce"] is True
+        await write(librechat, 0, 2)
+        all_of_them = await client.patch("/api/endpoints/crm", json={"definition": {"filters": None}})
+        assert all_of_them.json()["endpoint"]["inForce"] is True
+        await write(librechat, 2, 1)
+        await inbox.until_accepted(1)
+        dropped = await client.delete("/api/endpoints/crm", params={"cancel": "true"})
+        assert dropped.status_code == 200, dropped.text
+        await write(librechat, 3, 2)
+        assert await watcher.metric("watcher_settings_refused") == 1
+        assert "wrong in their files" in (await client.get("/readyz")).json()["parts"]["settings"]["says"]
+
+        await made(client, name="audit", url=other.url, events=["message.created"])
+        watcher.config.write_text(good)
+        for _ in range(100):
+            if await watcher.metric("watcher_settings_refused") == 0:
+                break
+            await asyncio.sleep(0.1)
+        await write(librechat, 5, 1)
+        await other.until(lambda got: bool(got) and b'"m5"' in got[-1].body)
+        assert [b'"m2"' in receipt.body for receipt in inbox.receipts] == [True]
+        assert await watcher.metric("watcher_settings_refused") == 0
+
+
 async def test_one_that_is_deleted_gets_nothing_more_whatever_waited_for_it(librechat, watchers, settings):
     watcher = watchers(settings())
     await watcher.start()
@@ -249,6 +285,13 @@ async def test_a_trial_tells_what_it_would_have_got_of_what_happened(librechat, 
         assert rest[0]["bodyShape"] == '{"said":"…","by":"…"}'
         assert (rest[0]["body"], WORDS in answer.text) == (None, False)
         assert "userId" in rest[1]["misses"][0]
+
+        fails = {"events": ["message.*"], "transform": {"by": "{{ data.nobody }}"}}
+        failing = (await client.post("/api/trial", json={"definition": fails})).json()
+        assert [(each["sent"], each["refused"]) for each in failing["tried"]] == [
+            (False, f"transform.by: data.nobody is undefined (event {each['event']})")
+            for each in told["tried"]
+        ]
         assert (await client.get("/api/audit")).json()["entries"] == []
 
 

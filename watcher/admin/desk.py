@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -39,8 +39,8 @@ class Desk:
     """As the settings are now."""
     definitions: Mapping[str, Mapping[str, Any]]
     """JSON Schemas of an endpoint's definition, of which one is `Definition`."""
-    managed: Callable[[], Collection[str]]
-    """The names of managed ones among them."""
+    managed: Callable[[], Mapping[str, int]]
+    """The managed ones among them: of each name the revision."""
     trial: Callable[[Endpoint, int], Awaitable[Trial]]
     """Of the newest so many events. Raises ConfigError."""
     in_force: Callable[[int], Awaitable[bool]]

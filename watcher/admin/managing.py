@@ -9,7 +9,7 @@ import asyncio
 import base64
 import json
 import secrets
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -28,6 +28,9 @@ OR_DELETE = "or drop it with all that waits for it: librechat-watcher endpoints 
 
 SECRET_BYTES = 32
 """Of a generated secret. Standard Webhooks asks for 24 to 64."""
+
+DEEPEST = 200
+"""Levels of a definition: more than its keys may have, and far from the depth at which Python gives up."""
 
 HIDDEN = "(hidden)"
 """Stands for each value that may be secret."""
@@ -82,6 +85,16 @@ class Managing:
     def is_on(self) -> bool:
         return self._sealing() is not None
 
+    async def spelled(self, name: str) -> str | None:
+        """The name of a managed endpoint as it is written there, in large and small letters; None: there is
+        none. Raises OutboxError."""
+        stored = (await self._registry.registered()).endpoints
+        return next((each.name for each in stored if each.name.lower() == name.lower()), None)
+
+    async def is_free(self, name: str) -> bool:
+        """Whether no endpoint has this name. Raises OutboxError."""
+        return not self._is_locked(name) and await self.spelled(name) is None
+
     async def every(self) -> Sequence[Managed]:
         """Those that can be opened. Raises OutboxError."""
         found, sealing = [], self._sealing()
@@ -95,6 +108,7 @@ class Managing:
     async def create(self, definition: Definition, origin: Origin) -> Made:
         """Raises NotDone, ConfigError for what is wrong with the definition, or OutboxError."""
         self._demand_on()
+        _demand_flat(definition)
         whole, secret = _with_secret(definition)
         endpoint = await asyncio.to_thread(self._define, whole)
         self._demand_unlocked(endpoint.name)
@@ -109,13 +123,16 @@ class Managing:
         before = await self._named(name)
         if seen is not None and before.stored.revision != seen:
             raise _changed_meanwhile(name)
+        _demand_flat(patch)
         patch = _unveiled(patch, before.definition)
         if patch.get("name", before.stored.name) != before.stored.name:
             cure = "leave it as it is; or make a new endpoint, and delete this one"
             raise ConfigError([Problem(where="name", what="cannot be changed", cure=cure)])
         definition, secret = _with_secret({**merged(before.definition, patch), "name": before.stored.name})
         await asyncio.to_thread(self._define, definition)
-        entry = self._entry("endpoint.changed", before.stored.name, origin, keys=sorted(patch))
+        # A key that neither has is nothing that was changed, whatever somebody pasted there.
+        keys = sorted(patch.keys() & {*before.definition, *definition})
+        entry = self._entry("endpoint.changed", before.stored.name, origin, keys=keys)
         return await self._store(
             replace(before, definition=definition), before.stored.revision, entry, secret
         )
@@ -128,8 +145,9 @@ class Managing:
         before = await self._named(name)
         generated = None if secret is not None else a_secret()
         old = _secrets_of(before.definition)
-        # Hashes are made with the oldest one: while old ones are kept, that stays.
-        kept = dict.fromkeys([*old[:1], *(old[-1:] if before.definition.get("hash") else ())])
+        # Hashes, which it may inherit, are made with the oldest one: while old ones are kept, that stays.
+        hidden = (await asyncio.to_thread(self._define, before.definition)).privacy
+        kept = dict.fromkeys([*old[:1], *(old[-1:] if hidden is not None and hidden.hash else ())])
         definition = {
             **before.definition,
             "secret": [secret or generated, *(kept if keep_old else ())],
@@ -174,6 +192,7 @@ class Managing:
     async def candidate(self, definition: Definition, name: str | None) -> Endpoint:
         """An endpoint to be tried: of a definition, or of a change of a managed one. What it needs besides, a
         name and a URL, it gets. Raises NotDone, ConfigError or OutboxError."""
+        _demand_flat(definition)
         if name is not None:
             before = (await self._named(name)).definition
             whole = merged(before, _unveiled(definition, before))
@@ -213,8 +232,11 @@ class Managing:
         return sealing
 
     def _demand_unlocked(self, name: str) -> None:
-        if name.lower() in {each.lower() for each in self._locked()}:
+        if self._is_locked(name):
             raise NotDone("locked", f"{name} stands in the settings' file: it is changed there.")
+
+    def _is_locked(self, name: str) -> bool:
+        return name.lower() in {each.lower() for each in self._locked()}
 
     def _entry(self, act: Act, subject: str, origin: Origin, **details: Any) -> AuditEntry:
         return AuditEntry(at=self._clock.now(), act=act, subject=subject, origin=origin, details=details)
@@ -284,6 +306,22 @@ def _unveiled(patch: Mapping[str, Any], before: Definition) -> Mapping[str, Any]
     if isinstance(kept.get("headers"), Mapping):
         kept["headers"] = {name: value for name, value in kept["headers"].items() if value != HIDDEN}
     return kept
+
+
+def _demand_flat(definition: Mapping[str, Any]) -> None:
+    level: list[Any] = [definition]
+    for _ in range(DEEPEST):
+        level = [inner for each in level for inner in _inside(each)]
+        if not level:
+            return
+    cure = "make it flatter"
+    raise ConfigError([Problem(where="endpoint", what=f"nests more than {DEEPEST} levels", cure=cure)])
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, Mapping):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def a_secret() -> str:

@@ -45,13 +45,15 @@ def create(config: Path | None, file: TextIO) -> None:
 
     async def work(managing: Managing, beside: Beside) -> None:
         name = definition.get("name")
-        counts = (await beside.outbox.counts()).get(name) if isinstance(name, str) else None
-        if counts is not None and (counts.pending or counts.held):
+        is_free = isinstance(name, str) and await managing.is_free(name)
+        if is_free and (waiting := await _waiting(beside, str(name))):
             _fail(
-                f"{counts.pending + counts.held} deliveries wait for an endpoint of this name that is gone.\n"
+                f"{waiting} deliveries wait for an endpoint of this name that is gone.\n"
                 f"  Cancel them first (endpoints delete {name}), or take another name."
             )
-        _tell_made(await managing.create(definition, origin()), "is made")
+        made = await managing.create(definition, origin())
+        await beside.outbox.stand(made.managed.stored.name, None)  # that one of this name was paused is over
+        _tell_made(made, "is made")
 
     _managing(config, work)
 
@@ -129,19 +131,20 @@ def delete(config: Path | None, name: str, yes: bool) -> None:
     async def work(managing: Managing, beside: Beside) -> None:
         from watcher.admin.managing import NotDone
 
-        waiting = await _waiting(beside, name)
+        spelled = await managing.spelled(name) or name
+        waiting = await _waiting(beside, spelled)
         if not yes:
-            click.confirm(f"Drop {name}? {waiting} deliveries wait for it.", abort=True, err=True)
+            click.confirm(f"Drop {spelled}? {waiting} deliveries wait for it.", abort=True, err=True)
         try:
-            await managing.delete(name, origin())
+            await managing.delete(spelled, origin())
         except NotDone as error:
             if error.why != "unknown" or not waiting:
                 raise
         else:
-            await beside.outbox.stand(name, None)
+            await beside.outbox.stand(spelled, None)
             if not beside.alone:
                 await asyncio.sleep(TAKEN_UP)  # what is told of until then waits, too
-        click.echo(f"{name} is dropped; {await _cancel(beside, name)} deliveries are cancelled.")
+        click.echo(f"{spelled} is dropped; {await _cancel(beside, spelled)} deliveries are cancelled.")
 
     _managing(config, work, keyless=True)
 
@@ -241,7 +244,8 @@ def _managing(
     *,
     keyless: bool = False,
 ) -> None:
-    settings = settings_from(config, need_mongo=False)
+    # Without a key the file may name nobody: `run` does not start by it, and this is what mends that.
+    settings = settings_from(config, need_endpoints=not keyless, need_mongo=False)
 
     async def whole() -> None:
         async with _open(settings, keyless=keyless) as (managing, beside):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -44,8 +44,8 @@ class Settings:
 
     endpoints: tuple[Endpoint, ...]
     """Who is told: `default`, then in the file's order, then managed ones. Empty with `enabled: false`."""
-    managed: frozenset[str] = frozenset()
-    """The names of managed ones among them, which stand in the state (`watcher/managed.py`)."""
+    managed: Mapping[str, int] = field(default_factory=dict)
+    """The managed ones among them, which stand in the state (`watcher/managed.py`): each name's revision."""
     enabled: bool
     define: Callable[[Definition], Endpoint] = field(repr=False, compare=False)
     """Makes an endpoint of a managed one's definition. Raises ConfigError."""

@@ -111,6 +111,7 @@ def shown(desk: Desk, name: str, sight: Sight) -> shapes.EndpointShape:
     standing, counts = sight.standings.get(name), sight.counts.get(name)
     is_known = endpoint is not None or managed is not None
     is_managed = managed is not None or name in desk.managed()
+    managed_is_in_force = managed is None or managed.stored.revision == desk.managed().get(name)
     steps = desk.history.of_endpoint(name)
     recent = together(steps)
     return shapes.EndpointShape(
@@ -118,7 +119,7 @@ def shown(desk: Desk, name: str, sight: Sight) -> shapes.EndpointShape:
         url=display_url(endpoint.url) if endpoint is not None else "",
         origin="managed" if is_managed else "file" if is_known else "nowhere",
         locked=not is_managed,
-        in_force=endpoint is not None,
+        in_force=endpoint is not None and managed_is_in_force,
         revision=managed.stored.revision if managed is not None else None,
         definition=veiled(managed.definition) if managed is not None else None,
         secrets=len(endpoint.secrets) if endpoint is not None else 0,

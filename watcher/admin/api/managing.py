@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from datetime import timedelta
 from typing import TypeVar
 
 from watcher.admin.api import shapes
@@ -20,19 +21,24 @@ T = TypeVar("T")
 
 STATUSES = {"off": 409, "unknown": 404, "taken": 409, "changed": 409, "locked": 409}
 
+TAKEN_UP = timedelta(seconds=2)
+"""In which every replica has noticed a change."""
+
 WORKS_SECONDS = 2.0
 """How long one request cancels what waited for an endpoint that is dropped; then it is asked again."""
 
 
 async def create(desk: Desk, asked: shapes.Create) -> shapes.Made:
     name = asked.definition.get("name")
-    if isinstance(name, str) and (waiting := await _waiting(desk, name)):
+    if isinstance(name, str) and (waiting := await _left_by_one_gone(desk, name)):
         raise Refusal(
             409,
             f"{waiting} deliveries wait for an endpoint {name!r} that is gone: this one would get them."
             " Cancel them first (DELETE with cancel=true), or take another name.",
         )
-    return await _made(desk, desk.managing.create(asked.definition, desk.origin))
+    made = await _judged(desk.managing.create(asked.definition, desk.origin))
+    await desk.outbox.stand(made.managed.stored.name, None)  # that one of this name was paused is over
+    return await _taken_up(desk, made)
 
 
 async def change(desk: Desk, name: str, asked: shapes.ChangeEndpoint) -> shapes.Made:
@@ -51,6 +57,7 @@ async def retire(desk: Desk, name: str) -> shapes.Made:
 
 async def delete(desk: Desk, name: str, asked: shapes.Delete) -> shapes.Deleted:
     """Dispatch hears of it first: what is cancelled then has nobody left to send it."""
+    name = await desk.managing.spelled(name) or name
     waiting = await _waiting(desk, name)
     is_gone = name not in {endpoint.name for endpoint in desk.endpoints()}
     if waiting and not asked.cancel:
@@ -64,8 +71,7 @@ async def delete(desk: Desk, name: str, asked: shapes.Delete) -> shapes.Deleted:
             raise _refused(error) from error
         await desk.note("deliveries.cancelled", name, expected=waiting, why="their endpoint is gone")
     else:
-        await desk.in_force(await desk.registry.revision())
-        await desk.outbox.stand(name, None)
+        await _let_go(desk, name)
     cancelled = await _cancel_waiting(desk, name)
     return shapes.Deleted(cancelled=cancelled, left=await _waiting(desk, name))
 
@@ -105,7 +111,10 @@ async def audit(desk: Desk, query: shapes.AuditQuery) -> shapes.AuditPage:
 
 
 async def _made(desk: Desk, change: Awaitable[Made]) -> shapes.Made:
-    made = await _judged(change)
+    return await _taken_up(desk, await _judged(change))
+
+
+async def _taken_up(desk: Desk, made: Made) -> shapes.Made:
     stored = made.managed.stored
     await desk.in_force(stored.revision)
     return shapes.Made(endpoint=await one(desk, stored.name), secret=made.secret)
@@ -123,6 +132,23 @@ async def _judged(work: Awaitable[T]) -> T:
 
 def _refused(error: NotDone) -> Refusal:
     return Refusal(STATUSES[error.why], str(error))
+
+
+async def _let_go(desk: Desk, name: str) -> None:
+    """Until nobody tells it anything any more."""
+    if not await desk.in_force(await desk.registry.revision()):
+        raise Refusal(
+            503,
+            f"{name!r} is dropped, but this replica does not know it yet and still sends to it:"
+            " /readyz tells why. Ask again when that is mended, to cancel what waits.",
+        )
+    if desk.shares:
+        await desk.clock.sleep(TAKEN_UP)  # another replica may read the changes, and store some for it
+    await desk.outbox.stand(name, None)
+
+
+async def _left_by_one_gone(desk: Desk, name: str) -> int:
+    return await _waiting(desk, name) if await desk.managing.is_free(name) else 0
 
 
 async def _waiting(desk: Desk, name: str) -> int:

@@ -100,8 +100,13 @@ def _origin(request: web.Request) -> Origin:
     return Origin(
         way="api",
         address=request.remote or "",
-        forwarded=forwarded[:LONGEST_FORWARDED] if forwarded else None,
+        forwarded=_as_text(forwarded)[:LONGEST_FORWARDED] if forwarded else None,
     )
+
+
+def _as_text(header: str) -> str:
+    """Bytes that are no text, which no state can store, are question marks."""
+    return header.encode("utf-8", "replace").decode()
 
 
 def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:

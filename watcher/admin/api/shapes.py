@@ -188,7 +188,7 @@ class EndpointShape(Shape):
     url: str = Field(description="Scheme, host and port: the rest may hold a token.")
     origin: Literal["file", "managed", "nowhere"]
     locked: bool = Field(description="It is changed in the settings' file only.")
-    in_force: bool = Field(description="It is told what it asks for, by this replica's settings.")
+    in_force: bool = Field(description="This replica's settings have it as it is shown here.")
     revision: Count | None = Field(description="Of a managed one, when it was last changed.")
     definition: dict[str, Any] | None = Field(
         description="Of a managed one that can be opened: its keys; what may be secret in them is hidden."
