@@ -54,7 +54,7 @@ async def watched(watcher: Watcher) -> AsyncIterator[Lookout]:
     ("state", "how"),
     [
         ("sqlite", "kill9"),
-        ("mongodb", "kill9"),
+        pytest.param("mongodb", "kill9", marks=pytest.mark.long),
         pytest.param("sqlite", "freeze", marks=pytest.mark.long),
         pytest.param("mongodb", "freeze", marks=pytest.mark.long),
     ],
@@ -146,6 +146,7 @@ MANY = 400
 """More than fits into a megabyte."""
 
 
+@pytest.mark.long  # tests/end_to_end/test_backpressure.py fills one each time
 async def test_the_store_is_full(librechat, watchers, receivers, settings):
     port = free_port()
     watcher = watchers(
@@ -170,7 +171,9 @@ def a_large_message(number: int) -> dict[str, Any]:
 # ------------------------------------------------------------------ a receiver
 
 
-@pytest.mark.parametrize("events", [1, 40], ids=["one event", "many events"])
+@pytest.mark.parametrize(
+    "events", [1, pytest.param(40, marks=pytest.mark.long)], ids=["one event", "many events"]
+)
 async def test_a_receiver_is_dead(librechat, watchers, receivers, settings, events):
     port = free_port()
     watcher = watchers(settings(f"http://127.0.0.1:{port}/"))

@@ -9,7 +9,6 @@ from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
-import orjson
 import structlog
 
 from watcher.core.facts import (
@@ -469,11 +468,12 @@ def _gap(since: datetime, until: datetime) -> dict[str, str]:
     return {"gap_since": since.isoformat(), "gap_until": until.isoformat()}
 
 
-def _json(line: object, default: Callable[[Any], Any]) -> str:
-    try:
-        return orjson.dumps(line, default=default).decode()
-    except TypeError:  # halves of surrogate pairs, and numbers beyond 64 bits
-        return json.dumps(line, default=default)
+ENCODER = json.JSONEncoder(ensure_ascii=False)
+"""`json.dumps` would make one for each line."""
+
+
+def _json(line: object, **_: Any) -> str:
+    return ENCODER.encode(line)
 
 
 def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
