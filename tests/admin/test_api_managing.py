@@ -10,7 +10,9 @@ import pytest
 
 from tests.admin.test_api import Served, Stage, numbered
 from tests.builders import NOON
+from watcher.adapters.sealing import AesSealing
 from watcher.core.circuits import Standing
+from watcher.core.endpoints import Secret
 from watcher.errors import OutboxError
 
 PAUSED = Standing(state="paused", reason="by an operator", since=NOON)
@@ -157,3 +159,14 @@ async def test_what_a_proxy_says_is_kept_as_text_whatever_bytes_it_sends(stage, 
     ((_, entry),) = await stage.outbox.audit(before=None, limit=9)
     assert entry.origin.forwarded == "?, 7"
     assert (await client.get("/api/audit")).json()["entries"][0]["forwarded"] == "?, 7"
+
+
+async def test_one_that_cannot_be_opened_is_shown_as_managed_and_not_in_force(stage, client):
+    await make(client, "new")
+    stage.sealing, stage.managed = AesSealing([Secret(key=b"n" * 32)]), {}
+    stage.endpoints.pop()
+
+    *_, told = (await client.get("/api/endpoints")).json()["endpoints"]
+
+    assert (told["name"], told["origin"], told["state"]) == ("new", "managed", "ok")
+    assert (told["inForce"], told["definition"], told["revision"]) == (False, None, 1)
