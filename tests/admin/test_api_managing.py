@@ -10,7 +10,10 @@ import pytest
 
 from tests.admin.test_api import Served, Stage, numbered
 from tests.builders import NOON
+from watcher.adapters.sealing import AesSealing
 from watcher.core.circuits import Standing
+from watcher.core.endpoints import Secret
+from watcher.errors import OutboxError
 
 PAUSED = Standing(state="paused", reason="by an operator", since=NOON)
 
@@ -71,6 +74,39 @@ async def test_one_that_is_made_anew_is_not_paused_as_one_before_it_was(stage, c
     assert await stage.outbox.standings() == {}
 
 
+async def test_what_waited_for_one_that_is_gone_is_cancelled_with_a_line_in_the_audit_list(stage, client):
+    await stage.put(numbered(1, endpoint="gone"))
+
+    await client.delete("/api/endpoints/gone", params={"cancel": "true"})
+
+    ((_, entry),) = await stage.outbox.audit(before=None, limit=9)
+    assert (entry.act, entry.subject, entry.details["expected"]) == ("deliveries.cancelled", "gone", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/endpoints/crm/pause", {}),
+        ("/api/endpoints/audit/resume", None),
+        ("/api/deliveries/cancel", {"filter": {}, "expected": 1}),
+    ],
+)
+async def test_what_cannot_be_noted_in_the_audit_list_is_not_done(stage, client, monkeypatch, path, body):
+    await stage.put(numbered(1, endpoint="crm"))
+    await stage.outbox.stand("audit", PAUSED)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OutboxError("the disk is full.")
+
+    monkeypatch.setattr(stage.outbox, "note", full)
+
+    asked = await client.post(path, json=body) if body is not None else await client.post(path)
+
+    assert asked.status_code == 503
+    assert await stage.outbox.standings() == {"audit": PAUSED}
+    assert (await stage.outbox.counts())["crm"].pending == 1
+
+
 async def test_a_change_is_in_force_when_this_replica_has_that_change_and_not_one_before(stage, client):
     made = (await make(client, "new")).json()["endpoint"]
     assert made["inForce"] is True
@@ -123,3 +159,14 @@ async def test_what_a_proxy_says_is_kept_as_text_whatever_bytes_it_sends(stage, 
     ((_, entry),) = await stage.outbox.audit(before=None, limit=9)
     assert entry.origin.forwarded == "?, 7"
     assert (await client.get("/api/audit")).json()["entries"][0]["forwarded"] == "?, 7"
+
+
+async def test_one_that_cannot_be_opened_is_shown_as_managed_and_not_in_force(stage, client):
+    await make(client, "new")
+    stage.sealing, stage.managed = AesSealing([Secret(key=b"n" * 32)]), {}
+    stage.endpoints.pop()
+
+    *_, told = (await client.get("/api/endpoints")).json()["endpoints"]
+
+    assert (told["name"], told["origin"], told["state"]) == ("new", "managed", "ok")
+    assert (told["inForce"], told["definition"], told["revision"]) == (False, None, 1)

@@ -203,6 +203,28 @@ async def test_without_a_key_nothing_is_made_or_changed_but_it_can_be_dropped(de
     assert (await desk.outbox.registered()).endpoints == ()
 
 
+async def test_nothing_is_made_with_a_key_that_does_not_open_what_is_there(desk):
+    await desk.managing.create(CRM, HERE)
+    desk.sealing = AesSealing([Secret(key=b"n" * 32)])
+
+    with pytest.raises(ConfigError, match="encrypted with another key"):
+        await desk.managing.create({**CRM, "name": "audit"}, HERE)
+
+    assert [each.name for each in (await desk.outbox.registered()).endpoints] == ["crm"]
+
+
+async def test_only_what_an_older_key_opens_is_encrypted_anew(desk):
+    await desk.managing.create(CRM, HERE)
+    desk.sealing = AesSealing([Secret(key=b"n" * 32), Secret(key=b"k" * 32)])
+    await desk.managing.create({**CRM, "name": "audit"}, HERE)
+
+    assert await desk.managing.reseal(HERE) == 1
+    assert await desk.managing.reseal(HERE) == 0
+
+    desk.sealing = AesSealing([Secret(key=b"n" * 32)])
+    assert {each.stored.name for each in await desk.managing.every()} == {"crm", "audit"}
+
+
 async def test_no_secret_is_in_the_audit_list(desk):
     await desk.managing.create({**CRM, "secret": "first"}, HERE)
     pasted = {"sk_live_51": None}  # it was taken for a key

@@ -97,8 +97,12 @@ class Managing:
 
     async def every(self) -> Sequence[Managed]:
         """Those that can be opened. Raises OutboxError."""
+        return self.opened((await self._registry.registered()).endpoints)
+
+    def opened(self, registered: Sequence[Sealed]) -> Sequence[Managed]:
+        """Those of them that can be."""
         found, sealing = [], self._sealing()
-        for stored in (await self._registry.registered()).endpoints:
+        for stored in registered:
             try:
                 found.append(Managed(stored=stored, definition=definition_of(stored, sealing)))
             except ConfigError:
@@ -107,7 +111,10 @@ class Managing:
 
     async def create(self, definition: Definition, origin: Origin) -> Made:
         """Raises NotDone, ConfigError for what is wrong with the definition, or OutboxError."""
-        self._demand_on()
+        sealing = self._demand_on()
+        # With another key than the others have it would keep every replica from starting, this one too.
+        for each in (await self._registry.registered()).endpoints:
+            definition_of(each, sealing)
         _demand_flat(definition)
         whole, secret = _with_secret(definition)
         endpoint = await asyncio.to_thread(self._define, whole)

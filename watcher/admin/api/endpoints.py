@@ -18,6 +18,7 @@ from watcher.core.attempts import attempt_of
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.figures import together
+from watcher.core.managing import Sealed
 from watcher.core.outcomes import Answered, Unsendable
 from watcher.core.pings import a_ping
 from watcher.ports import Counts
@@ -28,16 +29,21 @@ class Sight:
     """All that is known of endpoints, read together."""
 
     in_force: Mapping[str, Endpoint]
+    sealed: Mapping[str, Sealed]
+    """Managed ones."""
     managed: Mapping[str, Managed]
+    """Those of them that can be opened."""
     standings: Mapping[str, Standing]
     counts: Mapping[str, Counts]
     oldest: Mapping[str, datetime]
 
     @classmethod
     async def of(cls, desk: Desk) -> Self:
+        registered = (await desk.registry.registered()).endpoints
         return cls(
             in_force={endpoint.name: endpoint for endpoint in desk.endpoints()},
-            managed={each.stored.name: each for each in await desk.managing.every()},
+            sealed={each.name: each for each in registered},
+            managed={each.stored.name: each for each in desk.managing.opened(registered)},
             standings=await desk.outbox.standings(),
             counts=await desk.outbox.counts(),
             oldest=await desk.outbox.oldest(),
@@ -45,7 +51,7 @@ class Sight:
 
     def names(self) -> Iterable[str]:
         """In the order of the settings, then those that nobody names any more."""
-        known = dict.fromkeys([*self.in_force, *self.managed])
+        known = dict.fromkeys([*self.in_force, *self.sealed])
         return [*known, *sorted(self.counts.keys() - known.keys())]
 
 
@@ -107,11 +113,11 @@ async def one(desk: Desk, name: str) -> shapes.EndpointShape:
 
 
 def shown(desk: Desk, name: str, sight: Sight) -> shapes.EndpointShape:
-    endpoint, managed = sight.in_force.get(name), sight.managed.get(name)
+    endpoint, sealed, managed = sight.in_force.get(name), sight.sealed.get(name), sight.managed.get(name)
     standing, counts = sight.standings.get(name), sight.counts.get(name)
-    is_known = endpoint is not None or managed is not None
-    is_managed = managed is not None or name in desk.managed()
-    managed_is_in_force = managed is None or managed.stored.revision == desk.managed().get(name)
+    is_known = endpoint is not None or sealed is not None
+    is_managed = sealed is not None or name in desk.managed()
+    managed_is_in_force = sealed is None or sealed.revision == desk.managed().get(name)
     steps = desk.history.of_endpoint(name)
     recent = together(steps)
     return shapes.EndpointShape(
@@ -120,7 +126,7 @@ def shown(desk: Desk, name: str, sight: Sight) -> shapes.EndpointShape:
         origin="managed" if is_managed else "file" if is_known else "nowhere",
         locked=not is_managed,
         in_force=endpoint is not None and managed_is_in_force,
-        revision=managed.stored.revision if managed is not None else None,
+        revision=sealed.revision if sealed is not None else None,
         definition=veiled(managed.definition) if managed is not None else None,
         secrets=len(endpoint.secrets) if endpoint is not None else 0,
         state="gone" if not is_known else standing.state if standing is not None else "ok",
