@@ -52,7 +52,8 @@ crashes: $(READY)
 
 # The API, held to its own description by schemathesis: three thousand requests, about two minutes.
 fuzz: $(READY) $(FUZZER)/.ready
-	$(BIN)/python -m tests.fuzz.serve $$(mktemp -d) -- $(FUZZER)/bin/schemathesis run {openapi} --url {url} \
+	$(BIN)/python -m tests.fuzz.serve $$(mktemp -d) -- $(FUZZER)/bin/schemathesis \
+		--config-file tests/fuzz/schemathesis.toml run {openapi} --url {url} \
 		-H "Authorization: Bearer fuzzed" --checks all --max-examples $(or $(EXAMPLES),100) --workers 1
 
 format: $(READY)

@@ -24,6 +24,7 @@ from watcher.admin.managing import Managing
 from watcher.admin.readiness import ReadinessObserver
 from watcher.admin.server import serving
 from watcher.admin.undertakings import Undertakings
+from watcher.config.managed import definition_schema
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings, StateDatabase
 from watcher.core.catalogue import catalogue
@@ -140,6 +141,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             ),
             sender=await stack.enter_async_context(AiohttpSender()),
             endpoints=lambda: prepared.settings.endpoints,
+            definitions=definition_schema(),
             managed=lambda: prepared.settings.managed,
             trial=trial,
             in_force=in_force,

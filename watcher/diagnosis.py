@@ -287,7 +287,8 @@ async def _managed(settings: Settings) -> Sequence[Finding]:
                 cure="librechat-watcher endpoints reseal   (then take the old key out)",
             )
         ]
-    return [Finding(level="ok", about=about, what=f"{len(endpoints)} endpoints, encrypted with the key")]
+    number = f"{len(endpoints)} endpoint{'' if len(endpoints) == 1 else 's'}"
+    return [Finding(level="ok", about=about, what=f"{number}, encrypted with the key")]
 
 
 def _problem(about: str, error: Exception) -> Finding:

@@ -29,6 +29,7 @@ from watcher.pipeline.room import Store as Room
 from watcher.pipeline.sharing import Tenure
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import UNTRACED, Clock, Observer, Oplog, Outbox, RowSource, Sender, Tracer
+from watcher.sourcing import source_of
 from watcher.stores import Store
 
 START = timedelta(seconds=30)
@@ -174,15 +175,7 @@ class Roles:
         memory = Memory(plan.remembered, outbox, always=always, clock=clock, observe=observe)
 
         def source(start_from: datetime | None, observe: Observer) -> MongoSource:
-            return MongoSource(
-                settings.mongo_uri,
-                settings.database,
-                noise=plan.noise,
-                noise_to_memory=plan.noise_to_memory,
-                remembering=always,
-                observe=observe,
-                start_from=start_from,
-            )
+            return source_of(settings, plan, start_from=start_from, remembering=always, observe=observe)
 
         # A lost position goes on from now, whatever a first start was told.
         recoverer = Recoverer(

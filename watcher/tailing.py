@@ -21,6 +21,7 @@ from watcher.pipeline.remembering import Memory
 from watcher.pipeline.supervision import keep_capturing
 from watcher.ports import Observer
 from watcher.showing import NothingRemembered, ShowingOutbox, Shown
+from watcher.sourcing import source_of
 
 
 async def tail(
@@ -40,15 +41,7 @@ async def tail(
     memory = Memory(plan.remembered, outbox, clock=clock, observe=observe)
 
     def source(start_from: datetime | None, observe: Observer) -> MongoSource:
-        return MongoSource(
-            settings.mongo_uri,
-            settings.database,
-            noise=plan.noise,
-            noise_to_memory=plan.noise_to_memory,
-            observe=observe,
-            start_from=start_from,
-            start_name="--since",
-        )
+        return source_of(settings, plan, start_from=start_from, start_name="--since", observe=observe)
 
     async def capture_once(observe: Observer) -> None:
         await capture(source(since, observe), plan, outbox, memory, clock=clock, observe=observe)

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from watcher.adapters.mongo.source import MongoSource
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.changes import Checkpoint
@@ -32,6 +31,7 @@ from watcher.pipeline.capture import capture
 from watcher.pipeline.remembering import Memory
 from watcher.ports import Batch, ChangeSource, Clock
 from watcher.showing import ShowingOutbox, Shown
+from watcher.sourcing import source_of
 
 WINDOWS = (timedelta(minutes=5), timedelta(hours=1), timedelta(hours=24))
 """How far back is looked, until there is enough. Each is read anew: MongoDB reads its oplog forwards."""
@@ -133,15 +133,7 @@ class _Followed:
 
 async def _read(settings: Settings, plan: Plan, newest: Newest, since: datetime, *, clock: Clock) -> None:
     outbox = ShowingOutbox(newest.take, _unobserved)
-    source = MongoSource(
-        settings.mongo_uri,
-        settings.database,
-        noise=plan.noise,
-        noise_to_memory=plan.noise_to_memory,
-        observe=_unobserved,
-        start_from=since,
-        start_name="the time",
-    )
+    source = source_of(settings, plan, start_from=since, start_name="the time", observe=_unobserved)
     followed = _Followed(source, newest)
     memory = Memory(plan.remembered, outbox, clock=clock, observe=_unobserved)
     reading = asyncio.ensure_future(capture(followed, plan, outbox, memory, clock=clock, observe=newest.hear))

@@ -298,3 +298,10 @@ def test_the_console_has_the_same_words(capsys):
 
 def a_page(*, rows: int, done: bool = False) -> Scanned:
     return Scanned(collection="messages", read=1_000, rows=rows, total=120_000, done=done, took=SECOND)
+
+
+def test_what_the_quick_encoder_refuses_is_written_all_the_same(capsys):
+    open_journal("json").say("started", half="\ud83d", number=2**70)
+
+    told = json.loads(capsys.readouterr().err)
+    assert (told["half"], told["number"]) == ("\ud83d", 2**70)

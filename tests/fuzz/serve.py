@@ -39,7 +39,11 @@ async def main(folder: Path, command: list[str]) -> int:
             folder,
             {
                 "webhooks": {"url": good.url, "secret": SECRET, "endpoints": [bad_one]},
-                "watcher": {"mongoUri": mongo.uri_of("LibreChat"), "http": {"token": TOKEN}},
+                "watcher": {
+                    "mongoUri": mongo.uri_of("LibreChat"),
+                    "http": {"token": TOKEN},
+                    "secretKey": "fuzzed" * 6,
+                },
             },
         )
         await watcher.start()
@@ -50,6 +54,8 @@ async def main(folder: Path, command: list[str]) -> int:
         await asyncio.sleep(3)
         base = f"http://127.0.0.1:{watcher.port}"
         async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}) as api:
+            made = {"name": "made", "url": good.url, "events": ["message.created"]}
+            (await api.post(f"{base}/api/endpoints", json={"definition": made})).raise_for_status()
             described = (await api.get(f"{base}/api/openapi.json")).json()
         described["servers"] = [{"url": base}]
         openapi = folder / "openapi.json"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, MutableMapping
 from datetime import datetime, timedelta
 from typing import Any, Literal, assert_never
 
+import orjson
 import structlog
 
 from watcher.core.facts import (
@@ -218,7 +220,7 @@ def open_journal(style: Literal["json", "console"] | None, level: Level = "info"
     """A journal on standard error. None: `console` on a terminal, else `json`."""
     chosen = style or ("console" if sys.stderr.isatty() else "json")
     if chosen == "json":
-        renderer: Any = structlog.processors.JSONRenderer(ensure_ascii=False)
+        renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     processors = [
@@ -234,7 +236,7 @@ def open_journal(style: Literal["json", "console"] | None, level: Level = "info"
             processors=processors,
             # What is below the level costs next to nothing: no line is made of it.
             wrapper_class=structlog.make_filtering_bound_logger(level),
-        )
+        ).bind()  # once, and not for each line
 
     return Journal(logger, level)
 
@@ -467,6 +469,13 @@ def _gap(since: datetime, until: datetime) -> dict[str, str]:
     return {"gap_since": since.isoformat(), "gap_until": until.isoformat()}
 
 
+def _json(line: object, default: Callable[[Any], Any]) -> str:
+    try:
+        return orjson.dumps(line, default=default).decode()
+    except TypeError:  # halves of surrogate pairs, and numbers beyond 64 bits
+        return json.dumps(line, default=default)
+
+
 def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A second wall: messages are made without passwords; should one slip in, it ends here."""
     return {key: _without_password(value) for key, value in line.items()}
@@ -475,7 +484,7 @@ def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> Mutab
 def _without_password(value: Any) -> Any:
     match value:
         case str():
-            return _PASSWORD.sub(r"\1…@", value)
+            return _PASSWORD.sub(r"\1…@", value) if "@" in value else value
         case None | bool() | int() | float():
             return value
         case dict():

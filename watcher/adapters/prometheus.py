@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import assert_never
 
@@ -204,6 +205,13 @@ class Metrics:
         self._spans_lost = counter(
             "watcher_trace_spans_lost", "Spans that the collector of traces did not take."
         )
+        # Looked up once, and not for each attempt: only what is never taken away again.
+        self._attempts_of = cache(self._attempts.labels)
+        self._attempt_of = cache(self._attempt.labels)
+        self._first_attempt_of = cache(self._first_attempt.labels)
+        self._settling_of = cache(self._settling.labels)
+        self._settled_of = cache(self._settled.labels)
+        self._receipt_of = cache(self._receipt.labels)
         for doing in STORE_FAILURES:
             self._store_failures.labels(doing)
         self._observer_failures = gauge(
@@ -368,19 +376,20 @@ class Metrics:
             self._stored.observe(_seconds(lag))
 
     def _attempted(self, fact: Attempted) -> None:
-        self._attempts.labels(fact.endpoint, outcome_word(fact.outcome), verdict_word(fact.verdict)).inc()
-        self._attempt.labels(fact.endpoint).observe(_seconds(fact.took))
+        endpoint, verdict = fact.endpoint, verdict_word(fact.verdict)
+        self._attempts_of(endpoint, outcome_word(fact.outcome), verdict).inc()
+        self._attempt_of(endpoint).observe(_seconds(fact.took))
         if isinstance(fact.verdict, Release):
             return
-        self._settling.labels(fact.endpoint).observe(_seconds(fact.storing))
-        if fact.endpoint in self._expected and not isinstance(fact.outcome, Unsendable):
-            self._failing.labels(fact.endpoint).set(not isinstance(fact.verdict, Delivered))
+        self._settling_of(endpoint).observe(_seconds(fact.storing))
+        if endpoint in self._expected and not isinstance(fact.outcome, Unsendable):
+            self._failing.labels(endpoint).set(not isinstance(fact.verdict, Delivered))
         if fact.attempt == 1:
-            self._first_attempt.labels(fact.endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
+            self._first_attempt_of(endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
         if isinstance(fact.verdict, Delivered | Dead):
-            self._settled.labels(fact.endpoint, verdict_word(fact.verdict)).inc(fact.carried)
+            self._settled_of(endpoint, verdict).inc(fact.carried)
         if isinstance(fact.verdict, Delivered):
-            self._receipt.labels(fact.endpoint).observe(_seconds(fact.age))
+            self._receipt_of(endpoint).observe(_seconds(fact.age))
 
 
 def outcome_word(outcome: Outcome) -> str:

@@ -36,12 +36,8 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
     Nothing is stored and nothing is tried again. Exit 0 for a 2xx, else 1."""
     from watcher.config.mappings import load_mappings
     from watcher.core.catalogue import catalogue
-    from watcher.core.changes import ChangeId
-    from watcher.core.deliveries import Stored
     from watcher.core.outcomes import Answered, Unsendable
-    from watcher.core.planning import owed
-    from watcher.core.requests import Parcel, compose
-    from watcher.core.samples import sample_event
+    from watcher.core.pings import a_ping
 
     settings = settings_from(config, need_mongo=False)
     if endpoint not in {each.name for each in settings.endpoints}:
@@ -53,23 +49,12 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
     target = _named(endpoint, {each.name: each for each in settings.endpoints}, "endpoint")
     entry = _named(name, {str(event): entry for event, entry in entries.items()}, "event")
 
-    now = datetime.now(UTC)
-    # A change of its own each time, so that a receiver that drops repeats takes this one.
-    change = ChangeId(f"82{int(now.timestamp()):08X}{secrets.token_hex(12).upper()}")
-    delivery = owed(sample_event(entry, change=change, at=now), target)
-    if delivery.refused is not None:
-        click.echo(f"no body can be made of this sample: {delivery.refused}", err=True)
-        sys.exit(1)
-    request = compose(
-        Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),)),
-        target,
-        now=now,
-    )
+    identity, request = a_ping(entry, target, now=datetime.now(UTC), chance=secrets.token_hex(12))
     if isinstance(request, Unsendable):
         click.echo(f"no request can be made of this sample: {request.reason}", err=True)
         sys.exit(1)
     outcome, took = asyncio.run(_send(request))
-    _show(target, delivery.id, outcome, took)
+    _show(target, identity, outcome, took)
     sys.exit(0 if isinstance(outcome, Answered) and 200 <= outcome.status < 300 else 1)
 
 

@@ -16,6 +16,7 @@ from watcher.config.proxies import Surroundings
 from watcher.config.receivers import TOP, Top, check_fields, endpoint
 from watcher.config.report import Report
 from watcher.config.routes import route
+from watcher.config.shapes import EndpointShape
 from watcher.config.sources import Environment, without_sending
 from watcher.core.endpoints import Endpoint
 from watcher.core.managing import Definition
@@ -25,6 +26,32 @@ from watcher.errors import ConfigError
 
 PLACE = (*TOP, "endpoints", 0)
 """Where it would stand in a file."""
+
+
+def definition_schema() -> Mapping[str, Mapping[str, Any]]:
+    """A definition as JSON Schemas by name, its own is `Definition`. They refer to each other as `#/$defs/…`.
+
+    What its values mean, and what they mean together, it does not tell."""
+    schema = EndpointShape.model_json_schema(by_alias=True)
+    schemas = {**schema.pop("$defs"), "Definition": {**schema, "title": "Definition"}}
+    del schemas["TlsShape"]
+    return {name: _plain(each) for name, each in schemas.items()}
+
+
+def _plain(schema: Any) -> Any:
+    """Without defaults that are none, in JSON Schema's own words, and without what is for the file only."""
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = {BOUNDS.get(key, key): _plain(value) for key, value in schema.items() if key != "default"}
+    if "properties" in named:
+        named["properties"] = {key: each for key, each in named["properties"].items() if key not in FILE_ONLY}
+    return named
+
+
+BOUNDS = {"gt": "exclusiveMinimum", "ge": "minimum", "le": "maximum"}
+"""Behind a validator pydantic names them in its own way."""
 
 FILE_ONLY: Mapping[str, str] = {
     "tls": "it names files on the watcher's machine",

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    WithJsonSchema,
 )
 from pydantic.alias_generators import to_camel
 
@@ -38,7 +39,8 @@ BatchSize = Annotated[int, BeforeValidator(values.parsed_number), Field(ge=1, le
 
 EventPattern = Annotated[str, AfterValidator(values.event_pattern)]
 Events = Annotated[list[EventPattern], BeforeValidator(values.parsed_list), Field(min_length=1)]
-Secrets = Annotated[tuple[Secret, ...], PlainValidator(values.secrets)]
+Texts = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
+Secrets = Annotated[tuple[Secret, ...], PlainValidator(values.secrets), Texts]
 Fields = Annotated[list[Annotated[str, AfterValidator(values.field)]], BeforeValidator(values.parsed_list)]
 Url = Annotated[str, AfterValidator(values.endpoint_url)]
 
@@ -92,9 +94,11 @@ class ReceiverShape(Shape):
 
     omit: Fields = ABSENT
     hash: Fields = ABSENT
-    hash_key: Annotated[Secret, PlainValidator(values.hash_key)] = ABSENT
+    hash_key: Annotated[Secret, PlainValidator(values.hash_key), WithJsonSchema({"type": "string"})] = ABSENT
     text_length: Truth = ABSENT
-    transform: Annotated[Any, PlainValidator(values.transform)] = ABSENT
+    transform: Annotated[
+        Any, PlainValidator(values.transform), WithJsonSchema({"type": ["string", "object", "array"]})
+    ] = ABSENT
     preset: Literal["slack", "discord", "teams"] = ABSENT
     tls: TlsShape = ABSENT
     proxy: Annotated[str, AfterValidator(values.proxy_url)] = ABSENT

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import ValidationError
@@ -23,7 +24,9 @@ FAILURES = {
 }
 
 
-def document(*, version: str) -> dict[str, Any]:
+def document(*, version: str, definitions: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """`definitions`: JSON Schemas of an endpoint's definition, one of them `Definition`; they refer to each
+    other as `#/$defs/…`."""
     models: dict[type[shapes.Shape], Literal["serialization", "validation"]] = {
         shapes.Failure: "serialization"
     }
@@ -47,7 +50,12 @@ def document(*, version: str) -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": paths,
         "components": {
-            "schemas": {name: _without_null_defaults(each) for name, each in schemas["$defs"].items()},
+            "schemas": _referring(
+                {
+                    **{name: _without_null_defaults(each) for name, each in schemas["$defs"].items()},
+                    **definitions,
+                }
+            ),
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
@@ -72,6 +80,21 @@ def _described(operation: Operation) -> dict[str, Any]:
             },
         },
     }
+
+
+def _referring(schema: Any) -> Any:
+    """Everything that stands for a definition, or refers to one, refers to where it is here."""
+    match schema:
+        case {"x-definition": True}:
+            return {"$ref": REF.format(model="Definition")}
+        case {"$ref": str(ref)}:
+            return {"$ref": ref.replace("#/$defs/", REF.format(model=""))}
+        case dict():
+            return {key: _referring(each) for key, each in schema.items()}
+        case list():
+            return [_referring(each) for each in schema]
+        case _:
+            return schema
 
 
 def _without_null_defaults(schema: dict[str, Any]) -> dict[str, Any]:

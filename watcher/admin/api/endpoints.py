@@ -15,16 +15,12 @@ from watcher.admin.history import STEP, STEPS
 from watcher.admin.managing import IS_OFF, Managed, veiled
 from watcher.core.addresses import display_url
 from watcher.core.attempts import attempt_of
-from watcher.core.changes import ChangeId
 from watcher.core.circuits import Standing
-from watcher.core.deliveries import Stored
 from watcher.core.endpoints import Endpoint
 from watcher.core.figures import together
 from watcher.core.managing import Sealed
-from watcher.core.outcomes import Answered, Outcome, Unsendable
-from watcher.core.planning import owed
-from watcher.core.requests import Parcel, compose
-from watcher.core.samples import sample_event
+from watcher.core.outcomes import Answered, Unsendable
+from watcher.core.pings import a_ping
 from watcher.ports import Counts
 
 
@@ -91,18 +87,8 @@ async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
     if entry is None:
         raise Refusal(404, f"event: no {asked.event!r}. Known: {', '.join(entries)}.")
     now, began = desk.clock.now(), desk.clock.monotonic()
-    # A change of its own each time, so that a receiver that drops repeats takes this one.
-    change = ChangeId(f"82{int(now.timestamp()):08X}{token_hex(12).upper()}")
-    delivery = owed(sample_event(entry, change=change, at=now), endpoint)
-    parcel = Parcel(members=(Stored(seq=0, delivery=delivery, attempts=0, due_at=None, batch=None),))
-    request = compose(parcel, endpoint, now=now)
-    outcome: Outcome
-    if delivery.refused is not None:
-        outcome = Unsendable(reason=delivery.refused)
-    elif isinstance(request, Unsendable):
-        outcome = request
-    else:
-        outcome = await desk.sender.send(request)
+    _, request = a_ping(entry, endpoint, now=now, chance=token_hex(12))
+    outcome = request if isinstance(request, Unsendable) else await desk.sender.send(request)
     took = timedelta(seconds=desk.clock.monotonic() - began)
     told = attempt_of(outcome, endpoint, at=now, took=took, reason=getattr(outcome, "reason", None))
     return shapes.Pinged(

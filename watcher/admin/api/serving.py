@@ -33,7 +33,7 @@ LONGEST_FORWARDED = 200
 
 def add_api(app: web.Application, desk: Desk) -> None:
     """All below `/api`."""
-    described = document(version=desk.version)
+    described = document(version=desk.version, definitions=desk.definitions)
 
     async def description(_: web.Request) -> web.Response:
         return web.json_response(described)

@@ -216,14 +216,8 @@ class Endpoints(Shape):
     managing: ManagingShape
 
 
-Definition = Annotated[
-    dict[str, Any],
-    Field(
-        description="Keys as those of one of `webhooks.endpoints` in the settings' file: name, url, events,"
-        " filters, transform, … (docs/OPERATING.md).",
-        examples=[{"name": "crm", "url": "https://crm.example/hook", "events": ["message.*"]}],
-    ),
-]
+Definition = Annotated[dict[str, Any], Field(json_schema_extra={"x-definition": True})]
+"""The keys of one of `webhooks.endpoints` in the settings' file. Its schema is the settings' (`Desk`)."""
 
 
 class Create(Shape):
@@ -231,7 +225,7 @@ class Create(Shape):
 
 
 class ChangeEndpoint(Shape):
-    definition: Definition = Field(
+    definition: dict[str, Any] = Field(
         description="Keys that get another value, or none (null); mappings are merged (RFC 7396)."
     )
     revision: Annotated[int, Field(ge=1), BeforeValidator(_counted)] | None = Field(

@@ -152,7 +152,10 @@ watch.told = (error) => {
   }
   const gone = error instanceof Offline;
   if (lost && !gone) toast('Connected again.');
-  lost = gone;
+  if (lost !== gone) {
+    lost = gone;
+    header();
+  }
   $('banner').hidden = !gone;
   patch($('banner'), gone && ['Connection lost. ', error.message, ' What you see may be old. Trying again by itself. ',
     button('Try now', () => document.dispatchEvent(new Event('watcher-again')))]);

@@ -43,7 +43,7 @@ export function trial(asked, refused) {
     if (told) element.scrollIntoView({ block: 'nearest' });
   }
 
-  return { element, run, stale: () => told && ((isStale = true), draw()) };
+  return { element, run, stale: () => told && !isStale && ((isStale = true), draw()) };
 }
 
 const result = ({ since, events, caughtUp, trouble, tried }) => [
