@@ -33,7 +33,7 @@ from watcher.ports import Batch, ChangeSource, Clock
 from watcher.showing import ShowingOutbox, Shown
 from watcher.sourcing import source_of
 
-WINDOWS = (timedelta(minutes=5), timedelta(hours=1), timedelta(hours=24))
+WINDOWS = (timedelta(seconds=30), timedelta(minutes=5), timedelta(hours=1), timedelta(hours=24))
 """How far back is looked, until there is enough. Each is read anew: MongoDB reads its oplog forwards."""
 
 LASTS = timedelta(seconds=8)

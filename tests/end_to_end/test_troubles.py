@@ -123,6 +123,7 @@ def fill_up(filler: Path) -> None:
             file.write(b"x" * 4096)
 
 
+@pytest.mark.long  # tests/chaos/test_full_disk.py fills one each time
 async def test_the_disk_refuses_to_write(librechat, watchers, receivers, settings):
     inbox = await receivers()
     watcher = watchers(settings(inbox.url))
