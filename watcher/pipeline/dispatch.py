@@ -58,8 +58,6 @@ class Dispatcher:
         self._lane = Lane(endpoint)
         self._changed = asyncio.Event()
         self._offered = asyncio.Event()
-        self._more = True
-        """There may be more than the lane has seen: to look for it after each attempt would cost a read."""
         self._standing_turn = asyncio.Lock()
         self._stored_standing: Standing | None = None
         self._recalls, self._recalled = 0, False
@@ -125,7 +123,7 @@ class Dispatcher:
 
     async def _read_what_is_new(self) -> None:
         room = self._lane.room()
-        if not (room and self._more):
+        if not room:
             return
         after = self._lane.cursor
         rows = await self._insist(
@@ -134,7 +132,6 @@ class Dispatcher:
                 self._endpoint.name, after=after, limit=room, max_bytes=WINDOW_BYTES
             ),
         )
-        self._more = bool(rows)
         if rows:
             self._lane.offer(rows, now=self._clock.now())
         # Also when there is none: what was told of may be cancelled, and who waits for this must look again.
@@ -146,7 +143,6 @@ class Dispatcher:
             await self._insist(
                 "read", lambda: self._outbox.appended(self._endpoint.name, after=self._lane.cursor)
             )
-            self._more = True
             self._changed.set()
             await self._offered.wait()
             self._offered.clear()
