@@ -16,10 +16,9 @@ FUZZER := .venv-fuzzer
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
 
-# One more at once than there are cores: most of them wait for something. Each worker has a MongoDB of its own.
-WORKERS := $(shell echo $$(($$(nproc 2>/dev/null || echo 1) + 1)))
+# As many at once as there are cores: most of them wait for something. Each worker has a MongoDB of its own.
 test: $(READY)
-	$(BIN)/pytest tests -m "not long and not librechat and not browser" -n $(WORKERS) --dist worksteal
+	$(BIN)/pytest tests -m "not long and not librechat and not browser" -n auto --dist worksteal
 
 # LibreChat's published models do all that its users do (needs Node): docs/ACTIONS.md tells what.
 test-librechat: $(READY) $(MODELS)

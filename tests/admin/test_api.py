@@ -382,6 +382,7 @@ async def test_dead_ones_are_sent_again_by_id_and_by_filter(stage, client):
     assert (await stage.outbox.counts())["crm"] == Counts(delivered=1, pending=5)
 
 
+@pytest.mark.long
 async def test_what_is_left_is_ahead_also_where_what_was_sent_again_has_arrived(stage, client, monkeypatch):
     rows = [numbered(number) for number in range(2 * PAGE)]
     await stage.put(*rows)

@@ -19,7 +19,7 @@ from tests.end_to_end.test_cockpit import TOKEN, api, until, write
 FIGURES = "/api/endpoints/default/figures"
 
 
-@pytest.fixture(params=["sqlite", "mongodb"])
+@pytest.fixture(params=["sqlite", pytest.param("mongodb", marks=pytest.mark.long)])
 def state(request: pytest.FixtureRequest, mongodb_uri: str) -> Any:
     """Where the state is; None: in a file beside the settings."""
     if request.param == "sqlite":

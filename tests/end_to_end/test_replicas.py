@@ -173,7 +173,8 @@ async def test_replicas_with_different_settings_serve_what_each_knows(
         assert_each_once_and_in_order(inbox, 20)
 
 
-@pytest.mark.parametrize("how", ["hang", pytest.param("cut", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["hang", "cut"])
 async def test_who_is_cut_off_from_mongodb_is_replaced_and_sends_nothing_until_it_is_back(
     librechat, receivers, watchers, settings, private_mongo, database, how
 ):

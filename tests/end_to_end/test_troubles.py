@@ -172,9 +172,8 @@ def a_large_message(number: int) -> dict[str, Any]:
 # ------------------------------------------------------------------ a receiver
 
 
-@pytest.mark.parametrize(
-    "events", [1, pytest.param(40, marks=pytest.mark.long)], ids=["one event", "many events"]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("events", [1, 40], ids=["one event", "many events"])
 async def test_a_receiver_is_dead(librechat, watchers, receivers, settings, events):
     port = free_port()
     watcher = watchers(settings(f"http://127.0.0.1:{port}/"))
@@ -214,7 +213,8 @@ async def shared(
 ALL = {"capture", "endpoint:default"}
 
 
-@pytest.mark.parametrize("waits", [False, pytest.param(True, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("waits", [False, True])
 async def test_a_lease_is_lost_to_another_replica(librechat, watchers, receivers, shared, waits):
     inbox = await receivers()
     frozen, other = watchers(shared(inbox)), watchers(shared(inbox))
