@@ -215,7 +215,9 @@ class Outbox(Protocol):
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
         """The endpoint's pending deliveries with `seq > after`, in order: at most `limit`, and no more
-        after those whose bodies together reach `max_bytes`."""
+        after those whose bodies together reach `max_bytes`.
+
+        What another process stores may be missing until `appended` tells of it."""
         ...
 
     async def pending_of(

@@ -280,6 +280,7 @@ async def test_what_a_command_beside_sends_again_stands_behind_what_was_forgotte
             assert await beside.replay([dead.id]) == {"crm": 1}
 
         # Who sends has read up to there.
+        await outbox.appended("crm", after=rows[-1].seq)
         (again,) = await outbox.pending("crm", after=rows[-1].seq, limit=9, max_bytes=10**9)
     assert again.delivery.id == dead.id
 

@@ -15,6 +15,8 @@ import pytest
 from tests.builders import a_request
 from tests.crashes.crashing import a_world, broken_promises, copies, crashes, judged
 from tests.crashes.scenarios import SCENARIOS, Scenario
+from watcher.adapters.sqlite import changing
+from watcher.adapters.sqlite.changing import Changing
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.circuits import Circuit
@@ -87,7 +89,7 @@ def holds_never_end(patch: Patch) -> None:
 
 
 def what_came_to_nothing_stays_held(patch: Patch) -> None:
-    patch.setattr(SqliteOutbox, "_lift", lambda *_: None)
+    patch.setattr(Changing, "lift", lambda *_: None)
 
 
 def settled_before_it_is_sent(patch: Patch) -> None:
@@ -155,7 +157,10 @@ def one_that_is_down_is_sent_everything(patch: Patch) -> None:
 
 
 def a_wait_is_forgotten_by_a_restart(patch: Patch) -> None:
-    patch.setitem(SQL, "settle", SQL["settle"].replace("due_at = new.due_at", "due_at = NULL"))
+    settling = changing.settle
+    patch.setattr(
+        changing, "settle", lambda rows: settling(rows).replace("due_at = new.due_at", "due_at = NULL")
+    )
 
 
 def batches_are_not_bound(patch: Patch) -> None:

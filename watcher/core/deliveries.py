@@ -67,6 +67,11 @@ class Delivery:
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
 
     @property
+    def goes_at_once(self) -> bool:
+        """Pending as soon as it is stored."""
+        return self.hold is None and self.refused is None
+
+    @property
     def size(self) -> int:
         """What it takes of memory, in bytes, but for a little."""
         return len(self.body) + len(self.context or b"")

@@ -190,6 +190,11 @@ class Lane:
         """The request has its connection and goes out: it arrives about now."""
         self._pace.written(launch.ticket, clock)
 
+    @property
+    def is_paced(self) -> bool:
+        """Is there a limit to its requests per second?"""
+        return self._pace.is_limited
+
     def answered(self, launch: Launch, *, clock: float) -> None:
         """The attempt is over, whatever came of it: from here its second of the pace runs."""
         self._pace.answered(launch.ticket, clock)

@@ -40,6 +40,10 @@ class RateWindow:
             for _ in range(self._limit):
                 self._count(self.take(), until=now + self._window)
 
+    @property
+    def is_limited(self) -> bool:
+        return not self._unlimited
+
     def allowance(self, now: float) -> float:
         """How many requests may go at once, now (`math.inf` without a limit)."""
         if self._unlimited:

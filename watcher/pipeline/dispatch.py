@@ -5,7 +5,7 @@ Each endpoint has a dispatcher of its own, with its own slots: a slow receiver h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -15,9 +15,10 @@ from watcher.core.endpoints import Endpoint
 from watcher.core.facts import Attempted, StandingChanged
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
-from watcher.core.requests import BATCH, Parcel, compose
-from watcher.core.verdicts import Release, Verdict, decide, is_last
+from watcher.core.requests import BATCH, compose
+from watcher.core.verdicts import Release, decide, is_last
 from watcher.pipeline.patience import insist
+from watcher.pipeline.settling import Ended, Settling
 from watcher.ports import UNTRACED, Clock, Observer, Outbox, Sender, Settlement, Tracer
 
 T = TypeVar("T")
@@ -27,6 +28,9 @@ UNSURE_SECONDS = 0.25
 
 OBEYED_WITHIN = timedelta(seconds=1)
 """How soon it is noticed that an operator paused or resumed the endpoint."""
+
+PARTING_SECONDS = 0.5
+"""At the end, for writing down what ended last. What is not written is sent again."""
 
 SAME_WAIT = timedelta(seconds=1)
 """An end of a slow-down that moves by less is not stored again: refusals come by the dozen."""
@@ -56,6 +60,7 @@ class Dispatcher:
         self._clock = clock
         self._observe = observe
         self._lane = Lane(endpoint)
+        self._settling = Settling(self._settle)
         self._changed = asyncio.Event()
         self._offered = asyncio.Event()
         self._standing_turn = asyncio.Lock()
@@ -75,6 +80,7 @@ class Dispatcher:
         attempts: set[asyncio.Task[None]] = set()
         self._lane.begin(clock=self._clock.monotonic())
         async with asyncio.TaskGroup() as tasks:
+            settling = tasks.create_task(self._settling.run())
             working = [
                 tasks.create_task(self._feed(tasks, attempts)),
                 tasks.create_task(self._listen()),
@@ -88,6 +94,11 @@ class Dispatcher:
                 await asyncio.wait(attempts, timeout=grace.total_seconds())
             for attempt in attempts:
                 attempt.cancel()
+            if attempts:
+                await asyncio.wait(attempts)
+            self._settling.close()
+            await asyncio.wait({settling}, timeout=PARTING_SECONDS)
+            settling.cancel()
 
     async def _feed(self, tasks: asyncio.TaskGroup, attempts: set[asyncio.Task[None]]) -> None:
         await self._look_at_standing()
@@ -175,12 +186,12 @@ class Dispatcher:
         started, began = self._clock.now(), self._clock.monotonic()
         outcome = await self._send(launch, started)
         ended, clock = self._clock.now(), self._clock.monotonic()
-        took, jitter = timedelta(seconds=clock - began), self._clock.jitter()
+        took, jitter, endpoint = timedelta(seconds=clock - began), self._clock.jitter(), self._endpoint
         self._lane.answered(launch, clock=clock)
         self._lane.circuit.heard(
             outcome,
             [row.delivery.id for row in parcel.members],
-            last=is_last(parcel.attempts, self._endpoint),
+            last=is_last(parcel.attempts, endpoint),
             began=began,
             clock=clock,
             now=ended,
@@ -189,30 +200,46 @@ class Dispatcher:
         verdict = decide(
             outcome,
             attempts=parcel.attempts,
-            endpoint=self._endpoint,
+            endpoint=endpoint,
             now=ended,
             jitter=jitter,
             standing=self._lane.circuit.standing,
         )
+        self._settling.add(
+            Ended(
+                launch=launch,
+                endpoint=endpoint,
+                outcome=outcome,
+                verdict=verdict,
+                began=started,
+                took=took,
+                clock=clock,
+            )
+        )
 
-        if not isinstance(verdict, Release):
-            settlements = [
-                Settlement(
-                    stored=row,
-                    verdict=verdict,
-                    outcome=outcome,
-                    endpoint=self._endpoint,
-                    attempted_at=started,
-                    took=took,
-                )
-                for row in parcel.members
-            ]
+    async def _settle(self, group: Sequence[Ended]) -> None:
+        settlements = [
+            Settlement(
+                stored=row,
+                verdict=each.verdict,
+                outcome=each.outcome,
+                endpoint=each.endpoint,
+                attempted_at=each.began,
+                took=each.took,
+            )
+            for each in group
+            if not isinstance(each.verdict, Release)
+            for row in each.launch.parcel.members
+        ]
+        if settlements:
             await self._insist("settle", lambda: self._outbox.settle(settlements))
 
-        self._lane.settle(parcel, verdict, now=self._clock.now())
+        now, clock = self._clock.now(), self._clock.monotonic()
+        for each in group:
+            self._lane.settle(each.launch.parcel, each.verdict, now=now)
         self._changed.set()
-        storing = timedelta(seconds=self._clock.monotonic() - clock)
-        self._tell(parcel, outcome, verdict, began=started, took=took, storing=storing)
+        for each in group:
+            self._tell(each, now=now, storing=timedelta(seconds=clock - each.clock))
         await self._keep_standing()
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
@@ -220,7 +247,8 @@ class Dispatcher:
             if not self._may_send():
                 raise asyncio.CancelledError  # it took long to connect, or the program stood still meanwhile
             self._lane.written(launch, clock=self._clock.monotonic())
-            self._changed.set()
+            if self._lane.is_paced:  # now it is known when the next one may go
+                self._changed.set()
 
         try:
             request = compose(launch.parcel, self._endpoint, now=started)
@@ -283,16 +311,8 @@ class Dispatcher:
         if _state(before) != _state(after):
             self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
 
-    def _tell(
-        self,
-        parcel: Parcel,
-        outcome: Outcome,
-        verdict: Verdict,
-        *,
-        began: datetime,
-        took: timedelta,
-        storing: timedelta,
-    ) -> None:
+    def _tell(self, ended: Ended, *, now: datetime, storing: timedelta) -> None:
+        parcel = ended.launch.parcel
         newest = parcel.members[-1].delivery
         self._observe(
             Attempted(
@@ -301,11 +321,11 @@ class Dispatcher:
                 event=BATCH if parcel.batch else newest.event,
                 members=tuple(row.delivery.id for row in parcel.members),
                 attempt=parcel.attempts + 1,
-                began=began,
-                outcome=outcome,
-                verdict=verdict,
-                took=took,
-                age=self._clock.now() - newest.at,
+                began=ended.began,
+                outcome=ended.outcome,
+                verdict=ended.verdict,
+                took=ended.took,
+                age=now - newest.at,
                 storing=storing,
             )
         )

@@ -5,60 +5,56 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, closing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from watcher.adapters.records import attempt_text
 from watcher.adapters.sqlite import backfills, figures, log, memory, registry, standings
-from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.changing import Changing, Numbers, held_ids, runs
 from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
+from watcher.adapters.sqlite.fresh import Fresh
 from watcher.adapters.sqlite.position import keep_position, known, position
-from watcher.adapters.sqlite.statements import SQL, add
+from watcher.adapters.sqlite.rows import bounded, settled_row, stored
+from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.writer import Writer
-from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
-from watcher.core.attempts import KEPT
+from watcher.adapters.times import from_ms, to_ms
 from watcher.core.backfill import Backfill
 from watcher.core.changes import Checkpoint
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
-from watcher.core.events import Entity, EventId, EventType
+from watcher.core.events import Entity, EventId
 from watcher.core.figures import Figure
 from watcher.core.managing import AuditEntry, Registered, Sealed
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered, Scan
 from watcher.core.recovery import Known, Position, Recovery
 from watcher.core.searching import Wanted
-from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
-Tally = Counter[tuple[str, str]]
-"""Deliveries by (endpoint, state): how a transaction changes the counts."""
 
 OTHERS_SECONDS = 1.0
 """How soon deliveries are noticed that another process stored: a backfill, a replay."""
-
-INSERT_ROWS = 200
-"""Rows per INSERT: more gain nothing, and statements grow."""
 
 
 class SqliteOutbox:
     """An `Outbox` in one file. Open it with `SqliteOutbox.open`."""
 
-    def __init__(self, path: Path, writer: Writer, reading: sqlite3.Connection, *, last_seq: int) -> None:
+    def __init__(self, path: Path, writer: Writer, reading: sqlite3.Connection, numbers: Numbers) -> None:
         self._path = path
         self._writer = writer
         self._reading = reading
         # A thread of its own: reads never wait behind a commit's flush.
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
-        self._last_seq = last_seq  # the writer's thread only
+        self._numbers = numbers  # the writer's thread only
+        self._fresh = Fresh()
+        self._recalls: Mapping[str, int] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
     @classmethod
@@ -74,10 +70,10 @@ class SqliteOutbox:
     async def _opened(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
         with closing(connect(path, writing=True)) as writing:
             with translated(path):
-                (last_seq,) = writing.execute(SQL["last_seq"]).fetchone()
+                numbers = Numbers(writing)
             with closing(connect(path, writing=False)) as reading:
                 writer = Writer(writing, path)
-                outbox = cls(path, writer, reading, last_seq=last_seq)
+                outbox = cls(path, writer, reading, numbers)
                 try:
                     yield outbox
                 finally:
@@ -113,27 +109,20 @@ class SqliteOutbox:
     ) -> int:
         lifted = [entry.key for entry in entries if isinstance(entry, Lift) and entry.by == "row"]
 
-        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
-            tally: Tally = Counter()
-            self._notice_others(db)
-            due = {"through": to_ms(through), "lifted": json.dumps(lifted)}
-            self._end_holds(db, SQL["held_due"], due, tally)
-            new, ahead = 0, _held_ids(entries)
-            for run in _runs(entries):
+        def work(db: sqlite3.Connection, changing: Changing) -> None:
+            changing.end_holds(through, lifted=lifted)
+            ahead = held_ids(entries)
+            for run in runs(entries):
                 if isinstance(run, Lift):
-                    self._lift(db, run, ahead, tally)
+                    changing.lift(run, ahead)
                 else:
-                    new += self._add(db, run, tally)
-                    ahead = ahead[len(_held_ids(run)) :]
+                    changing.add(run)
+                    ahead = ahead[len(held_ids(run)) :]
             db.executemany(SQL["keep_mark"], map(_mark_row, marks))
             memory.learn(db, learned)
             keep_position(db, Position(checkpoint=checkpoint, through=through, recovery=recovery))
-            _count(db, tally)
-            return new, tally
 
-        new, tally = await self._writer.do(work)
-        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
-        return int(new)
+        return (await self._change(work)).new
 
     async def memories(self, wanted: Mapping[str, frozenset[str]]) -> Sequence[Scan]:
         scans: Sequence[Scan] = await self._writer.do(lambda db: memory.begin(db, wanted))
@@ -160,61 +149,55 @@ class SqliteOutbox:
         return await self._read(backfills.unfinished)
 
     async def fill(self, deliveries: Sequence[Delivery], backfill: Backfill) -> int:
-        def work(db: sqlite3.Connection) -> tuple[int, Tally]:
-            tally: Tally = Counter()
-            self._notice_others(db)
-            new = self._add(db, deliveries, tally)
-            backfills.keep(db, replace(backfill, stored=backfill.stored + new))
-            _count(db, tally)
-            return new, tally
+        def work(db: sqlite3.Connection, changing: Changing) -> None:
+            changing.add(deliveries)
+            backfills.keep(db, replace(backfill, stored=backfill.stored + changing.new))
 
-        new, tally = await self._writer.do(work)
-        self._wake(endpoint for (endpoint, state), by in tally.items() if state == "pending" and by > 0)
-        return int(new)
+        return (await self._change(work)).new
 
     async def pending(self, endpoint: str, *, after: int, limit: int, max_bytes: int) -> Sequence[Stored]:
+        known = self._fresh.take(endpoint, after=after, limit=limit, max_bytes=max_bytes)
+        if known is not None:
+            return known
         given = {"endpoint": endpoint, "after": after, "limit": limit}
-        return await self._read(lambda db: _bounded(db.execute(SQL["pending"], given), max_bytes))
+        return await self._read(lambda db: bounded(db.execute(SQL["pending"], given), max_bytes))
 
     async def pending_of(
         self, endpoint: str, entity: Entity, *, start: int, limit: int, max_bytes: int
     ) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "entity": entity, "start": start, "limit": limit}
-        return await self._read(lambda db: _bounded(db.execute(SQL["pending_of"], given), max_bytes))
+        return await self._read(lambda db: bounded(db.execute(SQL["pending_of"], given), max_bytes))
 
     async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:
         given = {"endpoint": endpoint, "batch": batch}
-        return await self._read(lambda db: [_stored(row) for row in db.execute(SQL["members"], given)])
+        return await self._read(lambda db: [stored(row) for row in db.execute(SQL["members"], given)])
 
     async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
         given = {"batch": batch, "seqs": json.dumps([row.seq for row in members])}
         await self._writer.do(lambda db: db.execute(SQL["bind"], given))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        rows = [_settled(each.stored, record) for each in settlements if (record := each.record) is not None]
-        if not rows:
-            return
-
-        def work(db: sqlite3.Connection) -> None:
-            tally: Tally = Counter()
-            given = {"rows": json.dumps(rows), "kept": KEPT}
-            for endpoint, state in db.execute(SQL["settle"], given).fetchall():
-                tally[endpoint, "pending"] -= 1
-                tally[endpoint, state] += 1
-            _count(db, tally)
-
-        await self._writer.do(work)
+        rows = [
+            settled_row(each.stored, record) for each in settlements if (record := each.record) is not None
+        ]
+        if rows:
+            await self._change(lambda _, changing: changing.settle(rows))
 
     async def appended(self, endpoint: str, *, after: int) -> None:
-        given = {"endpoint": endpoint, "after": after}
+        given, looks = {"endpoint": endpoint, "after": after}, False
         while True:
             news = asyncio.get_running_loop().create_future()
             self._waiting[endpoint].add(news)
             try:
-                if await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
+                known = self._fresh.beyond(endpoint, after=after)
+                if known:
                     return
-                # What a command beside us stores wakes nobody here.
-                await asyncio.wait({news}, timeout=OTHERS_SECONDS)
+                looks = looks or known is None
+                if looks and await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
+                    self._fresh.forget()
+                    return
+                heard, _ = await asyncio.wait({news}, timeout=OTHERS_SECONDS)
+                looks = not heard  # what a command beside us stores wakes nobody here
             finally:
                 self._waiting[endpoint].discard(news)
 
@@ -250,39 +233,19 @@ class SqliteOutbox:
         return await self._read(lambda db: log.dossier(db, identity))
 
     async def replay(self, ids: Sequence[EventId]) -> Mapping[str, int]:
-        def work(db: sqlite3.Connection) -> Tally:
-            tally: Tally = Counter()
-            self._notice_others(db)
-            rows = db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall()
-            for seq, endpoint, state in rows:
-                self._last_seq += 1
-                db.execute(SQL["replay"], {"seq": seq, "next": self._last_seq})
-                tally[endpoint, state] -= 1
-                tally[endpoint, "pending"] += 1
-            _count(db, tally)
-            return tally
-
-        changed = _became("pending", await self._writer.do(work))
-        self._wake(changed)
-        return changed
+        return (await self._change(lambda _, changing: changing.replay(ids))).became("pending")
 
     async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
-        def work(db: sqlite3.Connection) -> Tally:
-            tally: Tally = Counter()
-            given = {"ids": json.dumps(ids), "reason": reason, "now": to_ms(_now())}
-            for state in ("held", "pending"):
-                for (endpoint,) in db.execute(SQL["cancel_all"], {**given, "state": state}).fetchall():
-                    tally[endpoint, state] -= 1
-                    tally[endpoint, "cancelled"] += 1
-            for endpoint in {endpoint for endpoint, _ in tally}:
-                db.execute(SQL["recall"], {"endpoint": endpoint})
-            _count(db, tally)
-            return tally
-
-        return _became("cancelled", await self._writer.do(work))
+        changed = await self._change(lambda _, changing: changing.cancel(ids, reason))
+        self._fresh.forget()
+        return changed.became("cancelled")
 
     async def recalls(self) -> Mapping[str, int]:
-        return await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
+        found = await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
+        if found != self._recalls:
+            self._fresh.forget()  # also what a command beside us took back
+            self._recalls = found
+        return found
 
     async def revision(self) -> int:
         return await self._read(registry.revision)
@@ -338,61 +301,36 @@ class SqliteOutbox:
     ) -> int:
         before = {"delivered": delivered_before, "dead": dead_before, "cancelled": delivered_before}
 
-        def work(db: sqlite3.Connection) -> int:
-            tally: Tally = Counter()
-            self._notice_others(db)
+        gone = 0
+
+        def work(db: sqlite3.Connection, changing: Changing) -> None:
+            nonlocal gone
+            gone = 0  # a transaction that fails is begun again
             for state, time in before.items():
-                left = limit + tally.total()
-                given = {"state": state, "before": to_ms(time), "limit": left}
-                for key in db.execute(SQL["forget"], given).fetchall():
-                    tally[key] -= 1
-            if tally:
-                db.execute(SQL["keep_last_seq"], {"seq": self._last_seq})
+                gone += changing.forget(state, time, limit=limit - gone)
             db.execute(SQL["forget_marks"], {"before": to_ms(marks_before)})
-            _count(db, tally)
-            return -tally.total()
 
-        return int(await self._writer.do(work))
-
-    # ------------------------------------------------------------------ in the writer's thread
-
-    def _notice_others(self, db: sqlite3.Connection) -> None:
-        """A command beside us may have stored deliveries: ours stand behind them."""
-        (last_seq,) = db.execute(SQL["last_seq"]).fetchone()
-        self._last_seq = max(self._last_seq, last_seq)
-
-    def _add(self, db: sqlite3.Connection, deliveries: Sequence[Delivery], tally: Tally) -> int:
-        new = 0
-        for start in range(0, len(deliveries), INSERT_ROWS):
-            chunk = deliveries[start : start + INSERT_ROWS]
-            values: list[Any] = []
-            for delivery in chunk:
-                self._last_seq += 1
-                values += _new_row(self._last_seq, delivery)
-            for key in db.execute(add(len(chunk)), values).fetchall():
-                tally[key] += 1
-                new += 1
-        return new
-
-    def _lift(self, db: sqlite3.Connection, lift: Lift, ahead: Sequence[EventId], tally: Tally) -> None:
-        held = SQL["held_of_row" if lift.by == "row" else "held_of_entity"]
-        given = {"key": lift.key, "ahead": json.dumps(ahead)}
-        if lift.to == "pending":
-            self._end_holds(db, held, given, tally)
-            return
-        for seq, endpoint in db.execute(held, given).fetchall():
-            db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": to_ms(_now())})
-            tally[endpoint, "held"] -= 1
-            tally[endpoint, "cancelled"] += 1
-
-    def _end_holds(self, db: sqlite3.Connection, found: str, given: dict[str, Any], tally: Tally) -> None:
-        for seq, endpoint in db.execute(found, given).fetchall():
-            self._last_seq += 1
-            db.execute(SQL["let_go"], {"seq": seq, "next": self._last_seq})
-            tally[endpoint, "held"] -= 1
-            tally[endpoint, "pending"] += 1
+        await self._change(work)
+        return gone
 
     # ------------------------------------------------------------------ helpers
+
+    async def _change(self, work: Callable[[sqlite3.Connection, Changing], None]) -> Changing:
+        """Have deliveries changed in a transaction, and who waits for new ones woken."""
+
+        def changing(db: sqlite3.Connection) -> Changing:
+            changing = Changing(db, self._numbers)
+            work(db, changing)
+            changing.count()
+            return changing
+
+        done: Changing = await self._writer.do(changing)
+        if done.added is None:
+            self._fresh.forget()
+        elif done.upto > done.after:
+            self._fresh.extend(done.added, after=done.after, upto=done.upto)
+        self._wake(done.became("pending"))
+        return done
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         def reading() -> T:
@@ -408,130 +346,5 @@ class SqliteOutbox:
                     news.set_result(None)
 
 
-def _bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
-    """The rows up to the one with which their bodies reach the bound: the rest is not even fetched."""
-    found, total = [], 0
-    for row in rows:
-        found.append(_stored(row))
-        total += found[-1].delivery.size
-        if total >= max_bytes:
-            break
-    return found
-
-
-def _runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | Lift]:
-    """Deliveries that stand together, and the lifts between them, in their order."""
-    run: list[Delivery] = []
-    for entry in entries:
-        if isinstance(entry, Lift):
-            yield run
-            yield entry
-            run = []
-        else:
-            run.append(entry)
-    yield run
-
-
-def _held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
-    return [entry.id for entry in entries if isinstance(entry, Delivery) and entry.hold is not None]
-
-
-def _new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
-    hold, at = delivery.hold, to_ms(delivery.at)
-    dead = delivery.refused is not None
-    return (
-        seq,
-        delivery.id,
-        delivery.endpoint,
-        delivery.event,
-        delivery.entity,
-        delivery.row,
-        at,
-        "dead" if dead else "held" if hold else "pending",
-        hold.key if hold else None,
-        to_ms(hold.until) if hold else None,
-        delivery.refused,
-        to_ms(_now()) if dead else None,
-        _crc(
-            delivery.id,
-            delivery.endpoint,
-            delivery.event,
-            delivery.entity,
-            at,
-            delivery.body,
-            delivery.context,
-        ),
-        delivery.body,
-        delivery.context,
-        delivery.user,
-        delivery.conversation,
-    )
-
-
 def _mark_row(mark: Mark) -> dict[str, Any]:
     return {"entity": mark.entity, "row": mark.row or "", "at": to_ms(mark.at), "spent": mark.spent}
-
-
-def _settled(stored: Stored, record: Record) -> Sequence[Any]:
-    return (
-        stored.seq,
-        record.state,
-        record.attempts,
-        to_ms(record.due_at),
-        record.status,
-        record.reason,
-        to_ms(record.attempted_at),
-        record.took // MILLISECOND,
-        to_ms(record.settled_at),
-        attempt_text(record.attempt),
-    )
-
-
-def _stored(row: Sequence[Any]) -> Stored:
-    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body, context = (
-        row
-    )
-    sound = isinstance(body, bytes) and isinstance(context, bytes | None)
-    # Rows of version 1 have none.
-    demand(
-        sound and stored_crc in (None, _crc(identity, endpoint, event, entity, at, body, context)),
-        f"delivery {seq}",
-    )
-    delivery = Delivery(
-        id=EventId(identity),
-        endpoint=endpoint,
-        event=EventType(event),
-        entity=Entity(entity),
-        row=Entity(of_row),
-        at=from_ms(at),
-        body=body,
-        context=context,
-    )
-    return Stored(
-        seq=seq,
-        delivery=delivery,
-        attempts=attempts,
-        due_at=maybe_from_ms(due_at),
-        batch=EventId(batch) if batch is not None else None,
-    )
-
-
-def _crc(
-    identity: str, endpoint: str, event: str, entity: str, at: int | None, body: bytes, context: bytes | None
-) -> int:
-    """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
-    return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
-
-
-def _became(wanted: str, tally: Tally) -> Mapping[str, int]:
-    """How many came to a state, by endpoint."""
-    return {endpoint: by for (endpoint, state), by in tally.items() if state == wanted}
-
-
-def _count(db: sqlite3.Connection, tally: Tally) -> None:
-    rows = [{"endpoint": endpoint, "state": state, "by": by} for (endpoint, state), by in tally.items() if by]
-    db.executemany(SQL["count"], rows)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -21,6 +21,10 @@ SELECT entity, row, at, spent FROM marks ORDER BY at, entity, row;
 INSERT INTO marks (entity, row, at, spent) VALUES (:entity, :row, :at, :spent)
 ON CONFLICT (entity, row) DO UPDATE SET at = excluded.at, spent = excluded.spent;
 
+-- name: version
+-- Another one when another connection has written since.
+PRAGMA data_version;
+
 -- name: last_seq
 -- The highest that was ever given. Whoever had it may be forgotten, and who sends has passed it.
 SELECT max(
@@ -113,24 +117,18 @@ UPDATE deliveries SET batch = :batch
 WHERE state = 'pending' AND seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: settle
+-- {told}: a row of values for each.
 UPDATE deliveries
 SET state = new.state, attempts = new.attempts, due_at = new.due_at, status = new.status,
     reason = new.reason, attempted_at = new.attempted_at, took_ms = new.took_ms, settled_at = new.settled_at,
     log = CASE
-        WHEN log IS NULL THEN json_array(json(new.attempt))
+        WHEN log IS NULL THEN '[' || new.attempt || ']'
         -- Written before, by a transaction whose end was not heard of.
         WHEN json_extract(log, '$[#-1].at') = new.attempted_at THEN log
-        WHEN json_array_length(log) < :kept THEN json_insert(log, '$[#]', json(new.attempt))
+        WHEN json_array_length(log) < ? THEN json_insert(log, '$[#]', json(new.attempt))
         ELSE json_insert(json_remove(log, '$[0]'), '$[#]', json(new.attempt))
     END
-FROM (
-    SELECT json_extract(value, '$[0]') AS seq, json_extract(value, '$[1]') AS state,
-           json_extract(value, '$[2]') AS attempts, json_extract(value, '$[3]') AS due_at,
-           json_extract(value, '$[4]') AS status, json_extract(value, '$[5]') AS reason,
-           json_extract(value, '$[6]') AS attempted_at, json_extract(value, '$[7]') AS took_ms,
-           json_extract(value, '$[8]') AS settled_at, json_extract(value, '$[9]') AS attempt
-    FROM json_each(:rows)
-) AS new
+FROM ({told}) AS new
 WHERE deliveries.seq = new.seq AND deliveries.state = 'pending'
 RETURNING deliveries.endpoint, deliveries.state;
 

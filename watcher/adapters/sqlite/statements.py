@@ -1,8 +1,8 @@
-"""The SQL of the outbox, read once from the files beside, and the one statement whose length varies."""
+"""The SQL of the outbox, read once from the files beside, and the two statements whose length varies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 
@@ -44,12 +44,43 @@ ADDED = ("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold
 """The columns of a new delivery, in the order of the values; those that end the row are in `add`."""
 
 
+SETTLED = (
+    *("seq", "state", "attempts", "due_at", "status", "reason", "attempted_at", "took_ms", "settled_at"),
+    "attempt",
+)
+"""What is told of a delivery that is settled, in the order of the values."""
+
+MOST_ROWS = 128
+"""In one statement: more gain nothing, and statements grow."""
+
+
+def split(rows: int) -> Iterator[int]:
+    """So many rows as a few statements. Of few lengths, so that SQLite knows each of them already."""
+    size = MOST_ROWS
+    while rows:
+        while size > rows:
+            size //= 2
+        yield size
+        rows -= size
+
+
 @cache
 def add(rows: int) -> str:
     """Insert so many deliveries; what is already there is left as it is. Returns what was new."""
     columns = (*ADDED, "settled_at", "crc", "body", "context", "user", "conversation")
-    values = ", ".join([f"({', '.join('?' * len(columns))})"] * rows)
     return (
-        f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {values} "  # noqa: S608 (constants and `?` only)
+        f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {_rows(rows, columns)} "  # noqa: S608 (constants and `?` only)
         "ON CONFLICT (id) DO NOTHING RETURNING endpoint, state"
     )
+
+
+@cache
+def settle(rows: int) -> str:
+    """Write what became of so many pending deliveries. Returns which were pending, and what they are now."""
+    names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(SETTLED, start=1))
+    told = f"SELECT {names} FROM (VALUES {_rows(rows, SETTLED)})"  # noqa: S608 (constants and `?` only)
+    return SQL["settle"].format(told=told)
+
+
+def _rows(number: int, columns: Sequence[str]) -> str:
+    return ", ".join([f"({', '.join('?' * len(columns))})"] * number)

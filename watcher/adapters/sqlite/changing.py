@@ -1,0 +1,171 @@
+"""How deliveries change in one transaction: added, let go, settled, replayed, cancelled; and their counts.
+
+All of it runs in the writer's thread."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from watcher.adapters.sqlite.rows import just_stored, new_row
+from watcher.adapters.sqlite.statements import SQL, add, settle, split
+from watcher.adapters.times import to_ms
+from watcher.core.attempts import KEPT
+from watcher.core.deliveries import Delivery, Lift, Stored
+from watcher.core.events import EventId
+
+
+class Numbers:
+    """The next `seq`, beside commands that store something, too."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self._version = _version(db)
+        self.last: int = db.execute(SQL["last_seq"]).fetchone()[0]
+
+    def next(self) -> int:
+        self.last += 1
+        return self.last
+
+    def look(self, db: sqlite3.Connection) -> None:
+        """A command beside us may have stored deliveries: ours stand behind them, and not next to them."""
+        version = _version(db)
+        if version != self._version:
+            self._version = version
+            self.last = max(self.last, db.execute(SQL["last_seq"]).fetchone()[0]) + 1
+
+
+class Changing:
+    """What a transaction makes of deliveries."""
+
+    def __init__(self, db: sqlite3.Connection, numbers: Numbers) -> None:
+        numbers.look(db)
+        self._db = db
+        self._numbers = numbers
+        self._tally: Counter[tuple[str, str]] = Counter()  # by endpoint and state
+        self.after = numbers.last
+        """The last `seq` that was given before."""
+        self.new = 0
+        self.added: list[Stored] | None = []
+        """What is pending by it, in order; None where that is not known without reading it."""
+
+    @property
+    def upto(self) -> int:
+        """The last `seq` that was given."""
+        return self._numbers.last
+
+    def add(self, deliveries: Sequence[Delivery]) -> None:
+        """Those that are already there are left as they are."""
+        start = 0
+        for size in split(len(deliveries)):
+            chunk = deliveries[start : start + size]
+            start += size
+            numbered = [(self._numbers.next(), delivery) for delivery in chunk]
+            values = [value for seq, delivery in numbered for value in new_row(seq, delivery)]
+            found = self._db.execute(add(size), values).fetchall()
+            self._tally.update(found)
+            self.new += len(found)
+            if len(found) < size:
+                self.added = None
+            if self.added is not None:
+                self.added += [just_stored(seq, each) for seq, each in numbered if each.goes_at_once]
+
+    def lift(self, lift: Lift, ahead: Sequence[EventId]) -> None:
+        """End holds. `ahead`: ids of what is held that comes behind the lift."""
+        held = SQL["held_of_row" if lift.by == "row" else "held_of_entity"]
+        given = {"key": lift.key, "ahead": json.dumps(ahead)}
+        if lift.to == "pending":
+            self._let_go(held, given)
+            return
+        for seq, endpoint in self._db.execute(held, given).fetchall():
+            self._db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _now()})
+            self._move(endpoint, "held", "cancelled")
+
+    def end_holds(self, through: datetime, *, lifted: Sequence[str]) -> None:
+        """Those that stream time has passed, but for those of rows that a lift names."""
+        self._let_go(SQL["held_due"], {"through": to_ms(through), "lifted": json.dumps(lifted)})
+
+    def settle(self, rows: Sequence[Sequence[Any]]) -> None:
+        start = 0
+        for size in split(len(rows)):
+            values = [value for row in rows[start : start + size] for value in row]
+            start += size
+            for endpoint, state in self._db.execute(settle(size), [KEPT, *values]).fetchall():
+                self._move(endpoint, "pending", state)
+
+    def replay(self, ids: Sequence[EventId]) -> None:
+        for seq, endpoint, state in self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall():
+            self._renumber("replay", seq)
+            self._move(endpoint, state, "pending")
+
+    def cancel(self, ids: Sequence[EventId], reason: str) -> None:
+        given = {"ids": json.dumps(ids), "reason": reason, "now": _now()}
+        for state in ("held", "pending"):
+            for (endpoint,) in self._db.execute(SQL["cancel_all"], {**given, "state": state}).fetchall():
+                self._move(endpoint, state, "cancelled")
+        for endpoint in {endpoint for endpoint, _ in self._tally}:
+            self._db.execute(SQL["recall"], {"endpoint": endpoint})
+
+    def forget(self, state: str, before: datetime, *, limit: int) -> int:
+        """How many went."""
+        given = {"state": state, "before": to_ms(before), "limit": limit}
+        gone = self._db.execute(SQL["forget"], given).fetchall()
+        self._tally.subtract(gone)
+        if gone:
+            self._db.execute(SQL["keep_last_seq"], {"seq": self._numbers.last})
+        return len(gone)
+
+    def count(self) -> None:
+        """Write down how many there are now. The last thing that is done."""
+        rows = [
+            {"endpoint": endpoint, "state": state, "by": by}
+            for (endpoint, state), by in self._tally.items()
+            if by
+        ]
+        self._db.executemany(SQL["count"], rows)
+
+    def became(self, wanted: str) -> Mapping[str, int]:
+        """How many more are in a state, by endpoint."""
+        return {endpoint: by for (endpoint, state), by in self._tally.items() if state == wanted and by > 0}
+
+    def _let_go(self, found: str, given: Mapping[str, Any]) -> None:
+        for seq, endpoint in self._db.execute(found, given).fetchall():
+            self._renumber("let_go", seq)
+            self._move(endpoint, "held", "pending")
+
+    def _renumber(self, statement: str, seq: int) -> None:
+        self._db.execute(SQL[statement], {"seq": seq, "next": self._numbers.next()})
+        self.added = None
+
+    def _move(self, endpoint: str, before: str, after: str) -> None:
+        self._tally[endpoint, before] -= 1
+        self._tally[endpoint, after] += 1
+
+
+def held_ids(entries: Iterable[Delivery | Lift]) -> Sequence[EventId]:
+    return [entry.id for entry in entries if isinstance(entry, Delivery) and entry.hold is not None]
+
+
+def runs(entries: Sequence[Delivery | Lift]) -> Iterable[Sequence[Delivery] | Lift]:
+    """Deliveries that stand together, and the lifts between them, in their order."""
+    run: list[Delivery] = []
+    for entry in entries:
+        if isinstance(entry, Lift):
+            yield run
+            yield entry
+            run = []
+        else:
+            run.append(entry)
+    yield run
+
+
+def _version(db: sqlite3.Connection) -> int:
+    version: int = db.execute(SQL["version"]).fetchone()[0]
+    return version
+
+
+def _now() -> int | None:
+    return to_ms(datetime.now(UTC))

@@ -1,0 +1,116 @@
+"""Deliveries as rows, and rows as deliveries. Each row has a checksum of what never changes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from watcher.adapters.records import attempt_text
+from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
+from watcher.core.deliveries import Delivery, Stored
+from watcher.core.events import Entity, EventId, EventType
+from watcher.core.settlements import Record
+
+
+def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
+    """The values of `statements.add`."""
+    hold, at = delivery.hold, to_ms(delivery.at)
+    dead = delivery.refused is not None
+    return (
+        seq,
+        delivery.id,
+        delivery.endpoint,
+        delivery.event,
+        delivery.entity,
+        delivery.row,
+        at,
+        "dead" if dead else "held" if hold else "pending",
+        hold.key if hold else None,
+        to_ms(hold.until) if hold else None,
+        delivery.refused,
+        to_ms(datetime.now(UTC)) if dead else None,
+        _crc(
+            delivery.id,
+            delivery.endpoint,
+            delivery.event,
+            delivery.entity,
+            at,
+            delivery.body,
+            delivery.context,
+        ),
+        delivery.body,
+        delivery.context,
+        delivery.user,
+        delivery.conversation,
+    )
+
+
+def just_stored(seq: int, delivery: Delivery) -> Stored:
+    """What the store would give of a new one that is pending."""
+    return Stored(seq=seq, delivery=delivery, attempts=0, due_at=None, batch=None)
+
+
+def settled_row(stored: Stored, record: Record) -> Sequence[Any]:
+    """The values of `statements.settle`."""
+    return (
+        stored.seq,
+        record.state,
+        record.attempts,
+        to_ms(record.due_at),
+        record.status,
+        record.reason,
+        to_ms(record.attempted_at),
+        record.took // MILLISECOND,
+        to_ms(record.settled_at),
+        attempt_text(record.attempt),
+    )
+
+
+def bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:
+    """The rows up to the one with which their bodies reach the bound: the rest is not even fetched."""
+    found, total = [], 0
+    for row in rows:
+        found.append(stored(row))
+        total += found[-1].delivery.size
+        if total >= max_bytes:
+            break
+    return found
+
+
+def stored(row: Sequence[Any]) -> Stored:
+    """Raises OutboxBroken when it is not as it was stored."""
+    seq, identity, endpoint, event, entity, of_row, at, attempts, due_at, batch, stored_crc, body, context = (
+        row
+    )
+    sound = isinstance(body, bytes) and isinstance(context, bytes | None)
+    # Rows of version 1 have none.
+    demand(
+        sound and stored_crc in (None, _crc(identity, endpoint, event, entity, at, body, context)),
+        f"delivery {seq}",
+    )
+    delivery = Delivery(
+        id=EventId(identity),
+        endpoint=endpoint,
+        event=EventType(event),
+        entity=Entity(entity),
+        row=Entity(of_row),
+        at=from_ms(at),
+        body=body,
+        context=context,
+    )
+    return Stored(
+        seq=seq,
+        delivery=delivery,
+        attempts=attempts,
+        due_at=maybe_from_ms(due_at),
+        batch=EventId(batch) if batch is not None else None,
+    )
+
+
+def _crc(
+    identity: str, endpoint: str, event: str, entity: str, at: int | None, body: bytes, context: bytes | None
+) -> int:
+    """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
+    return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
