@@ -15,10 +15,10 @@ import pytest
 from tests.builders import a_request
 from tests.crashes.crashing import a_world, broken_promises, copies, crashes, judged
 from tests.crashes.scenarios import SCENARIOS, Scenario
-from watcher.adapters.sqlite import changing
 from watcher.adapters.sqlite.changing import Changing
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.statements import SQL
+from watcher.adapters.sqlite.statements import settle as settle_statement
 from watcher.core.circuits import Circuit
 from watcher.core.events import EventId
 from watcher.core.lanes import Lane
@@ -157,10 +157,10 @@ def one_that_is_down_is_sent_everything(patch: Patch) -> None:
 
 
 def a_wait_is_forgotten_by_a_restart(patch: Patch) -> None:
-    settling = changing.settle
-    patch.setattr(
-        changing, "settle", lambda rows: settling(rows).replace("due_at = new.due_at", "due_at = NULL")
-    )
+    def spoiled(rows):
+        return settle_statement(rows).replace("due_at = new.due_at", "due_at = NULL")
+
+    patch.setattr("watcher.adapters.sqlite.changing.settle", spoiled)
 
 
 def batches_are_not_bound(patch: Patch) -> None:
