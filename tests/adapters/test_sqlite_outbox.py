@@ -24,6 +24,7 @@ from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.backfill import Backfill
+from watcher.core.deliveries import Hold
 from watcher.core.events import EventId
 from watcher.core.searching import Wanted
 from watcher.core.verdicts import Dead
@@ -302,3 +303,27 @@ async def test_what_a_command_beside_stores_is_noticed_and_stands_in_order(tmp_p
         rows = await running.pending("crm", after=0, limit=9, max_bytes=10**9)
         assert [each.delivery.id for each in rows] == [first.id, filled.id, last.id]
         assert await running.counts() == {"crm": Counts(pending=3)}
+
+
+async def test_a_body_goes_where_its_delivery_goes(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    sent, held = a_delivery(), a_delivery(hold=Hold(key="messages:1", until=NOON + timedelta(minutes=1)))
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([sent, held], checkpoint=a_checkpoint(), through=NOON)
+        (row,) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(row)])
+
+        await outbox.append(
+            [], checkpoint=a_checkpoint(), through=NOON + timedelta(minutes=2)
+        )  # ends the hold
+        await outbox.replay([sent.id])
+        rows = await outbox.pending("crm", after=row.seq, limit=9, max_bytes=10**9)
+        assert [row.delivery.body for row in rows] == [held.body, sent.body]
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT seq FROM bodies").fetchall() == [(row.seq,) for row in rows]
+
+        await outbox.settle([a_settlement(row) for row in rows])
+        much_later = NOON + timedelta(days=99)
+        await outbox.forget(delivered_before=much_later, dead_before=NOON, marks_before=NOON, limit=9)
+        with closing(sqlite3.connect(path)) as db:
+            assert db.execute("SELECT seq FROM bodies").fetchall() == []

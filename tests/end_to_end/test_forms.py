@@ -139,7 +139,9 @@ async def test_a_template_that_fails_for_an_event_is_dead_there_and_goes_on_else
     assert 'watcher_refused_total{endpoint="own"} 1.0' in (await watcher.get("/metrics")).text
     await watcher.stop()
     with closing(sqlite3.connect(watcher.folder / "state.db")) as db:
-        (row,) = db.execute("SELECT reason, body FROM deliveries WHERE state = 'dead'").fetchall()
+        (row,) = db.execute(
+            "SELECT reason, bodies.body FROM deliveries JOIN bodies USING (seq) WHERE state = 'dead'"
+        ).fetchall()
     assert row[0] == reason
     assert json.loads(row[1])["data"] == {"messageId": "m1", "conversationId": "c1", "isCreatedByUser": True}
 

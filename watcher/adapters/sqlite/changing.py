@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from watcher.adapters.sqlite.rows import just_stored, new_row
-from watcher.adapters.sqlite.statements import SQL, add, settle, split
+from watcher.adapters.sqlite.statements import SQL, add, add_bodies, settle, split
 from watcher.adapters.times import to_ms
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Delivery, Lift, Stored
@@ -66,9 +66,16 @@ class Changing:
             numbered = [(self._numbers.next(), delivery) for delivery in chunk]
             values = [value for seq, delivery in numbered for value in new_row(seq, delivery)]
             found = self._db.execute(add(size), values).fetchall()
-            self._tally.update(found)
-            self.new += len(found)
-            if len(found) < size:
+            new = {seq for *_, seq in found}
+            self._tally.update((endpoint, state) for endpoint, state, _ in found)
+            self.new += len(new)
+            bodies = [
+                value for seq, each in numbered if seq in new for value in (seq, each.body, each.context)
+            ]
+            for some in split(len(new)):
+                self._db.execute(add_bodies(some), bodies[: 3 * some])
+                del bodies[: 3 * some]
+            if len(new) < size:
                 self.added = None
             if self.added is not None:
                 self.added += [just_stored(seq, each) for seq, each in numbered if each.goes_at_once]
@@ -113,8 +120,9 @@ class Changing:
         """How many went."""
         given = {"state": state, "before": to_ms(before), "limit": limit}
         gone = self._db.execute(SQL["forget"], given).fetchall()
-        self._tally.subtract(gone)
+        self._tally.subtract((endpoint, state) for endpoint, state, _ in gone)
         if gone:
+            self._db.execute(SQL["forget_bodies"], {"seqs": json.dumps([seq for *_, seq in gone])})
             self._db.execute(SQL["keep_last_seq"], {"seq": self._numbers.last})
         return len(gone)
 
@@ -137,7 +145,9 @@ class Changing:
             self._move(endpoint, "held", "pending")
 
     def _renumber(self, statement: str, seq: int) -> None:
-        self._db.execute(SQL[statement], {"seq": seq, "next": self._numbers.next()})
+        given = {"seq": seq, "next": self._numbers.next()}
+        self._db.execute(SQL[statement], given)
+        self._db.execute(SQL["move_body"], given)
         self.added = None
 
     def _move(self, endpoint: str, before: str, after: str) -> None:

@@ -88,3 +88,12 @@ CREATE TABLE figures (
 
 -- What housekeeping drops.
 CREATE INDEX figures_by_hour ON figures (hour);
+
+-- version: 6
+-- What is sent, from now on. What is there already stays where it is, until it is dropped: to move it would
+-- take minutes where there are gigabytes of it.
+CREATE TABLE bodies (
+    seq     INTEGER PRIMARY KEY,
+    body    BLOB NOT NULL,
+    context BLOB
+);

@@ -54,19 +54,28 @@ ORDER BY held_until, seq;
 -- name: let_go
 UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 
+-- name: move_body
+UPDATE bodies SET seq = :next WHERE seq = :seq;
+
 -- name: cancel
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
 -- name: pending
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc,
+       coalesce(bodies.body, deliveries.body), coalesce(bodies.context, deliveries.context)
+FROM deliveries LEFT JOIN bodies USING (seq)
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc,
+       coalesce(bodies.body, deliveries.body), coalesce(bodies.context, deliveries.context)
+FROM deliveries LEFT JOIN bodies USING (seq)
 WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
 
 -- name: members
-SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc, body, context FROM deliveries
+SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc,
+       coalesce(bodies.body, deliveries.body), coalesce(bodies.context, deliveries.context)
+FROM deliveries LEFT JOIN bodies USING (seq)
 WHERE state = 'pending' AND batch = :batch AND endpoint = :endpoint ORDER BY seq;
 
 -- name: any_pending
@@ -84,8 +93,8 @@ FROM deliveries WHERE id IN (SELECT value FROM json_each(:ids));
 
 -- name: dossier
 SELECT id, endpoint, event, at, state, attempts, status, reason, due_at, held_until, attempted_at, settled_at,
-       user, conversation, entity, row, body, log
-FROM deliveries WHERE id = :id;
+       user, conversation, entity, row, coalesce(bodies.body, deliveries.body), log
+FROM deliveries LEFT JOIN bodies USING (seq) WHERE id = :id;
 
 -- name: to_replay
 -- In the order in which they were sent at first; ids of one change say nothing of it.
@@ -152,7 +161,10 @@ FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size();
 -- name: forget
 DELETE FROM deliveries
 WHERE seq IN (SELECT seq FROM deliveries WHERE state = :state AND settled_at < :before ORDER BY settled_at LIMIT :limit)
-RETURNING endpoint, state;
+RETURNING endpoint, state, seq;
+
+-- name: forget_bodies
+DELETE FROM bodies WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: forget_marks
 DELETE FROM marks WHERE at < :before;

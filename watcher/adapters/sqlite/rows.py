@@ -40,10 +40,9 @@ def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
             delivery.body,
             delivery.context,
         ),
-        delivery.body,
-        delivery.context,
         delivery.user,
         delivery.conversation,
+        b"",
     )
 
 

@@ -51,6 +51,14 @@ CREATE INDEX of_event        ON deliveries (event, endpoint, id);
 CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
 CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
 
+-- What is sent, by `seq`, and apart from what changes: to write down how an attempt ended must not write this
+-- again. (What version 5 stored has it in `deliveries`, where all others have an empty body.)
+CREATE TABLE bodies (
+    seq     INTEGER PRIMARY KEY,
+    body    BLOB NOT NULL,
+    context BLOB
+);
+
 -- How many there are in each state: counting a million rows takes 19 ms, each time.
 CREATE TABLE counts (
     endpoint TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""The SQL of the outbox, read once from the files beside, and the two statements whose length varies."""
+"""The SQL of the outbox, read once from the files beside, and the statements whose length varies."""
 
 from __future__ import annotations
 
@@ -40,8 +40,11 @@ MIGRATIONS = {
 }
 """What makes a file of the version before into one of this version."""
 
-ADDED = ("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason")
-"""The columns of a new delivery, in the order of the values; those that end the row are in `add`."""
+ADDED = (
+    *("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason"),
+    *("settled_at", "crc", "user", "conversation", "body"),
+)
+"""The columns of a new delivery, in the order of the values."""
 
 
 SETTLED = (
@@ -66,12 +69,19 @@ def split(rows: int) -> Iterator[int]:
 
 @cache
 def add(rows: int) -> str:
-    """Insert so many deliveries; what is already there is left as it is. Returns what was new."""
-    columns = (*ADDED, "settled_at", "crc", "body", "context", "user", "conversation")
+    """Insert so many deliveries, but for their bodies; what is already there is left as it is. Returns what
+    was new."""
     return (
-        f"INSERT INTO deliveries ({', '.join(columns)}) VALUES {_rows(rows, columns)} "  # noqa: S608 (constants and `?` only)
-        "ON CONFLICT (id) DO NOTHING RETURNING endpoint, state"
+        f"INSERT INTO deliveries ({', '.join(ADDED)}) VALUES {_rows(rows, ADDED)} "  # noqa: S608 (constants and `?` only)
+        "ON CONFLICT (id) DO NOTHING RETURNING endpoint, state, seq"
     )
+
+
+@cache
+def add_bodies(rows: int) -> str:
+    """Insert what is sent of so many of them."""
+    columns = ("seq", "body", "context")
+    return f"INSERT INTO bodies ({', '.join(columns)}) VALUES {_rows(rows, columns)}"  # noqa: S608 (constants and `?` only)
 
 
 @cache
