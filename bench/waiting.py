@@ -19,12 +19,12 @@ from bench.processes import Client
 from bench.tables import Figures
 from watcher.adapters.mongo.state.outbox import MongoOutbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.core.attempts import Attempt
 from watcher.core.changes import Checkpoint
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS
-from watcher.core.outcomes import Answered
 from watcher.core.verdicts import Delivered
 from watcher.ports import Outbox, Settlement
 
@@ -169,10 +169,7 @@ def _delivered(rows: Sequence[Stored]) -> Sequence[Settlement]:
         Settlement(
             stored=row,
             verdict=Delivered(),
-            outcome=Answered(status=200),
-            endpoint=RECEIVER,
-            attempted_at=now,
-            took=timedelta(milliseconds=5),
+            attempt=Attempt(at=now, took=timedelta(milliseconds=5), status=200),
         )
         for row in rows
     ]

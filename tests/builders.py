@@ -8,16 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from watcher.config.settings import Settings, StateFile
+from watcher.core.attempts import attempt_of
 from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.hiding import Hiding
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.requests import Parcel, Request, compose
-from watcher.core.verdicts import Delivered, Verdict
+from watcher.core.verdicts import Dead, Delivered, RetryAt, reason_of
 from watcher.ports import Outbox, Settlement
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+
+DELIVERED = Delivered()
 
 _numbers = count(1)
 
@@ -91,13 +95,21 @@ def a_checkpoint(token: str = "82AA", at: datetime | None = NOON) -> Checkpoint:
 
 
 def a_settlement(
-    stored: Stored, verdict: Verdict | None = None, outcome: Outcome | None = None
+    stored: Stored,
+    verdict: Delivered | RetryAt | Dead = DELIVERED,
+    outcome: Outcome | None = None,
+    *,
+    at: datetime = NOON,
+    endpoint: Endpoint | None = None,
 ) -> Settlement:
     return Settlement(
         stored=stored,
-        verdict=verdict or Delivered(),
-        outcome=outcome or Answered(status=200),
-        endpoint=an_endpoint(),
-        attempted_at=NOON,
-        took=timedelta(milliseconds=12),
+        verdict=verdict,
+        attempt=attempt_of(
+            outcome or Answered(status=200),
+            Hiding(endpoint or an_endpoint()),
+            at=at,
+            took=timedelta(milliseconds=12),
+            reason=reason_of(verdict),
+        ),
     )

@@ -28,7 +28,6 @@ from watcher.core.outcomes import Answered, Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
 from watcher.core.searching import Wanted, change_part
-from watcher.core.settlements import Record
 from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
 
 F = TypeVar("F")
@@ -370,7 +369,7 @@ class MemoryOutbox:
         for settlement in settlements:
             row = self._rows.get(settlement.stored.delivery.id)
             if row is not None and row.state == "pending" and row.stored.seq == settlement.stored.seq:
-                self._put(_after(row, settlement.record))
+                self._put(_after(row, settlement))
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         while not any(row.seq > after for row in self._pending(endpoint)):
@@ -641,18 +640,17 @@ def _fate(row: _Row) -> Fate:
     )
 
 
-def _after(row: _Row, record: Record | None) -> _Row:
-    if record is None:
-        return row
+def _after(row: _Row, settlement: Settlement) -> _Row:
+    attempt = settlement.attempt
     return replace(
         row,
-        stored=replace(row.stored, attempts=record.attempts, due_at=record.due_at),
-        state=record.state,
-        status=record.status,
-        reason=record.reason,
-        attempted_at=record.attempted_at,
-        settled_at=record.settled_at,
-        log=row.log if record.attempt in row.log else (*row.log, record.attempt)[-KEPT:],
+        stored=replace(row.stored, attempts=settlement.attempts, due_at=settlement.due_at),
+        state=settlement.state,
+        status=attempt.status,
+        reason=attempt.reason,
+        attempted_at=attempt.at,
+        settled_at=settlement.settled_at,
+        log=row.log if attempt in row.log else (*row.log, attempt)[-KEPT:],
     )
 
 

@@ -120,10 +120,10 @@ async def test_what_an_earlier_version_stored_is_searched_and_sent_again(old_sta
         assert told is not None
         assert (told.fate.status, told.attempts, told.fate.user) == (200, [], None)
         assert await outbox.replay([EventId("webhook_refused"), EventId("webhook_dead")]) == {"crm": 1}
-        dead = await outbox.dossier(EventId("webhook_dead"))
+        told = await outbox.dossier(EventId("webhook_dead"))
         again = (await outbox.pending("crm", after=0, limit=9, max_bytes=10**9))[-1].delivery
-        assert dead is not None
-        assert (again.id, again.body) == ("webhook_dead", dead.body)
+        assert told is not None
+        assert (again.id, again.body) == ("webhook_dead", told.body)
         assert again.body
 
 

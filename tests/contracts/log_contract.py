@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from tests.builders import DELIVERED, NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
 from watcher.core import searching
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Hold, Lift
@@ -33,11 +33,11 @@ def at_second(number, more=0, **fields):
     return a_delivery(id=identity, **fields)
 
 
-async def settle(outbox, delivery, verdict=None, outcome=None):
+async def settle(outbox, delivery, verdict=DELIVERED, outcome=None):
     rows = await outbox.pending(delivery.endpoint, after=0, limit=100, max_bytes=10**9)
     (row,) = [row for row in rows if row.delivery.id == delivery.id]
-    settlement = a_settlement(row, verdict, outcome)
-    await outbox.settle([replace(settlement, attempted_at=NOON + row.attempts * timedelta(seconds=9))])
+    at = NOON + row.attempts * timedelta(seconds=9)
+    await outbox.settle([a_settlement(row, verdict, outcome, at=at)])
 
 
 async def found(outbox, wanted=ALL, **page):
@@ -171,9 +171,8 @@ class LogContract:
             (row,) = await outbox.pending("crm", after=0, limit=1, max_bytes=10**9)
             reason = f"status {500 + number}"
             verdict = RetryAt(at=NOON, reason=reason)
-            settlement = a_settlement(row, verdict, Answered(status=500 + number))
             began = NOON + timedelta(seconds=number)
-            await outbox.settle([replace(settlement, attempted_at=began)])
+            await outbox.settle([a_settlement(row, verdict, Answered(status=500 + number), at=began)])
 
         told = await outbox.dossier(delivery.id)
 
@@ -216,8 +215,7 @@ class LogContract:
             headers=(("X-Echo", "tok-en-1"), ("X-Webhook-Signature", "sha256=00")),
             answer="got Bearer tok-en-1 and sesame-open, tok-en-1",
         )
-        settled = replace(a_settlement(row, DEAD, answer), endpoint=endpoint)
-        await outbox.settle([settled])
+        await outbox.settle([a_settlement(row, DEAD, answer, endpoint=endpoint)])
 
         (attempt,) = (await outbox.dossier(delivery.id)).attempts
 

@@ -15,9 +15,9 @@ from watcher.core.deliveries import Fate, Hold, Lift
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.marks import Mark
 from watcher.core.memory import Remembered
-from watcher.core.outcomes import Answered, NotSent, Unreachable
+from watcher.core.outcomes import Answered, Unreachable
 from watcher.core.recovery import Gap, Known, Recovery
-from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
+from watcher.core.verdicts import Dead, Delivered, RetryAt
 from watcher.ports import NOTHING_LEARNED, Counts
 
 LATER = NOON + timedelta(minutes=1)
@@ -273,11 +273,6 @@ class OutboxContract:
         assert left == []
         assert await outbox.counts() == {"crm": Counts(dead=1)}
 
-    async def test_a_release_changes_nothing(self, outbox):
-        row, left = await self.settled(outbox, Release(), NotSent())
-
-        assert list(left) == [row]
-
     async def test_what_is_no_longer_pending_is_left_as_it_is(self, outbox):
         row, _ = await self.settled(outbox, Delivered())
 
@@ -449,7 +444,7 @@ class OutboxContract:
         await put(outbox, *deliveries)
         rows = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
         for row, minute in zip(rows, (3, 1, 4, 2), strict=True):
-            await outbox.settle([replace(a_settlement(row), attempted_at=NOON + timedelta(minutes=minute))])
+            await outbox.settle([a_settlement(row, at=NOON + timedelta(minutes=minute))])
 
         gone = await outbox.forget(
             delivered_before=NOON + timedelta(hours=1), dead_before=NOON, marks_before=NOON, limit=2

@@ -10,7 +10,7 @@ import pytest
 from tests.builders import NOON, an_endpoint
 from watcher.core.attempts import attempt_of
 from watcher.core.endpoints import Secret
-from watcher.core.hiding import BLOT, blotted
+from watcher.core.hiding import BLOT, Hiding
 from watcher.core.outcomes import Answered
 
 SLACK = "https://hooks.example/services/T0A1B2C3/B4D5E6F7/Zx9yWq8vUt7s?token=abc-DEF-1"
@@ -31,17 +31,19 @@ ENDPOINT = an_endpoint(
     ],
 )
 def test_what_is_secret_in_an_address_is_blotted_out_and_its_plain_words_are_not(said):
-    kept = blotted(said, ENDPOINT)
+    kept = Hiding(ENDPOINT).blotted(said)
 
     assert not [part for part in ("T0A1B2C3", "B4D5E6F7", "Zx9yWq", "abc-DEF") if part in kept]
     assert BLOT in kept
-    assert blotted("no such services at hooks.example", ENDPOINT) == "no such services at hooks.example"
+    assert (
+        Hiding(ENDPOINT).blotted("no such services at hooks.example") == "no such services at hooks.example"
+    )
 
 
 def test_user_and_password_of_an_address_are_blotted_out_and_holes_for_events_hide_nothing():
     endpoint = an_endpoint(url="https://robot-7:pass_word_9@crm.example/u/{{ data.userId }}/KEY-4711")
 
-    assert blotted("robot-7 pass_word_9 KEY-4711 data.userId crm.example", endpoint) == (
+    assert Hiding(endpoint).blotted("robot-7 pass_word_9 KEY-4711 data.userId crm.example") == (
         f"{BLOT} {BLOT} {BLOT} data.userId crm.example"
     )
 
@@ -60,7 +62,7 @@ def test_user_and_password_of_an_address_are_blotted_out_and_holes_for_events_hi
     ],
 )
 def test_a_secret_is_found_as_json_html_urls_hex_and_base64_write_it(said):
-    kept = blotted(f"before {said} after", ENDPOINT).replace('"', "").replace("==", "")
+    kept = Hiding(ENDPOINT).blotted(f"before {said} after").replace('"', "").replace("==", "")
 
     assert kept == f"before {BLOT} after"
 
@@ -71,14 +73,14 @@ def test_what_is_left_of_a_secret_at_the_cut_is_blotted_out(length):
     endpoint = an_endpoint(secrets=(Secret(key=secret.encode()),))
 
     for end in ("", "\N{REPLACEMENT CHARACTER}"):
-        assert blotted(f"you sent {secret[:length]}{end}", endpoint) == f"you sent {BLOT}"
+        assert Hiding(endpoint).blotted(f"you sent {secret[:length]}{end}") == f"you sent {BLOT}"
 
 
 @pytest.mark.parametrize("name", ["X-Webhook-Signature", "webhook-signature"])
 def test_signatures_are_blotted_out_wherever_they_stand(name):
     said = json.dumps({"headers": {name: "sha256=" + "0f" * 32, "other": "v1,aGVsbG8/aGVsbG8=", "a": 1}})
 
-    kept = blotted(said, ENDPOINT)
+    kept = Hiding(ENDPOINT).blotted(said)
 
     assert json.loads(kept) == {"headers": {name: BLOT, "other": BLOT, "a": 1}}
 
@@ -86,7 +88,7 @@ def test_signatures_are_blotted_out_wherever_they_stand(name):
 def test_headers_of_an_answer_are_blotted_as_its_body_is():
     answer = Answered(status=307, headers=(("Location", SLACK), ("X-Request-Id", "7f3a")))
 
-    told = attempt_of(answer, ENDPOINT, at=NOON, took=timedelta(0), reason=None)
+    told = attempt_of(answer, Hiding(ENDPOINT), at=NOON, took=timedelta(0), reason=None)
 
     assert told.headers[0] == (
         "Location",

@@ -28,7 +28,8 @@ from watcher.testing import MemoryOutbox
 
 Image = Mapping[str, bytes]
 
-ROWS = "SELECT id, endpoint, state, reason, attempts, body FROM deliveries ORDER BY seq"
+ROWS = """SELECT id, endpoint, state, reason, attempts, bodies.body
+FROM deliveries JOIN bodies USING (seq) ORDER BY seq"""
 
 _numbers = count(1)
 

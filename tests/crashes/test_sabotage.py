@@ -19,6 +19,7 @@ from watcher.adapters.sqlite.changing import Changing
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.statements import settle as settle_statement
+from watcher.core.attempts import Attempt
 from watcher.core.circuits import Circuit
 from watcher.core.events import EventId
 from watcher.core.lanes import Lane
@@ -100,10 +101,7 @@ def settled_before_it_is_sent(patch: Patch) -> None:
                 Settlement(
                     stored=row,
                     verdict=Delivered(),
-                    endpoint=self._endpoint,
-                    outcome=Answered(status=200),
-                    attempted_at=now,
-                    took=timedelta(0),
+                    attempt=Attempt(at=now, took=timedelta(0), status=200),
                 )
                 for row in launch.parcel.members
             ]

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.attempts import Attempt
 from watcher.core.backfill import Backfill
@@ -110,7 +112,7 @@ def attempt_text(attempt: Attempt) -> str:
         "answer": attempt.answer or None,
     }
     told = {name: value for name, value in written.items() if value is not None}
-    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+    return orjson.dumps(told).decode()
 
 
 def attempt_of(written: Mapping[str, Any]) -> Attempt:

@@ -7,9 +7,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 
-from watcher.core.endpoints import Endpoint
-from watcher.core.hiding import BLOT, all_blotted, blotted
+from watcher.core.hiding import BLOT, Hiding
 from watcher.core.outcomes import Answered, Outcome, Unreachable, Unsendable
 
 KEPT = 10
@@ -27,6 +27,9 @@ TELLING = (
     "authentication-info",
 )
 """Headers whose values are the receiver's own secrets, or made of them."""
+
+SAME = 128
+"""Answers of late. A receiver says the same again and again, but for the second in its `Date`."""
 
 OURS = ("x-webhook-signature", "webhook-signature")
 
@@ -48,28 +51,38 @@ class Attempt:
 
 
 def attempt_of(
-    outcome: Outcome, endpoint: Endpoint, *, at: datetime, took: timedelta, reason: str | None
+    outcome: Outcome, hiding: Hiding, *, at: datetime, took: timedelta, reason: str | None
 ) -> Attempt:
-    """What to keep of an outcome. `reason`: the verdict's."""
+    """What to keep of an outcome. `reason`: the verdict's; None: the outcome's own, if it has one."""
     match outcome:
         case Answered(status=status, headers=headers, answer=answer):
             return Attempt(
                 at=at,
                 took=took,
                 status=status,
-                reason=reason,
-                headers=tuple(_kept_headers(headers, endpoint)),
-                answer=blotted(answer, endpoint),
+                reason=reason or outcome.remark,
+                headers=_kept_headers(headers, hiding),
+                answer=_kept_text(answer, hiding),
             )
         case Unreachable() | Unsendable():
-            return Attempt(at=at, took=took, reason=blotted(reason or outcome.reason, endpoint))
+            return Attempt(at=at, took=took, reason=hiding.blotted(reason or outcome.reason))
         case _:
             return Attempt(at=at, took=took, reason=reason)
 
 
-def _kept_headers(headers: Sequence[tuple[str, str]], endpoint: Endpoint) -> Iterable[tuple[str, str]]:
+@lru_cache(maxsize=SAME)
+def _kept_text(text: str, hiding: Hiding) -> str:
+    return hiding.blotted(text)
+
+
+@lru_cache(maxsize=SAME)
+def _kept_headers(headers: Sequence[tuple[str, str]], hiding: Hiding) -> tuple[tuple[str, str], ...]:
+    return tuple(_few(headers, hiding))
+
+
+def _few(headers: Sequence[tuple[str, str]], hiding: Hiding) -> Iterable[tuple[str, str]]:
     room = HEADERS_BYTES
-    values = all_blotted([value for _, value in headers], endpoint)
+    values = hiding.all_blotted([value for _, value in headers])
     for (name, _), value in zip(headers, values, strict=True):
         known = name.lower() in TELLING or name.lower() in OURS
         kept = (name, BLOT if known else value)

@@ -9,7 +9,6 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
 from urllib.parse import quote, unquote
 
 from watcher.core.endpoints import Endpoint, Secret
@@ -32,17 +31,20 @@ WORDS = re.compile(r"[a-z]{1,15}([-_.][a-z]{1,15})*|v\d+")
 """Parts of a path that name something, as `/webhooks/librechat`: tokens have digits, capitals or length."""
 
 
-def blotted(text: str, endpoint: Endpoint) -> str:
-    """The text without the endpoint's secrets. It may have been cut at its end."""
-    hidden = _hidden(endpoint.secrets, endpoint.headers, endpoint.url)
-    return _without_cut_end(_without(hidden, text), hidden)
+class Hiding:
+    """What one endpoint's settings keep secret."""
 
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._hidden = _hidden(endpoint.secrets, endpoint.headers, endpoint.url)
 
-def all_blotted(texts: Sequence[str], endpoint: Endpoint) -> Sequence[str]:
-    """The same of several that are whole: together, as there are a dozen of them in each answer."""
-    hidden = _hidden(endpoint.secrets, endpoint.headers, endpoint.url)
-    told = _without(hidden, BETWEEN.join(texts)).split(BETWEEN)
-    return told if len(told) == len(texts) else [_without(hidden, text) for text in texts]
+    def blotted(self, text: str) -> str:
+        """The text without the endpoint's secrets. It may have been cut at its end."""
+        return _without_cut_end(_without(self._hidden, text), self._hidden) if text else text
+
+    def all_blotted(self, texts: Sequence[str]) -> Sequence[str]:
+        """The same of several that are whole: together, as there are a dozen of them in each answer."""
+        told = _without(self._hidden, BETWEEN.join(texts)).split(BETWEEN)
+        return told if len(told) == len(texts) else [_without(self._hidden, text) for text in texts]
 
 
 def _without(hidden: Sequence[str], text: str) -> str:
@@ -51,7 +53,6 @@ def _without(hidden: Sequence[str], text: str) -> str:
     return SIGNATURE.sub(BLOT, text)
 
 
-@lru_cache(maxsize=256)
 def _hidden(secrets: Sequence[Secret], headers: Sequence[tuple[str, str]], url: str) -> Sequence[str]:
     """The longest first."""
     texts = [

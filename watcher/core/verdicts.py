@@ -75,6 +75,11 @@ def decide(
     return _retry(reason, attempts, endpoint, now, at_least=at_least, jitter=jitter)
 
 
+def reason_of(verdict: Verdict) -> str | None:
+    """Why it failed; None where it did not."""
+    return verdict.reason if isinstance(verdict, RetryAt | Dead) else None
+
+
 def is_last(attempts: int, endpoint: Endpoint) -> bool:
     """Does a delivery die that fails for this time too, while nothing else is wrong with the endpoint?"""
     return attempts >= len(endpoint.retry_delays)

@@ -10,13 +10,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from watcher.core.attempts import attempt_of
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.facts import Attempted, StandingChanged
+from watcher.core.hiding import Hiding
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, compose
-from watcher.core.verdicts import Release, decide, is_last
+from watcher.core.verdicts import Release, decide, is_last, reason_of
 from watcher.pipeline.patience import insist
 from watcher.pipeline.settling import Ended, Settling
 from watcher.ports import UNTRACED, Clock, Observer, Outbox, Sender, Settlement, Tracer
@@ -54,7 +56,7 @@ class Dispatcher:
         new goes out."""
         self._tracer = tracer
         self._may_send = may_send
-        self._endpoint = endpoint
+        self._endpoint, self._hiding = endpoint, Hiding(endpoint)
         self._outbox = outbox
         self._sender = sender
         self._clock = clock
@@ -69,7 +71,7 @@ class Dispatcher:
 
     def become(self, endpoint: Endpoint) -> None:
         """Go on by other settings of the same endpoint: attempts from now on are made by them."""
-        self._endpoint = endpoint
+        self._endpoint, self._hiding = endpoint, Hiding(endpoint)
         self._lane.become(endpoint, clock=self._clock.monotonic(), now=self._clock.now())
         self._changed.set()
 
@@ -208,25 +210,16 @@ class Dispatcher:
         self._settling.add(
             Ended(
                 launch=launch,
-                endpoint=endpoint,
                 outcome=outcome,
                 verdict=verdict,
-                began=started,
-                took=took,
+                attempt=attempt_of(outcome, self._hiding, at=started, took=took, reason=reason_of(verdict)),
                 clock=clock,
             )
         )
 
     async def _settle(self, group: Sequence[Ended]) -> None:
         settlements = [
-            Settlement(
-                stored=row,
-                verdict=each.verdict,
-                outcome=each.outcome,
-                endpoint=each.endpoint,
-                attempted_at=each.began,
-                took=each.took,
-            )
+            Settlement(stored=row, verdict=each.verdict, attempt=each.attempt)
             for each in group
             if not isinstance(each.verdict, Release)
             for row in each.launch.parcel.members
@@ -321,10 +314,10 @@ class Dispatcher:
                 event=BATCH if parcel.batch else newest.event,
                 members=tuple(row.delivery.id for row in parcel.members),
                 attempt=parcel.attempts + 1,
-                began=ended.began,
+                began=ended.attempt.at,
                 outcome=ended.outcome,
                 verdict=ended.verdict,
-                took=ended.took,
+                took=ended.attempt.took,
                 age=now - newest.at,
                 storing=storing,
             )

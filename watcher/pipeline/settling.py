@@ -6,17 +6,17 @@ busy one's share a transaction."""
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 
-from watcher.core.endpoints import Endpoint
+from watcher.core.attempts import Attempt
 from watcher.core.lanes import Launch
 from watcher.core.outcomes import Outcome
 from watcher.core.verdicts import Verdict
 
 GROUP = 250
-"""Attempts in one group at most: who is in it waits for the whole of it."""
+"""Deliveries in one group: who is in it waits for the whole of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +24,10 @@ class Ended:
     """An attempt that is over, and not yet written down."""
 
     launch: Launch
-    endpoint: Endpoint
-    """As it was at this attempt."""
     outcome: Outcome
     verdict: Verdict
-    began: datetime
-    took: timedelta
+    attempt: Attempt
+    """What is kept of it."""
     clock: float
     """When it ended, in monotonic seconds."""
 
@@ -39,7 +37,7 @@ class Settling:
 
     def __init__(self, settle: Callable[[Sequence[Ended]], Awaitable[None]]) -> None:
         self._settle = settle
-        self._ended: list[Ended] = []
+        self._ended: deque[Ended] = deque()
         self._news = asyncio.Event()
         self._closing = False
 
@@ -58,5 +56,11 @@ class Settling:
                 self._news.clear()
                 await self._news.wait()
                 continue
-            group, self._ended = self._ended[:GROUP], self._ended[GROUP:]
-            await self._settle(group)
+            await self._settle(self._next())
+
+    def _next(self) -> Sequence[Ended]:
+        group, size = list[Ended](), 0
+        while self._ended and size < GROUP:
+            group.append(self._ended.popleft())
+            size += len(group[-1].launch.parcel.members)
+        return group

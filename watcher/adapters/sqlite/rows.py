@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,7 +11,7 @@ from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.settlements import Record
+from watcher.core.settlements import Settlement
 
 
 def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
@@ -51,20 +51,24 @@ def just_stored(seq: int, delivery: Delivery) -> Stored:
     return Stored(seq=seq, delivery=delivery, attempts=0, due_at=None, batch=None)
 
 
-def settled_row(stored: Stored, record: Record) -> Sequence[Any]:
+def settled_rows(settlements: Iterable[Settlement]) -> Iterator[Sequence[Any]]:
     """The values of `statements.settle`."""
-    return (
-        stored.seq,
-        record.state,
-        record.attempts,
-        to_ms(record.due_at),
-        record.status,
-        record.reason,
-        to_ms(record.attempted_at),
-        record.took // MILLISECOND,
-        to_ms(record.settled_at),
-        attempt_text(record.attempt),
-    )
+    attempt, text = None, ""
+    for each in settlements:
+        if each.attempt is not attempt:  # those of a batch share one
+            attempt, text = each.attempt, attempt_text(each.attempt)
+        yield (
+            each.stored.seq,
+            each.state,
+            each.attempts,
+            to_ms(each.due_at),
+            attempt.status,
+            attempt.reason,
+            to_ms(attempt.at),
+            attempt.took // MILLISECOND,
+            to_ms(each.settled_at),
+            text,
+        )
 
 
 def bounded(rows: Iterable[Sequence[Any]], max_bytes: int) -> Sequence[Stored]:

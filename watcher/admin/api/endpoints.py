@@ -18,6 +18,7 @@ from watcher.core.attempts import attempt_of
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
 from watcher.core.figures import together
+from watcher.core.hiding import Hiding
 from watcher.core.managing import Sealed
 from watcher.core.outcomes import Answered, Unsendable
 from watcher.core.pings import a_ping
@@ -90,7 +91,7 @@ async def ping(desk: Desk, name: str, asked: shapes.Ping) -> shapes.Pinged:
     _, request = a_ping(entry, endpoint, now=now, chance=token_hex(12))
     outcome = request if isinstance(request, Unsendable) else await desk.sender.send(request)
     took = timedelta(seconds=desk.clock.monotonic() - began)
-    told = attempt_of(outcome, endpoint, at=now, took=took, reason=getattr(outcome, "reason", None))
+    told = attempt_of(outcome, Hiding(endpoint), at=now, took=took, reason=None)
     return shapes.Pinged(
         ok=isinstance(outcome, Answered) and 200 <= outcome.status < 300,
         status=told.status,

@@ -9,11 +9,11 @@ from typing import Any
 from bson import Binary, Int64
 
 from watcher.adapters.records import attempt_of, attempt_text
-from watcher.core.attempts import KEPT
+from watcher.core.attempts import KEPT, Attempt
 from watcher.core.deliveries import Delivery, Dossier, Fate, Stored
 from watcher.core.entering import Held, New
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.settlements import Record
+from watcher.core.settlements import Settlement
 
 Document = dict[str, Any]
 
@@ -66,29 +66,30 @@ def document_of(new: New, *, now: datetime) -> Document:
     return document
 
 
-def change_of(record: Record, *, is_kept: bool) -> Document:
+def change_of(settlement: Settlement, *, is_kept: bool) -> Document:
     """The update that settles a delivery. `is_kept`: its attempt is written already, by a transaction whose
     end was not heard of."""
+    attempt = settlement.attempt
     values = {
-        "state": record.state,
-        "attempts": record.attempts,
-        "due_at": record.due_at,
-        "status": record.status,
-        "reason": record.reason,
-        "attempted_at": record.attempted_at,
-        "took_ms": record.took // MILLISECOND,
-        "settled_at": record.settled_at,
+        "state": settlement.state,
+        "attempts": settlement.attempts,
+        "due_at": settlement.due_at,
+        "status": attempt.status,
+        "reason": attempt.reason,
+        "attempted_at": attempt.at,
+        "took_ms": attempt.took // MILLISECOND,
+        "settled_at": settlement.settled_at,
     }
     absent = {name: "" for name, value in values.items() if value is None}
     return {
         "$set": {name: value for name, value in values.items() if value is not None},
         **({"$unset": absent} if absent else {}),
-        **({} if is_kept else {"$push": {"log": _pushed(record)}}),
+        **({} if is_kept else {"$push": {"log": _pushed(attempt)}}),
     }
 
 
-def _pushed(record: Record) -> Document:
-    return {"$each": [json.loads(attempt_text(record.attempt))], "$slice": -KEPT}
+def _pushed(attempt: Attempt) -> Document:
+    return {"$each": [json.loads(attempt_text(attempt))], "$slice": -KEPT}
 
 
 def stored_of(document: Document) -> Stored:

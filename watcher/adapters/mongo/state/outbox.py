@@ -214,13 +214,7 @@ class MongoOutbox:
         await self._settler.bind(self._lease, [row.delivery.id for row in members], batch)
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        records = [
-            (each.stored.delivery.id, each.stored.seq, record)
-            for each in settlements
-            if (record := each.record) is not None
-        ]
-        if records:
-            await self._settler.settle(self._lease, records)
+        await self._settler.settle(self._lease, settlements)
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         wanted = {"state": "pending", "endpoint": endpoint, "seq": {"$gt": after}}

@@ -20,7 +20,7 @@ from watcher.adapters.mongo.state.documents import change_of
 from watcher.adapters.times import to_ms
 from watcher.core.events import EventId
 from watcher.core.leases import Lease
-from watcher.core.settlements import Record
+from watcher.core.settlements import Settlement
 from watcher.errors import LeaseLost
 
 MOST = 500
@@ -31,15 +31,14 @@ MOST = 500
 class _Wish:
     lease: Lease | None
     done: asyncio.Future[None]
-    records: Sequence[tuple[EventId, int, Record]] = ()
-    """Which delivery, its `seq`, and what to write of it."""
+    settlements: Sequence[Settlement] = ()
     batch: EventId | None = None
     members: Sequence[EventId] = ()
     """Deliveries that go as this batch."""
 
     @property
     def size(self) -> int:
-        return len(self.records) + len(self.members)
+        return len(self.settlements) + len(self.members)
 
 
 class Settler:
@@ -50,9 +49,9 @@ class Settler:
         self._wishes: deque[_Wish] = deque()
         self._wished = asyncio.Event()
 
-    async def settle(self, lease: Lease | None, records: Sequence[tuple[EventId, int, Record]]) -> None:
+    async def settle(self, lease: Lease | None, settlements: Sequence[Settlement]) -> None:
         """Raises LeaseLost or OutboxError; then nothing of it is written."""
-        await self._written(_Wish(lease, _promise(), records=records))
+        await self._written(_Wish(lease, _promise(), settlements=settlements))
 
     async def bind(self, lease: Lease | None, members: Sequence[EventId], batch: EventId) -> None:
         """Raises LeaseLost or OutboxError; then nothing of it is written."""
@@ -82,7 +81,7 @@ class Settler:
     async def _write(self, wishes: Sequence[_Wish]) -> Sequence[_Wish]:
         """Write them; those that remain when a lease of some was lost come back."""
         binding = [_binding(wish) for wish in wishes if wish.members]
-        records = [record for wish in wishes for record in wish.records]
+        settlements = [each for wish in wishes for each in wish.settlements]
         leases = sorted(
             {wish.lease for wish in wishes if wish.lease is not None},
             key=lambda each: (each.name, each.epoch),
@@ -96,8 +95,8 @@ class Settler:
                 await self._state.fence(fenced, session)
             if binding:
                 await self._state["deliveries"].bulk_write(binding, ordered=False, session=session)
-            if records:
-                await _settle(self._state, records, session)
+            if settlements:
+                await _settle(self._state, settlements, session)
 
         error: Exception | None = None
         try:
@@ -121,24 +120,25 @@ def _binding(wish: _Wish) -> UpdateMany:
     return UpdateMany(pending, {"$set": {"batch": wish.batch}})
 
 
-async def _settle(state: State, records: Sequence[tuple[EventId, int, Record]], session: Session) -> None:
+async def _settle(state: State, settlements: Sequence[Settlement], session: Session) -> None:
     deliveries = state["deliveries"]
     found = deliveries.find(
-        {"_id": {"$in": [identity for identity, _, _ in records]}, "state": "pending"},
+        {"_id": {"$in": [each.stored.delivery.id for each in settlements]}, "state": "pending"},
         {"endpoint": 1, "seq": 1, "log.at": 1},
         session=session,
     )
     pending = {each["_id"]: each for each in await found.to_list()}
     tally: Counter[tuple[str, Any]] = Counter()
     writes = []
-    for identity, seq, record in records:
+    for each in settlements:
+        identity = each.stored.delivery.id
         there = pending.get(identity)
-        if there is None or there["seq"] != seq:
+        if there is None or there["seq"] != each.stored.seq:
             continue  # settled before, by who knows whom: left as it is
-        is_kept = to_ms(record.attempted_at) in [each["at"] for each in there.get("log", ())]
-        writes.append(UpdateOne({"_id": identity}, change_of(record, is_kept=is_kept)))
+        is_kept = to_ms(each.attempt.at) in [attempt["at"] for attempt in there.get("log", ())]
+        writes.append(UpdateOne({"_id": identity}, change_of(each, is_kept=is_kept)))
         tally[there["endpoint"], "pending"] -= 1
-        tally[there["endpoint"], record.state] += 1
+        tally[there["endpoint"], each.state] += 1
     if writes:
         await deliveries.bulk_write(writes, ordered=False, session=session)
         await count(state, tally, by=SETTLED, session=session)
