@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal, assert_never
+from typing import Literal, assert_never
 
-import structlog
-
+from watcher.adapters.lines import Level, Lines, as_json, for_terminal
 from watcher.core.facts import (
     Attempted,
     Backfilled,
@@ -205,56 +202,32 @@ LINES = {
 }
 """Every line: its level, what it tells, and what an operator does about it."""
 
-Level = Literal["debug", "info", "warning", "error"]
-
 SCAN_LINE = 50_000
 """Rows of a first scan, or of a recovery, between two lines."""
-
-# To the last @: an unescaped @, / or space must not save the rest of a password, and those are the URIs that
-# end up in messages. Taking a few words too many costs nothing.
-_PASSWORD = re.compile(r"(mongodb(?:\+srv)?://).*@", re.IGNORECASE | re.DOTALL)
 
 
 def open_journal(style: Literal["json", "console"] | None, level: Level = "info") -> Journal:
     """A journal on standard error. None: `console` on a terminal, else `json`."""
-    chosen = style or ("console" if sys.stderr.isatty() else "json")
-    if chosen == "json":
-        renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
-    processors = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        _without_passwords,
-        renderer,
-    ]
-
-    def logger(level: Level) -> Any:
-        return structlog.wrap_logger(
-            structlog.WriteLogger(sys.stderr),
-            processors=processors,
-            # What is below the level costs next to nothing: no line is made of it.
-            wrapper_class=structlog.make_filtering_bound_logger(level),
-        ).bind()  # once, and not for each line
-
-    return Journal(logger, level)
+    terminal = sys.stderr.isatty()
+    as_text = for_terminal(colors=terminal) if style == "console" or (terminal and not style) else as_json
+    return Journal(lambda least: Lines(sys.stderr, as_text, least), level)
 
 
 class Journal:
     """An Observer that writes one line per fact."""
 
-    def __init__(self, logger: Callable[[Level], Any], level: Level) -> None:
-        """`logger`: one that leaves out what is below a level."""
-        self._logger = logger
+    def __init__(self, lines: Callable[[Level], Lines], level: Level) -> None:
+        """`lines`: those of a level and above."""
+        self._lines = lines
         self._level = level
-        self._log = logger(level)
+        self._log = lines(level)
         self._recovery_place: object = None
 
     def become(self, level: Level) -> None:
         """From now on nothing below this is written; that it changed is, whatever it is."""
         if level != self._level:
-            self._logger("debug").info("log.level", before=self._level, now=level)
-            self._level, self._log = level, self._logger(level)
+            self._lines("debug").info("log.level", before=self._level, now=level)
+            self._level, self._log = level, self._lines(level)
 
     def say(self, event: str, **values: object) -> None:
         """A line about the program itself: started, stopping."""
@@ -426,8 +399,15 @@ class Journal:
             line["answer"] = fact.outcome.left
         if fact.carried > 1:
             line["carried"] = fact.carried
-        level = {Delivered: "info", Release: "info", RetryAt: "warning", Dead: "error"}[type(fact.verdict)]
-        getattr(self._log, level)("delivery.attempted", **line)
+        self._log.write(LEVEL_OF[type(fact.verdict)], "delivery.attempted", line)
+
+
+LEVEL_OF: Mapping[type[Verdict], Level] = {
+    Delivered: "info",
+    Release: "info",
+    RetryAt: "warning",
+    Dead: "error",
+}
 
 
 def _outcome(outcome: Outcome) -> str | int:
@@ -466,33 +446,6 @@ def _reach(fact: OplogMeasured | OplogScarce) -> dict[str, int | None]:
 
 def _gap(since: datetime, until: datetime) -> dict[str, str]:
     return {"gap_since": since.isoformat(), "gap_until": until.isoformat()}
-
-
-ENCODER = json.JSONEncoder(ensure_ascii=False)
-"""`json.dumps` would make one for each line."""
-
-
-def _json(line: object, **_: Any) -> str:
-    return ENCODER.encode(line)
-
-
-def _without_passwords(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A second wall: messages are made without passwords; should one slip in, it ends here."""
-    return {key: _without_password(value) for key, value in line.items()}
-
-
-def _without_password(value: Any) -> Any:
-    match value:
-        case str():
-            return _PASSWORD.sub(r"\1…@", value) if "@" in value else value
-        case None | bool() | int() | float():
-            return value
-        case dict():
-            return {key: _without_password(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_without_password(inner) for inner in value]
-        case _:
-            return _PASSWORD.sub(r"\1…@", repr(value))  # as the renderers would write it
 
 
 def _ms(span: timedelta) -> float:
