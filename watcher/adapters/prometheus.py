@@ -13,7 +13,6 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -22,6 +21,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from watcher import __version__
+from watcher.adapters.durations import Durations
 from watcher.core.backfill import Backfill
 from watcher.core.facts import (
     Attempted,
@@ -63,8 +63,6 @@ from watcher.ports import Counts
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
-
 NO_AGES: Mapping[str, timedelta] = MappingProxyType({})
 
 STANDINGS = ("open", "slowed", "paused")
@@ -87,6 +85,7 @@ class Metrics:
         self._registry.register(self._oplog)
         ProcessCollector(registry=self._registry)
         self._expected: set[str] = set()
+        self._failed: dict[str, bool] = {}  # what `_failing` says; to look it up there costs more
         self.table: list[tuple[str, str, tuple[str, ...], str]] = [
             *self._outbox.described,
             *self._oplog.described,
@@ -207,11 +206,7 @@ class Metrics:
         )
         # Looked up once, and not for each attempt: only what is never taken away again.
         self._attempts_of = cache(self._attempts.labels)
-        self._attempt_of = cache(self._attempt.labels)
-        self._first_attempt_of = cache(self._first_attempt.labels)
-        self._settling_of = cache(self._settling.labels)
         self._settled_of = cache(self._settled.labels)
-        self._receipt_of = cache(self._receipt.labels)
         for doing in STORE_FAILURES:
             self._store_failures.labels(doing)
         self._observer_failures = gauge(
@@ -224,6 +219,7 @@ class Metrics:
         for endpoint in self._expected - wanted:  # how they stood is nobody's trouble any more
             self._open.remove(endpoint)
             self._failing.remove(endpoint)
+            self._failed.pop(endpoint, None)
             self._endpoint_paused.remove(endpoint)
             for state in STANDINGS:
                 self._standing.remove(endpoint, state)
@@ -308,7 +304,7 @@ class Metrics:
                     self._oplog.measured = None
                 elif (endpoint := lease.removeprefix(endpoint_lease(""))) in self._expected:
                     self._stands(endpoint, None)  # so is how the endpoint stands
-                    self._failing.labels(endpoint).set(0)
+                    self._fails(endpoint, fails=False)
             case SettingsReloaded():
                 self._reloads.inc()
                 self._settings_refused.set(0)
@@ -355,9 +351,11 @@ class Metrics:
         self.table.append((f"{name}_total", "counter", labels, text))
         return Counter(name, text, labels, registry=self._registry)
 
-    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
-        self.table.append((name, "histogram", labels, text))
-        return Histogram(name, text, labels, buckets=SECONDS, registry=self._registry)
+    def _histogram(self, name: str, text: str, label: str | None = None) -> Durations:
+        self.table.append((name, "histogram", () if label is None else (label,), text))
+        durations = Durations(name, text, label)
+        self._registry.register(durations)
+        return durations
 
     def _stands(self, endpoint: str, now: str | None) -> None:
         self._open.labels(endpoint).set(now == "open")
@@ -378,18 +376,23 @@ class Metrics:
     def _attempted(self, fact: Attempted) -> None:
         endpoint, verdict = fact.endpoint, verdict_word(fact.verdict)
         self._attempts_of(endpoint, outcome_word(fact.outcome), verdict).inc()
-        self._attempt_of(endpoint).observe(_seconds(fact.took))
+        self._attempt.observe(_seconds(fact.took), endpoint)
         if isinstance(fact.verdict, Release):
             return
-        self._settling_of(endpoint).observe(_seconds(fact.storing))
-        if endpoint in self._expected and not isinstance(fact.outcome, Unsendable):
-            self._failing.labels(endpoint).set(not isinstance(fact.verdict, Delivered))
+        self._settling.observe(_seconds(fact.storing), endpoint)
+        if not isinstance(fact.outcome, Unsendable):
+            self._fails(endpoint, fails=not isinstance(fact.verdict, Delivered))
         if fact.attempt == 1:
-            self._first_attempt_of(endpoint).observe(_seconds(fact.age - fact.took - fact.storing))
+            self._first_attempt.observe(_seconds(fact.age - fact.took - fact.storing), endpoint)
         if isinstance(fact.verdict, Delivered | Dead):
             self._settled_of(endpoint, verdict).inc(fact.carried)
         if isinstance(fact.verdict, Delivered):
-            self._receipt_of(endpoint).observe(_seconds(fact.age))
+            self._receipt.observe(_seconds(fact.age), endpoint)
+
+    def _fails(self, endpoint: str, *, fails: bool) -> None:
+        if endpoint in self._expected and self._failed.get(endpoint) is not fails:
+            self._failed[endpoint] = fails
+            self._failing.labels(endpoint).set(fails)
 
 
 def outcome_word(outcome: Outcome) -> str:

@@ -16,7 +16,7 @@ BOUNDS = tuple(round(10 ** (number / 8), 3) for number in range(-8, 41))
 
 They are stored by number: other bounds would make something else of what is there."""
 
-HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+MILLISECOND, HOUR, DAY = timedelta(milliseconds=1), timedelta(hours=1), timedelta(days=1)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 BY_HOUR = timedelta(days=7)
@@ -50,7 +50,7 @@ class Attempts:
         """One more."""
         self.delivered += delivered
         self.failed += not delivered
-        self.durations[bisect_left(BOUNDS, took / timedelta(milliseconds=1))] += 1
+        self.durations[bisect_left(BOUNDS, took / MILLISECOND)] += 1
 
     def add(self, other: Attempts | Figure) -> None:
         if not other.durations:

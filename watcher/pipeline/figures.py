@@ -38,14 +38,16 @@ class Gathering:
         self._clock = clock
         self._observe = observe
         self._gathered: dict[Key, Attempts] = {}  # the oldest first
+        self._hour = begin_of(clock.now(), HOUR)
 
     def __call__(self, fact: Fact) -> None:
         match fact:
             case Attempted(verdict=Release()):
                 pass
             case Attempted():
-                key = (begin_of(self._clock.now(), HOUR), fact.endpoint, fact.event)
-                self._of(key).count(delivered=isinstance(fact.verdict, Delivered), took=fact.took)
+                self._of((self._now(), fact.endpoint, fact.event)).count(
+                    delivered=isinstance(fact.verdict, Delivered), took=fact.took
+                )
             case _:
                 pass
 
@@ -76,6 +78,13 @@ class Gathering:
         for each in (taken, since):
             for key, made in each.items():
                 self._of(key).add(made)
+
+    def _now(self) -> datetime:
+        """When this hour began."""
+        now = self._clock.now()
+        if not self._hour <= now < self._hour + HOUR:
+            self._hour = begin_of(now, HOUR)
+        return self._hour
 
     def _of(self, key: Key) -> Attempts:
         if key not in self._gathered:
