@@ -50,7 +50,7 @@ _Steps = tuple[tuple[str, int | None], ...]
 
 def _reach(value: Any, steps: _Steps) -> Sequence[Any]:
     (name, index), rest = steps[0], steps[1:]
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):  # the second takes ten times as long
         if name not in value:
             return (MISSING,)
         return _reach(value[name], rest) if rest else _ends(value[name])

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
 
@@ -93,7 +93,7 @@ def change_of(event: RawEvent, rows: Mapping[RowKey, Document]) -> Change | Malf
         id=ChangeId(event["_id"]["_data"]),
         collection=collection,
         operation=operation,
-        at=at,
+        at=at.replace(tzinfo=UTC),  # the driver's own zone of the same name is slow to reckon with
         document_id=document_id,
         before=before,
         after=after,
