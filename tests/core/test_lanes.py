@@ -51,6 +51,11 @@ def a_row(
     return Stored(seq=seq, delivery=delivery, attempts=attempts, due_at=due_at, batch=batch)
 
 
+def end(lane: Lane, launch: Launch, verdict: Verdict, *, clock: float = 0.0, now: datetime = NOON) -> None:
+    lane.answered(launch, clock=clock)
+    lane.settle(launch.parcel, verdict, now=now)
+
+
 def launched(lane: Lane, clock: float = 0.0) -> list[Launch]:
     launches = []
     while (launch := lane.take(clock=clock)) is not None:
@@ -70,7 +75,7 @@ def test_different_entities_go_in_parallel_and_one_entity_one_by_one():
     first = launched(lane)
 
     assert seqs(first) == [[1], [2]]
-    lane.settle(first[0].parcel, Delivered(), now=NOON)
+    end(lane, first[0], Delivered())
     assert seqs(launched(lane)) == [[3]]
 
 
@@ -80,7 +85,7 @@ def test_the_next_of_an_entity_waits_while_the_one_before_it_is_to_be_tried_agai
     (launch,) = launched(lane)
 
     later = NOON + timedelta(seconds=5)
-    lane.settle(launch.parcel, RetryAt(at=later, reason="status 503"), now=NOON)
+    end(lane, launch, RetryAt(at=later, reason="status 503"))
     lane.offer([a_row(3, "a")], now=NOON)
 
     assert launched(lane) == []
@@ -95,7 +100,7 @@ def test_a_dead_delivery_lets_the_next_one_go():
     lane.offer([a_row(1, "a"), a_row(2, "a")], now=NOON)
     (launch,) = launched(lane)
 
-    lane.settle(launch.parcel, Dead(reason="status 500"), now=NOON)
+    end(lane, launch, Dead(reason="status 500"))
 
     assert seqs(launched(lane)) == [[2]]
 
@@ -126,7 +131,7 @@ def test_what_did_not_fit_in_an_entity_s_line_comes_back_from_the_store_in_order
     while launches := launched(lane):
         for launch in launches:
             sent.extend(row.seq for row in launch.parcel.members)
-            lane.settle(launch.parcel, Delivered(), now=NOON)
+            end(lane, launch, Delivered())
         returns, _ = lane.due(NOON)
         for returned in returns:
             rows = [row for row in store if row.seq >= returned.start][:LINE_ROWS]
@@ -150,7 +155,7 @@ def test_a_batch_takes_several_of_one_entity_in_order_and_none_overtakes():
     lane.offer([a_row(1, "a"), a_row(2, "a"), a_row(3, "a"), a_row(4, "a"), a_row(5, "b")], now=NOON)
 
     (first,) = launched(lane)
-    lane.settle(first.parcel, Delivered(), now=NOON)
+    end(lane, first, Delivered())
     (second,) = launched(lane, clock=1.3)
 
     assert seqs([first, second]) == [[1, 2, 3], [4, 5]]
@@ -189,7 +194,7 @@ def test_a_batch_is_of_one_form_whatever_the_settings_were_when_each_was_stored(
         sent: list[Launch] = []
         for second in range(8):
             for launch in launched(lane, clock=1.3 * second):
-                lane.settle(launch.parcel, Delivered(), now=NOON)
+                end(lane, launch, Delivered())
                 sent.append(launch)
 
         batches = seqs(sent)
@@ -207,7 +212,7 @@ def test_a_failed_batch_comes_back_as_the_same_batch():
     assert batch is not None
     assert not launch.bound
 
-    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    end(lane, launch, RetryAt(at=NOON, reason="status 500"))
     _, batches = lane.due(NOON)
     again = [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows[:2]]
     lane.regroup(batch, again, now=NOON)
@@ -225,7 +230,7 @@ def test_a_batch_stands_in_commit_order_so_that_it_comes_back_as_the_same_one():
 
     (launch,) = launched(lane)
     assert seqs([launch]) == [[1, 2, 3]]
-    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    end(lane, launch, RetryAt(at=NOON, reason="status 500"))
     (batch,) = lane.due(NOON)[1]
     lane.regroup(batch, launch.parcel.members, now=NOON)
 
@@ -247,7 +252,7 @@ def a_batch_to_be_sent_again(lane: Lane, rows: list[Stored]) -> EventId:
     (launch,) = launched(lane)
     batch = launch.parcel.batch
     assert batch is not None
-    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    end(lane, launch, RetryAt(at=NOON, reason="status 500"))
     lane.due(NOON)
     lane.regroup(batch, [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows], now=NOON)
     return batch
@@ -281,8 +286,7 @@ def test_while_a_receiver_is_down_a_batch_that_it_refuses_is_not_every_probe():
         assert launch is not None
         probes.append(launch.parcel.batch)
         lane.written(launch, clock=clock)
-        lane.answered(launch, clock=clock)
-        lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 413"), now=NOON)
+        end(lane, launch, RetryAt(at=NOON, reason="status 413"), clock=clock)
         for batch in lane.due(NOON)[1]:  # it is due again at once, before every other
             rows = [replace(row, attempts=9, due_at=NOON, batch=batch) for row in launch.parcel.members]
             lane.regroup(batch, rows, now=NOON)
@@ -298,7 +302,7 @@ def test_a_batch_that_lost_a_member_is_no_batch_any_more():
     (launch,) = launched(lane)
     batch = launch.parcel.batch
     assert batch is not None
-    lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+    end(lane, launch, RetryAt(at=NOON, reason="status 500"))
     lane.due(NOON)
 
     left = replace(rows[1], attempts=1, due_at=NOON, batch=batch)
@@ -323,7 +327,7 @@ def test_what_is_left_of_a_batch_that_reached_beyond_the_window_is_sent_all_the_
         lane.recall(NOON)
     else:
         (launch,) = launched(lane)
-        lane.settle(launch.parcel, RetryAt(at=NOON, reason="status 500"), now=NOON)
+        end(lane, launch, RetryAt(at=NOON, reason="status 500"))
     lane.due(NOON)
 
     lane.regroup(batch, rows[1:], now=NOON)  # the first is cancelled
@@ -344,7 +348,7 @@ def test_a_window_of_large_bodies_is_full_sooner():
 
     for _ in range(2):
         (launch,) = launched(lane)
-        lane.settle(launch.parcel, Delivered(), now=NOON)
+        end(lane, launch, Delivered())
     assert lane.room() > 0
 
 
@@ -386,6 +390,7 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
     endpoint = an_endpoint(rate=rate, max_in_flight=dice.choice([1, 3, 8]))
     store, lane, seconds = Store(), Lane(endpoint), 0.0
     flying: list[Launch] = []
+    ended: list[Launch] = []
     settled: dict[Entity, list[int]] = {}
     batches: dict[EventId, tuple[int, ...]] = {}
     reading: list[Stored] = []
@@ -404,7 +409,7 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
         reading = store.after(lane.cursor, min(lane.room(), dice.choice([1, 2, 50])))
         for launch in launched(lane, clock=seconds):
             assert not cancelled & {row.seq for row in launch.parcel.members}
-            busy = {row.delivery.entity for other in flying for row in other.parcel.members}
+            busy = {row.delivery.entity for other in (*flying, *ended) for row in other.parcel.members}
             assert not busy & {row.delivery.entity for row in launch.parcel.members}
             bound = {store.rows[row.seq].batch for row in launch.parcel.members}
             whole = {batch for batch in bound if batch and not set(batches[batch]) & taken_back}
@@ -416,15 +421,18 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
                     store.rows[row.seq] = replace(store.rows[row.seq], batch=launch.parcel.batch)
             flying.append(launch)
         assert len(flying) <= endpoint.max_in_flight
+        assert len(ended) <= 2 * endpoint.max_in_flight
 
         match dice.random():
             case chance if chance < 0.4 and appended < 150:
                 for _ in range(dice.randint(1, 6)):
                     appended += 1
                     store.append(a_row(appended, f"conversation:{dice.randint(1, 6)}"))
-            case chance if chance < 0.97 and flying:
-                launch = flying.pop(dice.randrange(len(flying)))
-                lane.answered(launch, clock=seconds)
+            case chance if chance < 0.7 and flying:
+                ended.append(flying.pop(dice.randrange(len(flying))))
+                lane.answered(ended[-1], clock=seconds)
+            case chance if chance < 0.97 and ended:
+                launch = ended.pop(dice.randrange(len(ended)))
                 failing = dice.random() < 0.3
                 verdict = (
                     RetryAt(at=now + timedelta(seconds=dice.random() * 3), reason="")
@@ -446,7 +454,8 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
                 lane.recall(now)
                 reading = []
             case chance if chance > 0.97 and dice.random() < 0.9:
-                lane, flying, reading = Lane(endpoint), [], []  # killed, and started again on the same store
+                # Killed, and started again on the same store.
+                lane, flying, ended, reading = Lane(endpoint), [], [], []
         seconds += dice.random() * 0.3
 
     assert appended > 100
@@ -470,7 +479,7 @@ def test_memory_stays_bounded_when_many_parked_entities_come_due_at_once():
             lane.back(returned, mine, now=later)
         peak = max(peak, sum(len(row.delivery.body) for line in lane._lines.values() for row in line.rows))
         for launch in launched(lane):
-            lane.settle(launch.parcel, Delivered(), now=later)
+            end(lane, launch, Delivered(), now=later)
             sent += 1
 
     assert sent == 5_000
@@ -487,7 +496,7 @@ def test_what_was_tried_alone_is_never_put_into_a_batch(fresh_first):
     parcels = []
     for second in range(4):
         for launch in launched(lane, clock=2.0 * second):
-            lane.settle(launch.parcel, Delivered(), now=NOON)
+            end(lane, launch, Delivered())
             parcels.append([row.seq for row in launch.parcel.members])
 
     assert [tried.seq] in parcels

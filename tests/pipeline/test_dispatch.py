@@ -357,7 +357,7 @@ async def test_while_a_receiver_is_down_nothing_dies_and_one_request_at_a_time_f
 
     assert opened.after is not None
     assert opened.after.state == "open"
-    assert sent <= 20
+    assert sent < 20 + MANY, "those that were under way when so many had failed"
     assert 8 <= probes <= 30
     assert stage.facts.of(StandingChanged)[-1].after is None
     assert await stage.outbox.standings() == {}

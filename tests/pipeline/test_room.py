@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
+from tests.builders import DELIVERED, NOON, a_checkpoint, a_delivery, a_settlement
 from watcher.core.changes import Checkpoint
 from watcher.core.facts import CapturePaused, CaptureResumed, Swept
 from watcher.core.verdicts import Dead
@@ -34,7 +34,7 @@ class Stage:
             [a_delivery(body=b"x" * size) for _ in range(count)], checkpoint=a_checkpoint(), through=NOON
         )
 
-    async def settle(self, count: int, verdict=None) -> None:
+    async def settle(self, count: int, verdict=DELIVERED) -> None:
         rows = await self.outbox.pending("crm", after=0, limit=count, max_bytes=10**9)
         await self.outbox.settle([a_settlement(row, verdict) for row in rows])
 

@@ -77,6 +77,9 @@ class Lane:
         self.cursor = 0
         """Every delivery up to this `seq` has been offered."""
         self.in_flight = 0
+        """Requests that have no answer yet."""
+        self.unsettled = 0
+        """Attempts that have ended, and are not settled."""
         self.circuit = Circuit(endpoint.max_in_flight)
         self._pace = RateWindow(endpoint.rate.max_per_second)
         self._lines: dict[Entity, _Line] = {}
@@ -173,7 +176,7 @@ class Lane:
     def take(self, *, clock: float) -> Launch | None:
         """The next parcel to send now, or None: nothing is ready, or circuit or pace say wait."""
         allowance = self._pace.allowance(clock)
-        if self.in_flight >= self.circuit.slots(clock) or allowance < 1:
+        if self.in_flight >= self.circuit.slots(clock) or allowance < 1 or self._owes_too_much:
             return None
         # One probe after the other must not be the same batch: it may be the batch that is wrong.
         others_turn = self._was_batch and self._ready and self.circuit.is_open
@@ -196,12 +199,14 @@ class Lane:
         return self._pace.is_limited
 
     def answered(self, launch: Launch, *, clock: float) -> None:
-        """The attempt is over, whatever came of it: from here its second of the pace runs."""
+        """The attempt is over, whatever came of it: its slot is free, and its second of the pace runs."""
+        self.in_flight -= 1
+        self.unsettled += 1
         self._pace.answered(launch.ticket, clock)
 
     def settle(self, parcel: Parcel, verdict: Verdict, *, now: datetime) -> None:
-        """The attempt is settled in the store: free its slot, and let the next of its entities go."""
-        self.in_flight -= 1
+        """The attempt is settled in the store: let the next of its entities go."""
+        self.unsettled -= 1
         match verdict:
             case Delivered() | Dead():
                 self._advance(parcel, now)
@@ -238,6 +243,11 @@ class Lane:
     # ------------------------------------------------------------------ helpers
 
     @property
+    def _owes_too_much(self) -> bool:
+        """While the store takes nothing, nothing more is sent that would be sent again after a crash."""
+        return self.unsettled >= self.endpoint.max_in_flight
+
+    @property
     def _batches_go(self) -> bool:
         """Else what was bound by other settings goes alone: its form or URL may be one event's."""
         return self.endpoint.rate.batch_size > 1
@@ -248,7 +258,7 @@ class Lane:
         if at is None:
             return None
         at = max(at, clock)
-        if self.in_flight >= self.circuit.slots(at):
+        if self.in_flight >= self.circuit.slots(at) or self._owes_too_much:
             return None
         if self._pace.allowance(clock) >= 1:
             return at
@@ -286,8 +296,11 @@ class Lane:
     def _next_parcel(self, allowance: float) -> Parcel:
         """One delivery; or, when more waits than the pace lets go singly, a batch (CONTRACT §5)."""
         size = self.endpoint.rate.batch_size if self._rows > allowance else 1
-        if _was_sent(self._lines[self._ready[0]].rows[0]):
-            size = 1  # tried alone, it is tried alone again: its own id, its own number of attempts
+        if size == 1 or _was_sent(self._lines[self._ready[0]].rows[0]):
+            # Tried alone, it is tried alone again: its own id, its own number of attempts.
+            row = self._lines[self._ready.popleft()].rows.popleft()
+            self._forget((row,))
+            return Parcel(members=(row,))
         members: list[Stored] = []
         weight = ENVELOPE_BYTES
         while self._ready and len(members) < size:

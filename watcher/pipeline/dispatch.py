@@ -68,6 +68,7 @@ class Dispatcher:
         self._standing_turn = asyncio.Lock()
         self._stored_standing: Standing | None = None
         self._recalls, self._recalled = 0, False
+        self._stopping = False
 
     def become(self, endpoint: Endpoint) -> None:
         """Go on by other settings of the same endpoint: attempts from now on are made by them."""
@@ -90,6 +91,7 @@ class Dispatcher:
             ]
             await stopping.wait()
 
+            self._stopping = True
             for task in working:
                 task.cancel()
             if attempts:
@@ -112,8 +114,8 @@ class Dispatcher:
                 self._lane.recall(self._clock.now())
                 continue
 
-            while self._may_send() and (launch := self._lane.take(clock=self._clock.monotonic())):
-                attempt = tasks.create_task(self._attempt(launch))
+            while launch := self._next():
+                attempt = tasks.create_task(self._send_on(launch))
                 attempts.add(attempt)
                 attempt.add_done_callback(attempts.discard)
 
@@ -178,6 +180,17 @@ class Dispatcher:
         if not self._may_send():
             return UNSURE_SECONDS
         return self._lane.next_wake(now=self._clock.now(), clock=self._clock.monotonic())
+
+    def _next(self) -> Launch | None:
+        if self._stopping or self._recalled or not self._may_send():
+            return None
+        return self._lane.take(clock=self._clock.monotonic())
+
+    async def _send_on(self, launch: Launch | None) -> None:
+        """One attempt after the other, as long as there is something to be sent now."""
+        while launch is not None:
+            await self._attempt(launch)
+            launch = self._next()
 
     async def _attempt(self, launch: Launch) -> None:
         parcel = launch.parcel
