@@ -88,25 +88,20 @@ class Reader:
     def feed(self, data: bytes) -> None:
         """Raises Flood and Malformed before the status; after it nothing, but is then `done`."""
         self.begun = True
-        start = 0
-        while self.status == 0 and start < len(data):
+        taken = 0
+        while taken < len(data) and not self.done:
             # No more at once than there is room for: a flood is seen before it is read.
-            piece = data[start : start + HEAD_BYTES - self._read]
-            start += len(piece)
+            most = HEAD_BYTES + WIRE_BYTES if self.status else HEAD_BYTES
+            piece = data[taken : taken + most - self._read]
+            taken += len(piece)
             self._read += len(piece)
             self._parse(piece)
-            if self.status == 0 and self._read >= HEAD_BYTES:
+            if not self.status and self._read >= HEAD_BYTES:
                 raise Flood(self._flood())
-        if self.status and self._read > HEAD_BYTES + WIRE_BYTES and not self.done:
-            self._leave(LONG)
-        if start < len(data):
-            if self.done:
-                self._leave(self.left or OVERRUN)
-                return
-            self._read += len(data) - start
-            self._parse(data[start:])
-        if not self.done and (self._size > ANSWER_BYTES or self._read > HEAD_BYTES + WIRE_BYTES):
-            self._leave(LONG)
+            if not self.done and (self._size > ANSWER_BYTES or self._read >= HEAD_BYTES + WIRE_BYTES):
+                self._leave(LONG)
+        if taken < len(data) and self.keep:
+            self._leave(OVERRUN)
 
     def give_up(self) -> None:
         """It took too long since the status."""
@@ -132,7 +127,7 @@ class Reader:
 
     def on_message_begin(self) -> None:
         if self.done:
-            raise Overrun  # nothing of it is read
+            raise Enough  # nothing of it is read
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._fields.append((name, value))
@@ -140,13 +135,12 @@ class Reader:
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
+        if len(self._fields) > MOST_HEADERS:
+            raise Enough
         fields, self._fields = self._fields, []  # trailers go nowhere
         if 100 <= status < 200 and status != 101:
             self._interim = True
             return
-        if len(fields) > MOST_HEADERS:
-            self._fields = fields
-            raise Overrun
         self.status, self.fields = status, fields
         self.keep = self._parser.should_keep_alive() and status != 101
         if status in (204, 304) and self._announces_a_body():
@@ -206,5 +200,5 @@ class Reader:
         return all(name.lower() != b"content-length" for name, _ in self.fields)
 
 
-class Overrun(Exception):
+class Enough(Exception):
     """Ends the parser's reading."""

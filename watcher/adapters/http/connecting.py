@@ -107,9 +107,9 @@ class Connector:
                 await with_tls
             else:
                 await loop.create_connection(lambda: connection, sock=connected)
-        except BaseException as error:
-            connected.close()
-            if is_cut(error):
+        except OSError as error:
+            # The transport closes the socket. Closed here, its number would be another's before that.
+            if origin.secure and is_cut(error):
                 raise HandshakeCut from error
             raise
         return connection

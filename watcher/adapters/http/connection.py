@@ -34,9 +34,10 @@ class Memo:
 class Connection(asyncio.Protocol):
     """Opened by `connecting.py`; closed by whom it belongs to, or by the other side."""
 
+    transport: asyncio.Transport
+
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._transport: asyncio.Transport | None = None
         self._reader = Reader()
         self._waiter: asyncio.Future[Answer] | None = None
         self._deadline = 0.0
@@ -54,11 +55,6 @@ class Connection(asyncio.Protocol):
         """May be asked the next request."""
         self.idle_since = 0.0
 
-    @property
-    def transport(self) -> asyncio.Transport:
-        assert self._transport is not None
-        return self._transport
-
     def post(
         self, head: bytes, body: bytes, deadline: float, *, headers_only: bool = False
     ) -> asyncio.Future[Answer]:
@@ -71,7 +67,9 @@ class Connection(asyncio.Protocol):
         self._deadline = deadline
         if self._timer is None or self._timer_at > deadline:
             self._set_timer()
-        if len(body) <= PIECE_BYTES:
+        if self.ended.done():
+            pass  # uvloop's transports raise where nothing can be written any more
+        elif len(body) <= PIECE_BYTES:
             self.transport.write(head + body)
         else:
             self.transport.write(head)
@@ -83,7 +81,7 @@ class Connection(asyncio.Protocol):
 
     def secured(self, transport: asyncio.Transport) -> None:
         """TLS was put between: this is the transport now, and what comes is another's."""
-        self._transport = transport
+        self.transport = transport
         self._reader.renew()
 
     async def objection(self, *, within: float) -> BaseException | None:
@@ -101,21 +99,22 @@ class Connection(asyncio.Protocol):
         """At once, whatever is on its way."""
         self.usable = False
         self._waiter = self._unsent = None
-        if self._transport is not None:
-            self._transport.abort()
+        self.transport.abort()
 
     def _catch_up(self) -> None:
-        """With what had happened before anything was asked."""
+        """With what had happened before anything was asked: it is the answer, whatever is asked."""
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
+            self.usable = False  # it may have more to say unasked
         if self.ended.done():
             self._lost(self.ended.result())
+            self._reader.close()
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's does not say so
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's does not say so
         self.usable = True
 
     def data_received(self, data: bytes) -> None:
@@ -152,7 +151,8 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
             self._timer = None
         self._lost(exc)
-        self._reader.close()
+        if not self._early:
+            self._reader.close()
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -5,6 +5,7 @@ flight is counted by the dispatcher; there is no second limit here."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -38,9 +39,9 @@ class HttpSender:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        while self._lines:
-            _, line = self._lines.popitem()
-            await line.close()
+        lines = list(self._lines.values())
+        self._lines.clear()
+        await asyncio.gather(*(line.close() for line in lines))
 
     async def send(self, request: Request, *, on_written: Callable[[], object] = lambda: None) -> Outcome:
         """POST the request once: no redirect followed, whole attempt within its timeout.
