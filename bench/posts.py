@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import resource
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 import aiohttp
@@ -23,28 +22,31 @@ from watcher.core.requests import USER_AGENT, Request
 TIMEOUT = timedelta(seconds=15)
 WARM = 500
 
-Post = Callable[[int], Awaitable[object]]
+Post = Callable[[Request], Awaitable[None]]
 
 
 async def posts(*, count: int, in_flight: int = 64) -> Mapping[str, Figures]:
     """By client: how many a second, and what one of them costs this process."""
     body = json.dumps(a_message(0, "yardstick"), default=str).encode()
     with a_receiver() as receiver:
-        clients = {"own": own(receiver.url, body), "aiohttp": by_aiohttp(receiver.url, body)}
+        # What is measured is the sending: all is composed before.
+        requests = [
+            Request(endpoint="bench", url=receiver.url, headers=_headers(number), body=body, timeout=TIMEOUT)
+            for number in range(count)
+        ]
         figures = {}
-        for name, client in clients.items():
-            async with client as post:
-                await _all(post, count=WARM, in_flight=in_flight)
-                figures[name] = await _measured(post, count=count, in_flight=in_flight)
+        for name, client in CLIENTS.items():
+            async with client() as post:
+                await _all(post, requests[:WARM], in_flight=in_flight)
+                figures[name] = await _measured(post, requests, in_flight=in_flight)
         return figures
 
 
 @asynccontextmanager
-async def own(url: str, body: bytes) -> AsyncIterator[Post]:
+async def own() -> AsyncIterator[Post]:
     async with HttpSender() as sender:
 
-        async def post(number: int) -> None:
-            request = Request(endpoint="bench", url=url, headers=_headers(number), body=body, timeout=TIMEOUT)
+        async def post(request: Request) -> None:
             outcome = await sender.send(request)
             assert isinstance(outcome, Answered), outcome
 
@@ -52,16 +54,21 @@ async def own(url: str, body: bytes) -> AsyncIterator[Post]:
 
 
 @asynccontextmanager
-async def by_aiohttp(url: str, body: bytes) -> AsyncIterator[Post]:
+async def by_aiohttp() -> AsyncIterator[Post]:
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
 
-        async def post(number: int) -> None:
-            async with asyncio.timeout(TIMEOUT.total_seconds()):
-                async with session.post(url, data=body, headers=_headers(number)) as answer:
-                    await answer.read()
+        async def post(request: Request) -> None:
+            async with (
+                asyncio.timeout(request.timeout.total_seconds()),
+                session.post(request.url, data=request.body, headers=request.headers) as answer,
+            ):
+                await answer.read()
 
         yield post
+
+
+CLIENTS: Mapping[str, Callable[[], AbstractAsyncContextManager[Post]]] = {"own": own, "aiohttp": by_aiohttp}
 
 
 def _headers(number: int) -> tuple[tuple[str, str], ...]:
@@ -77,24 +84,24 @@ def _headers(number: int) -> tuple[tuple[str, str], ...]:
     )
 
 
-async def _measured(post: Post, *, count: int, in_flight: int) -> Figures:
+async def _measured(post: Post, requests: Sequence[Request], *, in_flight: int) -> Figures:
     began, used = time.perf_counter(), _cpu_seconds()
-    await _all(post, count=count, in_flight=in_flight)
+    await _all(post, requests, in_flight=in_flight)
     return {
-        "posts_per_second": count / (time.perf_counter() - began),
-        "cpu_us_per_post": (_cpu_seconds() - used) / count * 1e6,
+        "posts_per_second": len(requests) / (time.perf_counter() - began),
+        "cpu_us_per_post": (_cpu_seconds() - used) / len(requests) * 1e6,
     }
 
 
-async def _all(post: Post, *, count: int, in_flight: int) -> None:
-    numbers = iter(range(count))
+async def _all(post: Post, requests: Sequence[Request], *, in_flight: int) -> None:
+    left = iter(requests)
 
     async def some() -> None:
-        for number in numbers:
-            await post(number)
+        for request in left:
+            await post(request)
 
     async with asyncio.TaskGroup() as tasks:
-        for _ in itertools.repeat(None, in_flight):
+        for _ in range(in_flight):
             tasks.create_task(some())
 
 

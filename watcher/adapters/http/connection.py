@@ -106,7 +106,8 @@ class Connection(asyncio.Protocol):
         early, self._early = self._early, b""
         if early:
             self.data_received(early)
-            self.usable = False  # it may have more to say unasked
+            if self._waiter is None:
+                self.abort()  # it may have more to say unasked
         if self.ended.done():
             self._lost(self.ended.result())
             self._reader.close()
