@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import random
 import socket
 import time
 from typing import Any
@@ -26,8 +27,9 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
+from watcher.adapters.http.answers import CUT_SHORT, OVERRUN
 from watcher.adapters.http.sender import HttpSender
-from watcher.core.outcomes import Answered
+from watcher.core.outcomes import Answered, Unreachable
 
 LARGE = b"x" * 20_000_000
 
@@ -228,6 +230,58 @@ async def test_an_answer_that_is_the_same_again_is_told_the_same() -> None:
 
     assert [outcome.answer for outcome in told] == ["a" * (n // 3) for n in range(1, 10)]
     assert [dict(outcome.headers)["X-N"] for outcome in told] == [str(n // 3) for n in range(1, 10)]
+
+
+async def test_no_answer_is_ever_taken_for_another_requests() -> None:
+    dice = random.Random(8)
+
+    async def whimsical(connection: Connection) -> None:
+        while (request := await connection.request()) is not None:
+            body = request.partition(b"\r\n\r\n")[2]
+            answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+            match dice.randrange(8):
+                case 0:
+                    return
+                case 1:
+                    await connection.say(answer[: dice.randrange(len(answer))])
+                    return
+                case 2:
+                    await connection.say(b"HTTP/1.1 100 Continue\r\n\r\n" + answer)
+                case 3:
+                    await connection.say(answer + answer)
+                case 4:
+                    await connection.say(answer[:-1])
+                    await asyncio.sleep(0.001)
+                    await connection.say(answer[-1:] + answer)
+                case _:
+                    await asyncio.sleep(dice.random() / 500)
+                    await connection.say(answer)
+
+    async def some(worker: int) -> None:
+        for number in range(60):
+            body = b"%d-%d" % (worker, number)
+            attempt = asyncio.ensure_future(sender.send(a_request(receiver.url, timeout=20, body=body)))
+            if dice.random() < 0.2:
+                await asyncio.sleep(dice.random() / 300)
+                attempt.cancel()
+            (outcome,) = await asyncio.gather(attempt, return_exceptions=True)
+            match outcome:
+                case Answered():
+                    assert outcome.left in ("", OVERRUN, CUT_SHORT)
+                    whole = outcome.left != CUT_SHORT
+                    assert outcome.answer == body.decode()[: None if whole else len(outcome.answer)]
+                    told.append(outcome)
+                case Unreachable():
+                    assert reason(outcome).startswith("disconnected: ")
+                case _:
+                    assert isinstance(outcome, asyncio.CancelledError)
+
+    told: list[Answered] = []
+    async with receiving(whimsical) as receiver, HttpSender() as sender, asyncio.TaskGroup() as tasks:
+        for worker in range(12):
+            tasks.create_task(some(worker))
+
+    assert sum(not outcome.left for outcome in told) > 200
 
 
 # Addresses
