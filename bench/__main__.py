@@ -15,6 +15,7 @@ from bench.cockpit import cockpit
 from bench.isolation import isolation
 from bench.line import bare_posts, drain, steady
 from bench.log import log
+from bench.posts import posts
 from bench.scan import filled, first_scan
 from bench.tables import compare, show
 from bench.waiting import waiting
@@ -118,8 +119,15 @@ async def page(options: argparse.Namespace) -> None:
     compare(f"at {options.per_second}/s for {options.seconds:.0f} s", runs)
 
 
+async def bare(options: argparse.Namespace) -> None:
+    """What a POST costs, and nothing else: by the watcher's own client, and by aiohttp."""
+    runs = [await posts(count=options.backlog) for _ in range(options.runs or 3)]
+    compare("bare POSTs, 64 in flight", runs)
+
+
 BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
     "line": line,
+    "posts": bare,
     "wire": wire,
     "scan": scan,
     "endpoints": endpoints,
@@ -132,8 +140,12 @@ BENCHES: Mapping[str, Callable[[argparse.Namespace], Awaitable[None]]] = {
 def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bench", description=__doc__)
     parser.add_argument("--only", choices=BENCHES, help="measure only this")
-    parser.add_argument("--runs", type=int, help="how often (line: 3, store: 31, log: 11, the others: once)")
-    parser.add_argument("--backlog", type=int, default=20_000, help="line: changes that wait")
+    parser.add_argument(
+        "--runs", type=int, help="how often (line, posts: 3, store: 31, log: 11, the others: once)"
+    )
+    parser.add_argument(
+        "--backlog", type=int, default=20_000, help="line: changes that wait; posts: how many"
+    )
     parser.add_argument("--per-second", type=int, default=100, help="line: the steady pace")
     parser.add_argument("--seconds", type=float, default=15, help="line: for how long")
     parser.add_argument("--turns", type=int, default=50, help="wire: turns to take the mean of")

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tests.builders import NOON, a_delivery, a_request, an_endpoint
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.core.deliveries import Stored
 from watcher.core.encoding import encode
 from watcher.core.endpoints import Secret
@@ -69,7 +69,7 @@ async def what_it_answers(
     unsigned = replace(endpoint, secrets=(), signing="none")
     try:
         await _until_it_listens(port)
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcomes = [
                 await sender.send(a_request(parcel, by, now=NOON))
                 for parcel, by in ((ONE, endpoint), (BATCH, endpoint), (ONE, others), (ONE, unsigned))

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pytest
 
-from watcher.adapters.http_faults import PrivateAddress, fault, files_fault, proxy_fault
+from watcher.adapters.http.faults import PrivateAddress, fault, files_fault, proxy_fault
 from watcher.diagnosis import cure_of
 
 REASONS = {

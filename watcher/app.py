@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from watcher import __version__, stores
 from watcher.adapters.clock import SystemClock
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.adapters.journal import open_journal
 from watcher.adapters.mongo.oplog import MongoOplog
 from watcher.adapters.mongo.rows import MongoRows
@@ -139,7 +139,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 locked=lambda: _names(prepared.written),
                 clock=clock,
             ),
-            sender=await stack.enter_async_context(AiohttpSender()),
+            sender=await stack.enter_async_context(HttpSender()),
             endpoints=lambda: prepared.settings.endpoints,
             definitions=definition_schema(),
             managed=lambda: prepared.settings.managed,
@@ -162,7 +162,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
                 desk=desk,
             )
         )
-        sender = await stack.enter_async_context(AiohttpSender())
+        sender = await stack.enter_async_context(HttpSender())
         rows = await stack.enter_async_context(MongoRows.open(settings.mongo_uri, settings.database))
         oplog = await stack.enter_async_context(MongoOplog.open(settings.mongo_uri, settings.database))
 

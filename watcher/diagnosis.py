@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Literal
 
 from watcher import stores
-from watcher.adapters.http_probe import reach
+from watcher.adapters.http.probe import reach
 from watcher.adapters.mongo.oplog import position_time
 from watcher.adapters.mongo.probe import MongoReport, inspect
 from watcher.config.mappings import load_mappings
@@ -165,7 +165,7 @@ async def _receiver(endpoint: Endpoint) -> Finding:
 
 
 def cure_of(why: str) -> str:
-    """Of a failure to reach a receiver, by its word (`adapters/http_faults.py`)."""
+    """Of a failure to reach a receiver, by its word (`adapters/http/faults.py`)."""
     match why.partition(":")[0]:
         case "denied":
             return "Write another url; or `denyPrivate: false`, if the receiver may be in your own network."

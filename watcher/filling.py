@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from watcher import stores
 from watcher.adapters.clock import SystemClock
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.adapters.mongo.rows import MongoRows
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
@@ -90,7 +90,7 @@ async def fill(
 
         if not alone:
             return await store_all(), False
-        sender = await stack.enter_async_context(AiohttpSender())
+        sender = await stack.enter_async_context(HttpSender())
         stopping = asyncio.Event()
         gathering = Gathering(state.figures, clock=clock, observe=observe)
         observing = Observers(observe, gathering)

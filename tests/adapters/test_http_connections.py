@@ -21,14 +21,14 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.core.outcomes import Answered
 
 # Connections
 
 
 async def test_a_connection_is_used_again() -> None:
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(100)]
 
     assert outcomes == [Answered(status=200)] * 100
@@ -36,7 +36,7 @@ async def test_a_connection_is_used_again() -> None:
 
 
 async def test_a_connection_that_the_receiver_closed_meanwhile_is_no_failure() -> None:
-    async with receiving(saying(OK, close=True)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK, close=True)) as receiver, HttpSender() as sender:
         outcomes = []
         for _ in range(3):
             outcomes.append(await sender.send(a_request(receiver.url)))
@@ -54,7 +54,7 @@ async def test_a_connection_closed_just_as_it_is_used_again_is_no_failure() -> N
         else:
             await connection.closed_by_sender()
 
-    async with receiving(closing_late) as receiver, AiohttpSender() as sender:
+    async with receiving(closing_late) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
     assert outcomes == [Answered(status=200)] * 2
@@ -71,7 +71,7 @@ async def test_a_request_that_kills_its_receiver_is_repeated_only_once() -> None
             await connection.request()
 
     pooled, together, everyone_here = 5, asyncio.Semaphore(0), asyncio.Event()
-    async with receiving(dying) as receiver, AiohttpSender() as sender:
+    async with receiving(dying) as receiver, HttpSender() as sender:
         request = a_request(receiver.url)
         async with asyncio.TaskGroup() as tasks:
             for _ in range(pooled):
@@ -96,7 +96,7 @@ async def test_endpoints_do_not_share_connections_nor_wait_for_each_other() -> N
         await connection.closed_by_sender()
 
     arrived = asyncio.Semaphore(0)
-    async with receiving(hanging_for_crm) as receiver, AiohttpSender() as sender:
+    async with receiving(hanging_for_crm) as receiver, HttpSender() as sender:
         stuck = [asyncio.ensure_future(sender.send(a_request(receiver.url, timeout=30))) for _ in range(110)]
         for _ in stuck:
             await arrived.acquire()
@@ -118,7 +118,7 @@ async def test_cancelling_an_attempt_closes_its_connection() -> None:
         await connection.closed_by_sender()
 
     arrived = asyncio.Event()
-    async with receiving(waiting) as receiver, AiohttpSender() as sender:
+    async with receiving(waiting) as receiver, HttpSender() as sender:
         attempt = asyncio.ensure_future(sender.send(a_request(receiver.url, timeout=30)))
         await arrived.wait()
         attempt.cancel()
@@ -131,7 +131,7 @@ async def test_leaving_the_sender_closes_every_connection() -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with receiving(saying(OK)) as receiver:
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             for endpoint in ("a", "b", "c"):
                 await sender.send(a_request(receiver.url, endpoint=endpoint))
             assert receiver.gone.empty()
@@ -158,7 +158,7 @@ async def test_dead_name_servers_hold_up_nobody_else(monkeypatch: pytest.MonkeyP
 
     over, real = threading.Event(), socket.getaddrinfo
     monkeypatch.setattr(socket, "getaddrinfo", hanging_for_some)
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         names = [f"e{number}" for number in range(40)]
         requests = [a_request(f"http://{name}.dead/", endpoint=name, timeout=0.5) for name in names]
         dead = asyncio.gather(*map(sender.send, requests))
@@ -178,7 +178,7 @@ async def test_each_kind_of_lookup_failure_is_told(monkeypatch: pytest.MonkeyPat
             raise socket.gaierror(code, "what the system says")
 
         monkeypatch.setattr(socket, "getaddrinfo", failing)
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             told[code] = reason(await sender.send(a_request("http://receiver.test/")))
 
     assert told == {

@@ -19,7 +19,7 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.core.outcomes import Answered
 from watcher.core.routes import Route
 
@@ -28,7 +28,7 @@ DENIED = "denied: the address is private (denyPrivate)"
 
 
 async def test_a_name_that_leads_to_a_private_address_is_refused_before_anything_is_sent() -> None:
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url, route=GUARDED))
 
     assert reason(outcome) == DENIED
@@ -56,7 +56,7 @@ async def test_no_spelling_of_an_address_gets_around_it() -> None:
     ]
     reasons = {}
 
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         port = receiver.url.split(":")[2].split("/")[0]
         for host in hosts:
             url = f"http://{host}:{port}/"
@@ -78,7 +78,7 @@ async def test_a_name_that_changes_its_address_is_judged_by_the_one_connected_to
     answers: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", rebinding)
-        async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+        async with receiving(saying(OK)) as receiver, HttpSender() as sender:
             port = receiver.url.split(":")[2].split("/")[0]
             first = await sender.send(a_request(f"http://a.example:{port}/", route=GUARDED, timeout=0.3))
             other = await sender.send(a_request(f"http://b.example:{port}/", route=GUARDED))
@@ -98,14 +98,14 @@ async def test_of_several_addresses_only_private_ones_are_refused() -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(socket, "getaddrinfo", two)
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcome = await sender.send(a_request("http://many.example/", route=GUARDED))
 
     assert reason(outcome) == DENIED
 
 
 async def test_a_connection_made_without_the_guard_is_not_used_with_it() -> None:
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         before = await sender.send(a_request(receiver.url))
         after = await sender.send(a_request(receiver.url, route=GUARDED))
 

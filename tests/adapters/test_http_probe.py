@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.adapters.certificates import authority, showing, strict, trusted_by_the_system, written
 from tests.adapters.raw_proxy import proxying
 from tests.adapters.raw_receiver import OK, receiving, saying
-from watcher.adapters.http_probe import reach
+from watcher.adapters.http.probe import reach
 from watcher.core.routes import Proxy, Route, Tls
 
 

@@ -25,7 +25,7 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.routes import Proxy, Route, Tls
 
@@ -33,14 +33,14 @@ NO_CREDENTIALS = "proxy: it wants a user and password, or other ones (status 407
 
 
 async def by_proxy(route: Route, *, url: str = "https://receiver.example/", timeout: float = 3.0) -> Outcome:
-    async with AiohttpSender() as sender:
+    async with HttpSender() as sender:
         return await sender.send(a_request(url, route=route, timeout=timeout))
 
 
 async def test_https_goes_through_a_tunnel_and_the_proxy_sees_nothing_of_it() -> None:
     serving = showing(authority().issue_cert("localhost"))
     with trusted_by_the_system():
-        async with receiving(saying(OK), serving) as receiver, proxying() as proxy, AiohttpSender() as sender:
+        async with receiving(saying(OK), serving) as receiver, proxying() as proxy, HttpSender() as sender:
             route = Route(proxy=Proxy(url=proxy.url, user="me", password="pä:ss"))
             outcomes = [await sender.send(a_request(receiver.url, route=route)) for _ in range(3)]
 

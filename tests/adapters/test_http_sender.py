@@ -28,8 +28,9 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http import LONGEST_WAIT, AiohttpSender, retry_after
-from watcher.adapters.http_answer import BoundedAnswer
+from watcher.adapters.http.answers import Reader
+from watcher.adapters.http.sender import HttpSender
+from watcher.adapters.http.waits import LONGEST_WAIT, retry_after
 from watcher.core.outcomes import Answered, Unreachable
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -56,7 +57,7 @@ SPOILT = {
 
 
 async def test_a_request_carries_our_headers_and_none_of_the_librarys() -> None:
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url))
 
     head, _, body = receiver.requests[0].partition(b"\r\n\r\n")
@@ -68,7 +69,7 @@ async def test_a_request_carries_our_headers_and_none_of_the_librarys() -> None:
 
 
 async def test_the_url_goes_out_as_it_was_written() -> None:
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         base = receiver.url.partition("/hook")[0]
         await sender.send(a_request(base + "/a%2fb/../c?sig=%2F%2B%7e+a#part"))
 
@@ -81,7 +82,7 @@ async def test_the_url_goes_out_as_it_was_written() -> None:
 async def test_a_cookie_is_not_given_back() -> None:
     answer = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 0\r\n\r\n"
 
-    async with receiving(saying(answer)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(answer)) as receiver, HttpSender() as sender:
         for _ in range(2):
             await sender.send(a_request(receiver.url))
 
@@ -97,7 +98,7 @@ async def test_what_http_cannot_carry_is_an_outcome_too() -> None:
         {"url": "http:///nothing"},
     ]
 
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         requests = [a_request(**{"url": receiver.url, **change}) for change in broken]
         reasons = [reason(await sender.send(request)) for request in requests]
 
@@ -126,7 +127,7 @@ async def test_interim_answers_are_passed_over() -> None:
 async def test_a_compressed_answer_is_not_unpacked() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"
 
-    async with receiving(saying(answer)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(answer)) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
     assert outcomes == [Answered(status=200)] * 2
@@ -158,7 +159,7 @@ async def test_an_endless_answer_is_left_and_its_status_counts() -> None:
         while True:
             await connection.say(b"4000\r\n" + b"x" * 0x4000 + b"\r\n")
 
-    async with receiving(endless) as receiver, AiohttpSender() as sender:
+    async with receiving(endless) as receiver, HttpSender() as sender:
         began = time.monotonic()
         outcome = await sender.send(a_request(receiver.url))
         took = time.monotonic() - began
@@ -176,7 +177,7 @@ async def test_a_dripping_answer_is_left_after_a_second_and_its_status_counts() 
             await connection.say(b".")
             await asyncio.sleep(0.02)
 
-    async with receiving(dripping) as receiver, AiohttpSender() as sender:
+    async with receiving(dripping) as receiver, HttpSender() as sender:
         began = time.monotonic()
         outcome = await sender.send(a_request(receiver.url, timeout=30))
         took = time.monotonic() - began
@@ -205,7 +206,7 @@ async def test_an_answer_before_the_body_was_read_counts() -> None:
         await connection.say(b"HTTP/1.1 413 Too much\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         await connection.closed_by_sender()
 
-    async with receiving(impatient) as receiver, AiohttpSender() as sender:
+    async with receiving(impatient) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url, body=b"x" * 30_000_000))
 
     assert outcome == Answered(status=413)
@@ -247,7 +248,7 @@ async def test_endless_interim_answers_end_at_the_timeout() -> None:
 
 
 async def test_a_receiver_that_never_finishes_tls_ends_at_the_timeout() -> None:
-    async with receiving(hanging) as receiver, AiohttpSender() as sender:
+    async with receiving(hanging) as receiver, HttpSender() as sender:
         url = receiver.url.replace("http:", "https:")
         outcome = await sender.send(a_request(url, timeout=0.3))
 
@@ -258,7 +259,7 @@ async def test_closing_without_an_answer_is_disconnected_and_not_tried_again() -
     async def closing(connection: Connection) -> None:
         await connection.request()
 
-    async with receiving(closing) as receiver, AiohttpSender() as sender:
+    async with receiving(closing) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url))
 
     assert reason(outcome) == "disconnected: the receiver closed the connection without an answer"
@@ -311,7 +312,7 @@ async def test_a_flood_of_interim_answers_is_cut_long_before_the_timeout() -> No
     hint = b"HTTP/1.1 103 Early Hints\r\nLink: </%s>\r\n\r\n" % (b"a" * 2000)
     for interim in (b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", hint):
         behave = functools.partial(flooding, interim=interim)
-        async with receiving(behave) as receiver, AiohttpSender() as sender:
+        async with receiving(behave) as receiver, HttpSender() as sender:
             outcome = await sender.send(a_request(receiver.url, timeout=30))
             await asyncio.wait_for(receiver.gone.get(), 5)
 
@@ -327,7 +328,7 @@ async def test_a_flood_on_a_connection_used_again_is_cut_too() -> None:
         while True:
             await connection.say(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
 
-    async with receiving(flooding_later) as receiver, AiohttpSender() as sender:
+    async with receiving(flooding_later) as receiver, HttpSender() as sender:
         first = await sender.send(a_request(receiver.url))
         second = await sender.send(a_request(receiver.url, timeout=30))
 
@@ -360,7 +361,7 @@ async def test_what_a_receiver_says_unasked_is_not_taken_for_the_next_answer() -
     for unasked in (b"HTTP/1.1 408 Too slow\r\nContent-Length: 0\r\n\r\n", b"HTTP/1.1 40", b"\r\n"):
         answered = asyncio.Event()
         behave = functools.partial(impolite, unasked=unasked)
-        async with receiving(behave) as receiver, AiohttpSender() as sender:
+        async with receiving(behave) as receiver, HttpSender() as sender:
             first = await sender.send(a_request(receiver.url))
             answered.set()
             await asyncio.wait_for(receiver.gone.get(), 2)
@@ -376,7 +377,7 @@ async def test_what_comes_with_the_end_of_an_answer_is_not_taken_for_the_next_on
             await asyncio.sleep(0.05)  # so that the end comes apart from the beginning
             await connection.say(b"lfHTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n")
 
-    async with receiving(overzealous) as receiver, AiohttpSender() as sender:
+    async with receiving(overzealous) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
     assert outcomes == [Answered(status=200, left=OVERRUN)] * 2
@@ -386,7 +387,7 @@ async def test_what_comes_with_the_end_of_an_answer_is_not_taken_for_the_next_on
 async def test_two_answers_to_one_request_are_one_and_the_connection_is_left() -> None:
     twice = OK + b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n"
 
-    async with receiving(saying(twice)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(twice)) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
     assert outcomes == [Answered(status=200, left=OVERRUN)] * 2
@@ -395,7 +396,7 @@ async def test_two_answers_to_one_request_are_one_and_the_connection_is_left() -
 
 async def test_what_is_wrong_after_the_headers_takes_nothing_from_the_status() -> None:
     for answer, outcome in SPOILT.items():
-        async with receiving(saying(answer)) as receiver, AiohttpSender() as sender:
+        async with receiving(saying(answer)) as receiver, HttpSender() as sender:
             began = time.monotonic()
             outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
             took = time.monotonic() - began
@@ -412,7 +413,7 @@ async def test_a_body_that_a_204_announces_is_not_taken_for_the_next_answer() ->
             await asyncio.sleep(0.05)
             await connection.say(b"hello")
 
-    async with receiving(late) as receiver, AiohttpSender() as sender:
+    async with receiving(late) as receiver, HttpSender() as sender:
         outcomes = [await sender.send(a_request(receiver.url)) for _ in range(2)]
 
     assert outcomes == [Answered(status=204, left="a 204 that announces a body")] * 2
@@ -453,21 +454,21 @@ async def test_old_ways_to_end_an_answer_count() -> None:
 async def test_a_closed_port_is_refused() -> None:
     with socket.socket() as reserved:  # bound, but nobody listens
         reserved.bind(("127.0.0.1", 0))
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcome = await sender.send(a_request(f"http://127.0.0.1:{reserved.getsockname()[1]}/?a={TOKEN}"))
 
     assert reason(outcome) == "refused: nothing listens at that host and port"
 
 
 async def test_a_name_that_cannot_exist_is_a_dns_failure() -> None:
-    async with AiohttpSender() as sender:
+    async with HttpSender() as sender:
         outcome = await sender.send(a_request(f"https://{'a' * 64}.invalid/{TOKEN}"))
 
     assert reason(outcome) == "dns: no such host name"
 
 
 async def test_an_unknown_name_is_a_dns_failure() -> None:
-    async with AiohttpSender() as sender:
+    async with HttpSender() as sender:
         outcome = await sender.send(a_request(f"https://nonexistent.invalid/{TOKEN}", timeout=4))
 
     # Without a network the name server cannot even say that there is no such name.
@@ -486,15 +487,14 @@ def test_on_uvloop_too(law: Law) -> None:
 @pytest.mark.parametrize("answer", SPOILT)
 async def test_where_the_network_cuts_an_answer_apart_changes_nothing(answer: bytes) -> None:
     for cut in range(len(answer)):
-        reading = BoundedAnswer(asyncio.get_running_loop())
-        reading.set_response_params()
+        reader = Reader()
 
-        reading.data_received(answer[:cut])
-        reading.data_received(answer[cut:])
+        reader.feed(answer[:cut])
+        reader.feed(answer[cut:])
 
-        message, _ = await asyncio.wait_for(reading.read(), 1)
-        assert message.code == SPOILT[answer].status
-        assert reading.should_close
+        assert reader.done
+        assert reader.status == SPOILT[answer].status
+        assert not reader.keep
 
 
 PIECES = st.one_of(

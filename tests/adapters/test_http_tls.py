@@ -26,7 +26,7 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.routes import Route, Tls
 
@@ -34,7 +34,7 @@ NO_CERTIFICATE = "tls: the receiver wants a client certificate (`tls: {cert, key
 
 
 async def tls_outcome(context: ssl.SSLContext) -> Outcome:
-    async with receiving(saying(OK), context) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK), context) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url))
     assert bool(receiver.requests) == isinstance(outcome, Answered), "nothing is sent to who is not trusted"
     return outcome
@@ -81,7 +81,7 @@ async def test_a_plain_http_port_is_no_tls() -> None:
         await connection.reader.read(100)
         await connection.say(b"HTTP/1.1 400 Bad\r\n\r\n")
 
-    async with receiving(plain) as receiver, AiohttpSender() as sender:
+    async with receiving(plain) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url.replace("http:", "https:")))
 
     assert reason(outcome).startswith("tls: the port does not speak TLS (")
@@ -103,7 +103,7 @@ async def test_a_handshake_that_is_cut_is_told() -> None:
     async def cutting(connection: Connection) -> None:
         await connection.reader.read(10)
 
-    async with receiving(cutting) as receiver, AiohttpSender() as sender:
+    async with receiving(cutting) as receiver, HttpSender() as sender:
         outcome = await sender.send(a_request(receiver.url.replace("http:", "https:")))
 
     assert reason(outcome) == "tls: the receiver closed the connection in the handshake"
@@ -119,7 +119,7 @@ async def test_an_authority_of_ones_own_can_be_given_and_is_trusted_instead_of_t
         authority().cert_pem.write_to_path(ours)
         another.cert_pem.write_to_path(theirs)
         serving = showing(authority().issue_cert("localhost"))
-        async with receiving(saying(OK), serving) as receiver, AiohttpSender() as sender:
+        async with receiving(saying(OK), serving) as receiver, HttpSender() as sender:
             good = await sender.send(a_request(receiver.url, route=Route(tls=Tls(ca=ours))))
             bad = await sender.send(a_request(receiver.url, route=Route(tls=Tls(ca=theirs))))
 
@@ -132,7 +132,7 @@ async def test_a_client_certificate_is_shown_to_who_wants_one() -> None:
     for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         with TemporaryDirectory() as folder, strict(version=version) as url:
             request = a_request(url, route=Route(tls=Tls(**written(Path(folder)))))
-            async with AiohttpSender() as sender:
+            async with HttpSender() as sender:
                 outcomes.append(await sender.send(request))
 
     assert outcomes == [Answered(status=200)] * 2
@@ -140,7 +140,7 @@ async def test_a_client_certificate_is_shown_to_who_wants_one() -> None:
 
 async def test_a_client_certificate_that_is_wanted_and_missing_is_told() -> None:
     with trusted_by_the_system(), strict() as url:
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcomes = [await sender.send(a_request(url)) for _ in range(30)]
 
     # It is told after the handshake: now and then while the request is still being written.
@@ -149,7 +149,7 @@ async def test_a_client_certificate_that_is_wanted_and_missing_is_told() -> None
 
 async def test_tls_1_2_cannot_tell_what_it_misses() -> None:
     with trusted_by_the_system(), strict(version=ssl.TLSVersion.TLSv1_2) as url:
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcome = await sender.send(a_request(url))
 
     told = "tls: the receiver broke off: it wants a client certificate, or no cipher suits both ("
@@ -159,7 +159,7 @@ async def test_tls_1_2_cannot_tell_what_it_misses() -> None:
 async def test_a_client_certificate_that_the_receiver_does_not_know_is_told() -> None:
     with TemporaryDirectory() as folder, strict() as url:
         tls = Tls(**written(Path(folder), issuer=trustme.CA()))
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcome = await sender.send(a_request(url, route=Route(tls=tls)))
 
     told = "tls: the receiver does not take our client certificate (TLSV1_ALERT_UNKNOWN_CA)"
@@ -177,7 +177,7 @@ async def test_files_that_went_bad_fail_the_attempt_and_the_next_reads_them_agai
         files = written(Path(folder))
         key = Path(folder) / "mounted.pem"
         request = a_request(url, route=Route(tls=Tls(ca=files["ca"], cert=files["cert"], key=str(key))))
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             missing = await sender.send(request)
             lead(key, files["cert"])
             spoiled = await sender.send(request)
@@ -198,7 +198,7 @@ async def test_a_key_that_was_encrypted_meanwhile_is_told() -> None:
         )
         assert await locking.wait() == 0
         tls = Tls(cert=files["cert"], key=files["ca"])
-        async with AiohttpSender() as sender:
+        async with HttpSender() as sender:
             outcome = await sender.send(a_request("https://localhost:9/", route=Route(tls=tls)))
 
     assert reason(outcome).startswith("tls: the files of our own settings cannot be used (")
@@ -216,7 +216,7 @@ async def test_another_route_makes_new_connections_and_leaves_requests_under_way
             await connection.say(OK)
 
     arrived, go_on = asyncio.Event(), asyncio.Event()
-    async with receiving(slow_at_first) as receiver, AiohttpSender() as sender:
+    async with receiving(slow_at_first) as receiver, HttpSender() as sender:
         under_way = asyncio.ensure_future(sender.send(a_request(receiver.url)))
         await arrived.wait()
 
@@ -237,7 +237,7 @@ async def test_another_route_makes_new_connections_and_leaves_requests_under_way
 async def test_an_idle_connection_of_a_former_route_is_closed_at_once() -> None:
     complaints: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    async with receiving(saying(OK)) as receiver, AiohttpSender() as sender:
+    async with receiving(saying(OK)) as receiver, HttpSender() as sender:
         await sender.send(a_request(receiver.url))
         await sender.send(a_request(receiver.url, route=Route(tls=Tls(print="another"))))
 

@@ -17,7 +17,7 @@ from shutil import copy
 from typing import Any
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.adapters.sqlite import outbox as sqlite_outbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.writer import Writer
@@ -60,7 +60,7 @@ class DoomedWriter(Writer):
         return results
 
 
-class DoomedSender(AiohttpSender):
+class DoomedSender(HttpSender):
     async def send(self, request: Any, **given: Any) -> Any:
         outcome = await super().send(request, **given)
         FUSE.burn()
@@ -207,7 +207,7 @@ def run(arguments: list[str]) -> None:
     from watcher.__main__ import main
 
     FUSE.left = int(arguments[0])
-    app.AiohttpSender = DoomedSender  # type: ignore[attr-defined]
+    app.HttpSender = DoomedSender  # type: ignore[attr-defined]
     sys.argv = ["librechat-watcher", *arguments[1:]]
     main()
 

@@ -18,7 +18,7 @@ from tests.adapters.raw_proxy import proxying
 from tests.adapters.raw_receiver import OK, TOKEN, Behaviour, Connection, hanging, receiving, saying
 from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
 from watcher.adapters.clock import SystemClock
-from watcher.adapters.http import AiohttpSender
+from watcher.adapters.http.sender import HttpSender
 from watcher.adapters.journal import _outcome
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.core.endpoints import Endpoint
@@ -168,7 +168,7 @@ async def a_run(folder: Path) -> None:
         bad = await stack.enter_async_context(bad_receivers())
         good = await stack.enter_async_context(receiving(saying(OK), serving))
         outbox = await stack.enter_async_context(SqliteOutbox.open(folder / "state.db"))
-        sender = await stack.enter_async_context(AiohttpSender())
+        sender = await stack.enter_async_context(HttpSender())
 
         names = {kind: kind.replace(" ", "-") for kind in bad}
         endpoints = [

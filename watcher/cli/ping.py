@@ -59,9 +59,9 @@ def ping(config: Path | None, endpoint: str, name: str) -> None:
 
 
 async def _send(request: Request) -> tuple[Outcome, float]:
-    from watcher.adapters.http import AiohttpSender
+    from watcher.adapters.http.sender import HttpSender
 
-    async with AiohttpSender() as sender:
+    async with HttpSender() as sender:
         began = time.monotonic()
         outcome = await sender.send(request)
         return outcome, time.monotonic() - began

@@ -10,18 +10,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from aiohttp import (
-    ClientConnectorDNSError,
-    ClientConnectorError,
-    ClientError,
-    ClientHttpProxyError,
-    ClientPayloadError,
-    ClientResponseError,
-    NonHttpUrlClientError,
-    ServerDisconnectedError,
-)
-from aiohttp.http_exceptions import LineTooLong
-
 CUT = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED, errno.ESHUTDOWN})
 
 # What OpenSSL says of bytes that are no TLS changed from version to version.
@@ -53,40 +41,70 @@ class Flood(Exception):
     """More came before an answer's status than any answer needs."""
 
 
+class Malformed(Exception):
+    """What came before an answer's status is not HTTP."""
+
+
+class Cut(Exception):
+    """The connection ended before an answer's status had come; from what the system or TLS says of it."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__("cut")
+        self.begun = begun
+        """Some of the answer had come."""
+
+
+class HandshakeCut(Exception):
+    """The connection ended in the TLS handshake, without a word of TLS."""
+
+
+class Late(Exception):
+    """The answer did not come in time; says how far it got."""
+
+
+class NoTunnel(Exception):
+    """The proxy does not connect us."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+
+
 def fault(error: BaseException, *, peer: str = "the receiver") -> str:
     """The reason for an `Unreachable`: `word: detail`."""
     chain = list(_causes(error))
     for cause in chain:
-        if isinstance(cause, PrivateAddress):
-            return f"denied: {cause}"
-        if isinstance(cause, Flood):
-            return f"protocol: {cause}"
-        # aiohttp's own are SSL errors too, but without what OpenSSL said.
-        if isinstance(cause, ssl.SSLError) and not isinstance(cause, ClientError):
-            return f"tls: {_tls(cause, peer)}"
+        match cause:
+            case PrivateAddress():
+                return f"denied: {cause}"
+            case Flood() | Malformed():
+                return f"protocol: {cause}"
+            case HandshakeCut():
+                return f"tls: {peer} closed the connection in the handshake"
+            case ssl.SSLEOFError() if isinstance(error, Cut):
+                return _cut(error, peer)  # after the handshake it is an end like any other
+            case ssl.SSLError():
+                return f"tls: {_tls(cause, peer)}"
+            case socket.gaierror():
+                return f"dns: {_dns(cause)}"
     for cause in chain:
-        if isinstance(cause, ClientConnectorDNSError):
-            return f"dns: {_dns(cause.os_error)}"
-        if isinstance(cause, socket.gaierror):
-            return f"dns: {_dns(cause)}"
-        if isinstance(cause, ClientResponseError | ClientPayloadError):
-            return f"protocol: {_malformed(chain)}"
-    if any(_is_cut(cause) for cause in chain):
-        return _cut(chain, peer)
-    for cause in chain:
-        if isinstance(cause, OSError) and cause.errno is not None:
+        if isinstance(cause, OSError) and cause.errno is not None and not is_cut(cause):
             return _network(cause.errno)
-        if isinstance(cause, ValueError | NonHttpUrlClientError):
+    for cause in chain:
+        if isinstance(cause, Cut):
+            return _cut(cause, peer)
+        if is_cut(cause):
+            return f"disconnected: {peer} closed the connection without an answer"
+        if isinstance(cause, ValueError):
             return "protocol: the URL or a header cannot be put into an HTTP request"
     return f"network: {type(error).__name__}"
 
 
 def proxy_fault(error: BaseException) -> str:
     """The reason when a proxy did not connect us: `proxy: `, and what is wrong between us and it."""
-    for cause in _causes(error):
-        if isinstance(cause, ClientHttpProxyError):
-            refused = f"proxy: it does not connect us to the receiver (status {cause.status})"
-            return NO_CREDENTIALS if cause.status == 407 else refused
+    if isinstance(error, NoTunnel):
+        refused = f"proxy: it does not connect us to the receiver (status {error.status})"
+        return NO_CREDENTIALS if error.status == 407 else refused
     return f"proxy: {fault(error, peer='the proxy')}"
 
 
@@ -96,41 +114,23 @@ def files_fault(error: OSError) -> str:
     return f"tls: the files of our own settings cannot be used ({why or type(error).__name__})"
 
 
-def cut_unanswered(error: BaseException) -> bool:
-    """Did the receiver close or reset a connection without a word?"""
-    chain = list(_causes(error))
-    return any(_is_cut(cause) for cause in chain) and not _began_to_answer(chain)
+def is_cut(error: BaseException) -> bool:
+    """Did the other side close or reset the connection?"""
+    return isinstance(error, ConnectionResetError | ConnectionAbortedError) or (
+        isinstance(error, OSError) and error.errno in CUT
+    )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it was raised from. aiohttp wraps up to three times, and not always as a cause."""
-    seen: set[int] = set()
+    """The error and what it was raised from."""
     following: BaseException | None = error
-    while following is not None and id(following) not in seen:
-        seen.add(id(following))
+    while following is not None:
         yield following
-        inner = getattr(following, "os_error", None)
-        following = inner if isinstance(inner, BaseException) else following.__cause__
+        following = following.__cause__
 
 
-def _is_cut(cause: BaseException) -> bool:
-    return isinstance(cause, ServerDisconnectedError | ConnectionResetError) or (
-        isinstance(cause, OSError) and cause.errno in CUT
-    )
-
-
-def _began_to_answer(chain: list[BaseException]) -> bool:
-    # aiohttp puts what it could read of the answer where the message is otherwise.
-    return any(
-        isinstance(cause, ServerDisconnectedError) and not isinstance(cause.message, str) for cause in chain
-    )
-
-
-def _cut(chain: list[BaseException], peer: str) -> str:
-    if isinstance(chain[0], ClientConnectorError):
-        # A cut before TCP is up would be a refusal.
-        return f"tls: {peer} closed the connection in the handshake"
-    if _began_to_answer(chain):
+def _cut(cut: Cut, peer: str) -> str:
+    if cut.begun:
         return f"disconnected: {peer} closed the connection in the middle of its answer's headers"
     return f"disconnected: {peer} closed the connection without an answer"
 
@@ -175,14 +175,6 @@ def _dns(error: OSError) -> str:
     if error.errno == socket.EAI_AGAIN:
         return "the name server does not answer"
     return f"the lookup failed ({error.strerror or type(error).__name__})"
-
-
-def _malformed(chain: list[BaseException]) -> str:
-    if any(isinstance(cause, LineTooLong) for cause in chain):
-        return "the answer's headers are too large"
-    if any("Too many headers" in str(getattr(cause, "message", "")) for cause in chain):
-        return "the answer has too many headers"
-    return "the answer is not HTTP"
 
 
 def _network(number: int) -> str:
