@@ -95,3 +95,13 @@ def test_a_password_is_not_written_however_deep_it_lies(render) -> None:
 
     assert "word" not in stream.writes[0]
     assert "mongodb://…@db.example/chat" in stream.writes[0]
+
+
+@pytest.mark.parametrize("odd", [2**70, "half a pair \ud800", '","reason":":"', {1, 2}])
+def test_whatever_the_values_are_the_line_is_json(odd) -> None:
+    stream = Stream()
+
+    Lines(stream, as_json, "info").info("odd", value=odd, deep=[{"value": odd}])
+
+    told = json.loads(stream.writes[0])
+    assert told["value"] == told["deep"][0]["value"] == (repr(odd) if isinstance(odd, set) else odd)

@@ -449,7 +449,7 @@ def _gap(since: datetime, until: datetime) -> dict[str, str]:
 
 
 def _ms(span: timedelta) -> float:
-    return round(span / timedelta(milliseconds=1), 1)
+    return round(span.total_seconds() * 1000, 1)
 
 
 def _seconds(span: timedelta) -> int:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
+import orjson
+
 Level = Literal["debug", "info", "warning", "error"]
 LEVELS: tuple[Level, ...] = ("debug", "info", "warning", "error")
 
@@ -20,9 +22,6 @@ Render = Callable[[Values], str]
 # To the last @: an unescaped @, / or space must not save the rest of a password, and those are the URIs that
 # end up in messages. Taking a few words too many costs nothing.
 _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://).*@", re.IGNORECASE | re.DOTALL)
-
-ENCODER = json.JSONEncoder(ensure_ascii=False, default=repr)
-"""`json.dumps` would make one for each line."""
 
 
 class Lines:
@@ -73,8 +72,17 @@ class Lines:
 
 
 def as_json(values: Values) -> str:
-    text = ENCODER.encode(values)
-    return ENCODER.encode(_without_passwords(values)) if "@" in text else text
+    text = _written(values)
+    return _written(_without_passwords(values)) if "@" in text else text
+
+
+def _written(values: Values) -> str:
+    try:
+        # Indented, as it has blanks where people expect them: they search for `"event": "stream.lost"`.
+        text = orjson.dumps(values, default=repr, option=orjson.OPT_INDENT_2)
+    except TypeError:  # a number beyond 64 bits, half of a surrogate pair
+        return json.dumps(values, default=repr)
+    return text.replace(b"\n  ", b" ").replace(b"\n", b" ").decode()
 
 
 def for_terminal(*, colors: bool) -> Render:

@@ -77,7 +77,9 @@ class History:
 
     def _now(self) -> Step:
         now = self._clock.monotonic()
-        passed = int((now - self._ends) // STEP.total_seconds()) + 1 if now >= self._ends else 0
+        if now < self._ends:
+            return self._steps[-1]
+        passed = int((now - self._ends) // STEP.total_seconds()) + 1
         self._steps.extend(Step() for _ in range(min(passed, STEPS)))
         self._ends += passed * STEP.total_seconds()
         return self._steps[-1]
