@@ -280,6 +280,17 @@ class OutboxContract:
 
         assert await outbox.counts() == {"crm": Counts(delivered=1)}
 
+    async def test_of_several_those_that_are_no_longer_pending_keep_none_of_the_others(self, outbox):
+        await put(outbox, *(a_delivery() for _ in range(4)))
+        rows = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        await outbox.settle([a_settlement(rows[1], Dead(reason="status 500"))])
+
+        await outbox.settle([a_settlement(row) for row in rows[:3]])
+
+        assert await outbox.counts() == {"crm": Counts(pending=1, delivered=2, dead=1)}
+        (left,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)
+        assert left.delivery.id == rows[3].delivery.id
+
     async def test_a_settlement_that_is_written_twice_counts_one_attempt(self, outbox):
         await put(outbox, a_delivery())
         (row,) = await outbox.pending("crm", after=0, limit=10, max_bytes=10**9)

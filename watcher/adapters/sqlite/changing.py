@@ -9,14 +9,19 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from watcher.adapters.sqlite.rows import just_stored, new_row
+from watcher.adapters.sqlite.rows import just_stored, new_row, settled_rows, state_of
 from watcher.adapters.sqlite.statements import SQL, add, add_bodies, settle, split
 from watcher.adapters.times import to_ms
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Delivery, Lift, Stored
 from watcher.core.events import EventId
+from watcher.core.settlements import Settlement
+
+Numbered = tuple[int, Delivery]
+"""A delivery, and its `seq`."""
 
 
 class Numbers:
@@ -65,18 +70,12 @@ class Changing:
             start += size
             numbered = [(self._numbers.next(), delivery) for delivery in chunk]
             values = [value for seq, delivery in numbered for value in new_row(seq, delivery)]
-            found = self._db.execute(add(size), values).fetchall()
-            new = {seq for *_, seq in found}
-            self._tally.update((endpoint, state) for endpoint, state, _ in found)
-            self.new += len(new)
-            bodies = [
-                value for seq, each in numbered if seq in new for value in (seq, each.body, each.context)
-            ]
-            for some in split(len(new)):
-                self._db.execute(add_bodies(some), bodies[: 3 * some])
-                del bodies[: 3 * some]
-            if len(new) < size:
+            if self._db.execute(add(size), values).rowcount < size:
+                numbered = self._those_that_are_new(numbered)
                 self.added = None
+            self._keep_bodies(numbered)
+            self._tally.update((each.endpoint, state_of(each)) for _, each in numbered)
+            self.new += len(numbered)
             if self.added is not None:
                 self.added += [just_stored(seq, each) for seq, each in numbered if each.goes_at_once]
 
@@ -95,13 +94,19 @@ class Changing:
         """Those that stream time has passed, but for those of rows that a lift names."""
         self._let_go(SQL["held_due"], {"through": to_ms(through), "lifted": json.dumps(lifted)})
 
-    def settle(self, rows: Sequence[Sequence[Any]]) -> None:
-        start = 0
-        for size in split(len(rows)):
-            values = [value for row in rows[start : start + size] for value in row]
-            start += size
-            for endpoint, state in self._db.execute(settle(size), [KEPT, *values]).fetchall():
-                self._move(endpoint, "pending", state)
+    def settle(self, settlements: Sequence[Settlement]) -> None:
+        """Those of deliveries that are not pending any more change nothing."""
+        self._db.execute("SAVEPOINT settling")
+        if self._settled(settlements) < len(settlements):
+            # Somebody was faster with some; of which, nothing tells.
+            self._db.execute("ROLLBACK TO settling")
+            seqs = json.dumps([each.stored.seq for each in settlements])
+            pending = {seq for (seq,) in self._db.execute(SQL["are_pending"], {"seqs": seqs})}
+            settlements = [each for each in settlements if each.stored.seq in pending]
+            self._settled(settlements)
+        self._db.execute("RELEASE settling")
+        for each in settlements:
+            self._move(each.stored.delivery.endpoint, "pending", each.state)
 
     def replay(self, ids: Sequence[EventId]) -> None:
         for seq, endpoint, state in self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall():
@@ -138,6 +143,28 @@ class Changing:
     def became(self, wanted: str) -> Mapping[str, int]:
         """How many more are in a state, by endpoint."""
         return {endpoint: by for (endpoint, state), by in self._tally.items() if state == wanted and by > 0}
+
+    def _those_that_are_new(self, numbered: Sequence[Numbered]) -> list[Numbered]:
+        """The others were there already, under another `seq`."""
+        given = {"first": numbered[0][0], "last": numbered[-1][0]}
+        there = {seq for (seq,) in self._db.execute(SQL["are_there"], given)}
+        return [each for each in numbered if each[0] in there]
+
+    def _keep_bodies(self, numbered: Sequence[Numbered]) -> None:
+        start = 0
+        for size in split(len(numbered)):
+            some = numbered[start : start + size]
+            start += size
+            values = [value for seq, each in some for value in (seq, each.body, each.context)]
+            self._db.execute(add_bodies(size), values)
+
+    def _settled(self, settlements: Sequence[Settlement]) -> int:
+        """How many of them were pending."""
+        rows, changed = settled_rows(settlements), 0
+        for size in split(len(settlements)):
+            values = [value for row in islice(rows, size) for value in row]
+            changed += self._db.execute(settle(size), [KEPT, *values]).rowcount
+        return changed
 
     def _let_go(self, found: str, given: Mapping[str, Any]) -> None:
         for seq, endpoint in self._db.execute(found, given).fetchall():

@@ -20,7 +20,7 @@ from watcher.adapters.sqlite.database import connect, examine, locked, translate
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.fresh import Fresh
 from watcher.adapters.sqlite.position import keep_position, known, position
-from watcher.adapters.sqlite.rows import bounded, settled_rows, stored
+from watcher.adapters.sqlite.rows import bounded, stored
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.writer import Writer
 from watcher.adapters.times import from_ms, to_ms
@@ -177,8 +177,7 @@ class SqliteOutbox:
         await self._writer.do(lambda db: db.execute(SQL["bind"], given))
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
-        rows = list(settled_rows(settlements))
-        await self._change(lambda _, changing: changing.settle(rows))
+        await self._change(lambda _, changing: changing.settle(settlements))
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         given, looks = {"endpoint": endpoint, "after": after}, False

@@ -138,8 +138,13 @@ SET state = new.state, attempts = new.attempts, due_at = new.due_at, status = ne
         ELSE json_insert(json_remove(log, '$[0]'), '$[#]', json(new.attempt))
     END
 FROM ({told}) AS new
-WHERE deliveries.seq = new.seq AND deliveries.state = 'pending'
-RETURNING deliveries.endpoint, deliveries.state;
+WHERE deliveries.seq = new.seq AND deliveries.state = 'pending';
+
+-- name: are_there
+SELECT seq FROM deliveries WHERE seq BETWEEN :first AND :last;
+
+-- name: are_pending
+SELECT seq FROM deliveries WHERE seq IN (SELECT value FROM json_each(:seqs)) AND state = 'pending';
 
 -- name: counts
 SELECT endpoint, state, number FROM counts;

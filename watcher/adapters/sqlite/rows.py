@@ -9,7 +9,7 @@ from typing import Any
 from watcher.adapters.records import attempt_text
 from watcher.adapters.sqlite.checks import crc, demand
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
-from watcher.core.deliveries import Delivery, Stored
+from watcher.core.deliveries import Delivery, State, Stored
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.settlements import Settlement
 
@@ -17,7 +17,6 @@ from watcher.core.settlements import Settlement
 def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
     """The values of `statements.add`."""
     hold, at = delivery.hold, to_ms(delivery.at)
-    dead = delivery.refused is not None
     return (
         seq,
         delivery.id,
@@ -26,11 +25,11 @@ def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.entity,
         delivery.row,
         at,
-        "dead" if dead else "held" if hold else "pending",
+        state_of(delivery),
         hold.key if hold else None,
         to_ms(hold.until) if hold else None,
         delivery.refused,
-        to_ms(datetime.now(UTC)) if dead else None,
+        to_ms(datetime.now(UTC)) if delivery.refused is not None else None,
         _crc(
             delivery.id,
             delivery.endpoint,
@@ -44,6 +43,11 @@ def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.conversation,
         b"",
     )
+
+
+def state_of(delivery: Delivery) -> State:
+    """In which it is stored."""
+    return "dead" if delivery.refused is not None else "held" if delivery.hold else "pending"
 
 
 def just_stored(seq: int, delivery: Delivery) -> Stored:

@@ -69,11 +69,10 @@ def split(rows: int) -> Iterator[int]:
 
 @cache
 def add(rows: int) -> str:
-    """Insert so many deliveries, but for their bodies; what is already there is left as it is. Returns what
-    was new."""
+    """Insert so many deliveries, but for their bodies; what is already there is left as it is."""
     return (
         f"INSERT INTO deliveries ({', '.join(ADDED)}) VALUES {_rows(rows, ADDED)} "  # noqa: S608 (constants and `?` only)
-        "ON CONFLICT (id) DO NOTHING RETURNING endpoint, state, seq"
+        "ON CONFLICT (id) DO NOTHING"
     )
 
 
@@ -86,7 +85,7 @@ def add_bodies(rows: int) -> str:
 
 @cache
 def settle(rows: int) -> str:
-    """Write what became of so many pending deliveries. Returns which were pending, and what they are now."""
+    """Write what became of so many deliveries; those that are not pending are left as they are."""
     names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(SETTLED, start=1))
     told = f"SELECT {names} FROM (VALUES {_rows(rows, SETTLED)})"  # noqa: S608 (constants and `?` only)
     return SQL["settle"].format(told=told)
