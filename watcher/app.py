@@ -44,7 +44,6 @@ from watcher.ports import UNTRACED, Clock, Observer, Registry, Tracer
 from watcher.reloading import LOOK_EVERY, Reloader
 from watcher.roles import Prepared, Roles
 from watcher.stores import Store
-from watcher.trying import recent
 
 T = TypeVar("T")
 
@@ -113,6 +112,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         one_trial = asyncio.Lock()
 
         async def trial(endpoint: Endpoint, limit: int) -> Trial:
+            from watcher.trying import recent  # only who manages endpoints tries them
+
             async with one_trial:  # each reads MongoDB's oplog
                 return await recent(prepared.settings, endpoint, limit=limit, clock=clock)
 
@@ -141,7 +142,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             ),
             sender=await stack.enter_async_context(HttpSender()),
             endpoints=lambda: prepared.settings.endpoints,
-            definitions=definition_schema(),
+            definitions=definition_schema,
             managed=lambda: prepared.settings.managed,
             trial=trial,
             in_force=in_force,

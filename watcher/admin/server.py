@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
 
 from watcher.admin.access import HEADERS
-from watcher.admin.api.serving import IS_OFF, add_api, failed
+from watcher.admin.answers import IS_OFF, failed
 from watcher.admin.desk import Desk
-from watcher.admin.pages import add_page
 from watcher.admin.readiness import Readiness
 from watcher.errors import ConfigError, Problem, WatcherError
 
@@ -20,6 +20,8 @@ LARGEST_BODY = 256 * 1024
 
 LONGEST_LINE = 256 * 1024
 """Of a request: the longest query that the API takes fits in it."""
+
+_IS_OF_PAGE_OR_API = re.compile(r"/|/api(/.*)?", re.DOTALL)
 
 MUTE = logging.getLogger("watcher.admin.server")
 """For aiohttp: of a malformed request it would log the client's own bytes, with any secret in them."""
@@ -62,7 +64,7 @@ async def serving(
         return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def unknown(request: web.Request) -> web.Response:
-        off = request.path == "/" and desk is not None and desk.token is None
+        off = desk is not None and desk.token is None and _IS_OF_PAGE_OR_API.fullmatch(request.path)
         return failed(404, IS_OFF if off else "not found")
 
     app = web.Application(client_max_size=LARGEST_BODY)
@@ -70,10 +72,13 @@ async def serving(
     app.router.add_get("/livez", livez)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", scrape)
-    if desk is not None:
-        add_api(app, desk)
-        if desk.token is not None:
-            add_page(app)
+    if desk is not None and desk.token is not None:
+        # Shapes and their description are megabytes, and a tenth of a start: only for who has turned them on.
+        from watcher.admin.api.serving import add_api
+        from watcher.admin.pages import add_page
+
+        add_api(app, desk, desk.token)
+        add_page(app)
     app.router.add_route("*", "/{path:.*}", unknown)
     runner = web.AppRunner(
         app,

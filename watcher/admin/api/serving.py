@@ -11,53 +11,42 @@ from aiohttp import web
 from pydantic import ValidationError
 
 from watcher.admin.access import permitted
+from watcher.admin.answers import failed
 from watcher.admin.api.description import document
 from watcher.admin.api.operations import OPERATIONS, Operation
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.shapes import Shape
 from watcher.admin.desk import Desk
+from watcher.core.endpoints import Secret
 from watcher.core.managing import Origin
 from watcher.errors import WatcherError
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-IS_OFF = (
-    "the page and the API are off: no token is configured."
-    " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
-)
-
-
 LONGEST_FORWARDED = 200
 """Characters of `X-Forwarded-For` that are kept: anybody may write anything into it."""
 
 
-def add_api(app: web.Application, desk: Desk) -> None:
-    """All below `/api`."""
-    described = document(version=desk.version, definitions=desk.definitions)
+def add_api(app: web.Application, desk: Desk, token: Secret) -> None:
+    """All below `/api`, for who has the token."""
+    described = document(version=desk.version, definitions=desk.definitions())
 
     async def description(_: web.Request) -> web.Response:
         return web.json_response(described)
 
     for operation in OPERATIONS:
         app.router.add_route(
-            operation.method, f"/api{operation.path}", _guarded(desk, _handler(desk, operation))
+            operation.method, f"/api{operation.path}", _guarded(desk, token, _handler(desk, operation))
         )
-    app.router.add_get("/api/openapi.json", _guarded(desk, description))
+    app.router.add_get("/api/openapi.json", _guarded(desk, token, description))
     for path in dict.fromkeys(operation.path for operation in OPERATIONS):
-        app.router.add_route("*", f"/api{path}", _guarded(desk, _other_method(path)))
-    app.router.add_route("*", "/api{rest:(/.*)?}", _guarded(desk, _unknown))
+        app.router.add_route("*", f"/api{path}", _guarded(desk, token, _other_method(path)))
+    app.router.add_route("*", "/api{rest:(/.*)?}", _guarded(desk, token, _unknown))
 
 
-def failed(status: int, error: str) -> web.Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.json_response({"error": error}, status=status, headers=headers)
-
-
-def _guarded(desk: Desk, handler: Handler) -> Handler:
+def _guarded(desk: Desk, token: Secret, handler: Handler) -> Handler:
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if desk.token is None:
-            return failed(404, IS_OFF)
-        if not permitted(request, desk.token):
+        if not permitted(request, token):
             return failed(401, "the token is missing or wrong: send `Authorization: Bearer TOKEN`")
         try:
             return await handler(request)
