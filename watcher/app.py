@@ -5,6 +5,7 @@ Read top to bottom it is the order of the start; bottom to top, the order of the
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
@@ -44,7 +45,6 @@ from watcher.ports import UNTRACED, Clock, Observer, Registry, Tracer
 from watcher.reloading import LOOK_EVERY, Reloader
 from watcher.roles import Prepared, Roles
 from watcher.stores import Store
-from watcher.trying import recent
 
 T = TypeVar("T")
 
@@ -113,6 +113,8 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
         one_trial = asyncio.Lock()
 
         async def trial(endpoint: Endpoint, limit: int) -> Trial:
+            from watcher.trying import recent  # only who manages endpoints tries them
+
             async with one_trial:  # each reads MongoDB's oplog
                 return await recent(prepared.settings, endpoint, limit=limit, clock=clock)
 
@@ -141,7 +143,7 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             ),
             sender=await stack.enter_async_context(HttpSender()),
             endpoints=lambda: prepared.settings.endpoints,
-            definitions=definition_schema(),
+            definitions=definition_schema,
             managed=lambda: prepared.settings.managed,
             trial=trial,
             in_force=in_force,
@@ -181,6 +183,9 @@ async def run(load: Callable[[], Settings], *, stopping: asyncio.Event, asked: a
             tracer=tracer,
         )
         sharing = Sharing(store.leases, roles.play, clock=clock, observe=observe if shares else Observers())
+
+        # What was made so far stays for good. Each full collection would look through it, and take 0.1 s.
+        gc.freeze()
 
         journal.say("started", version=__version__, endpoints=_names(prepared.settings))
         async with asyncio.TaskGroup() as tasks:

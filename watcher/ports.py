@@ -109,11 +109,18 @@ class RowSource(Protocol):
         ...
 
 
+def always() -> bool:
+    return True
+
+
 class ChangeSource(Protocol):
-    def open(self, checkpoint: Checkpoint | None) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
+    def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AbstractAsyncContextManager[AsyncIterator[Batch]]:
         """Stream every committed change after the checkpoint (None: from `startFrom`), in commit order.
 
-        A quiet stream still yields empty batches, whose checkpoint moves with the server's clock.
+        A quiet stream still yields empty batches, whose checkpoint moves with the server's clock: every few
+        seconds, or as soon as may be while somebody waits for stream time (`hurried`, asked before each).
         The first batch comes at once, so that the position of a first start can be stored.
         Raises SourceUnavailable, SourceRefused or PositionLost, also in mid-stream."""
         ...

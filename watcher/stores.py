@@ -1,4 +1,6 @@
-"""The state, wherever the settings keep it: a file for one replica, or a database for any number of them."""
+"""The state, wherever the settings keep it: a file for one replica, or a database for any number of them.
+
+Of the two ways to keep it, only the one that is taken is loaded."""
 
 from __future__ import annotations
 
@@ -9,11 +11,6 @@ from dataclasses import dataclass
 from secrets import token_hex
 from typing import TypedDict, assert_never
 
-from watcher.adapters.mongo.state.outbox import MongoOutbox
-from watcher.adapters.mongo.state.reading import MongoReader
-from watcher.adapters.sqlite.leases import SoleLeases
-from watcher.adapters.sqlite.outbox import SqliteOutbox
-from watcher.adapters.sqlite.reading import SqliteReader
 from watcher.config.settings import Settings, StateDatabase, StateFile
 from watcher.core.leases import Lease
 from watcher.errors import OutboxLocked
@@ -40,6 +37,9 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
     """For `run`. Raises OutboxLocked, OutboxError, OutboxBroken, or SourceRefused for a bad URI."""
     match settings.state:
         case StateFile(path=path):
+            from watcher.adapters.sqlite.leases import SoleLeases
+            from watcher.adapters.sqlite.outbox import SqliteOutbox
+
             async with SqliteOutbox.open(path) as file:
                 yield Store(
                     outbox=file,
@@ -51,6 +51,8 @@ async def opened(settings: Settings) -> AsyncIterator[Store]:
                     under=lambda _: file,
                 )
         case StateDatabase(uri=uri, name=name):
+            from watcher.adapters.mongo.state.outbox import MongoOutbox
+
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 # The name tells people where it runs; the rest makes it another one after each start.
                 replica = f"{socket.gethostname()}-{token_hex(3)}"
@@ -84,6 +86,8 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
     """For a command that stores something, with a `run` at work or without one."""
     match settings.state:
         case StateFile(path=path):
+            from watcher.adapters.sqlite.outbox import SqliteOutbox
+
             try:
                 async with SqliteOutbox.open(path) as outbox:
                     yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=True)
@@ -91,6 +95,8 @@ async def beside(settings: Settings) -> AsyncIterator[Beside]:
                 async with SqliteOutbox.beside(path) as outbox:
                     yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
         case StateDatabase(uri=uri, name=name):
+            from watcher.adapters.mongo.state.outbox import MongoOutbox
+
             async with MongoOutbox.open(uri, name, **_whose(settings)) as outbox:
                 await outbox.prepare()
                 yield Beside(outbox=outbox, log=outbox, registry=outbox, figures=outbox, alone=False)
@@ -103,8 +109,12 @@ async def read(settings: Settings) -> AsyncIterator[StateReader]:
     """For a command that looks at it. Raises OutboxError, OutboxBroken, or SourceRefused for a bad URI."""
     match settings.state:
         case StateFile(path=path):
+            from watcher.adapters.sqlite.reading import SqliteReader
+
             yield SqliteReader(path)
         case StateDatabase(uri=uri, name=name):
+            from watcher.adapters.mongo.state.reading import MongoReader
+
             async with MongoReader.open(uri, name, **_whose(settings)) as reader:
                 yield reader
         case _:

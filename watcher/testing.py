@@ -28,7 +28,7 @@ from watcher.core.outcomes import Answered, Outcome
 from watcher.core.recovery import Known, Position, Recovery, Row, moment_at
 from watcher.core.requests import Request
 from watcher.core.searching import Wanted, change_part
-from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement
+from watcher.ports import ANYTHING, NOTHING_LEARNED, Batch, Counts, Found, Page, Settlement, always
 
 F = TypeVar("F")
 
@@ -120,9 +120,14 @@ class ScriptedSource:
     opened_at: list[Checkpoint | None] = field(default_factory=list)
     after_each: Callable[[], object] = lambda: None
     """Called when a batch has been dealt with and the next is asked for."""
+    hurried: Callable[[], bool] = always
+    """Of who opened it last."""
 
     @asynccontextmanager
-    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
+        self.hurried = hurried
         self.opened_at.append(checkpoint)
         if -1 in self.breaks:
             raise self.breaks.pop(-1)

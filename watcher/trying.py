@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from watcher.core.trials import Trial, Tried
 from watcher.errors import SourceError
 from watcher.pipeline.capture import capture
 from watcher.pipeline.remembering import Memory
-from watcher.ports import Batch, ChangeSource, Clock
+from watcher.ports import Batch, ChangeSource, Clock, always
 from watcher.showing import ShowingOutbox, Shown
 from watcher.sourcing import source_of
 
@@ -121,8 +121,10 @@ class _Followed:
         self._newest = newest
 
     @asynccontextmanager
-    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
-        async with self._source.open(checkpoint) as batches:
+    async def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
+        async with self._source.open(checkpoint) as batches:  # in any case: somebody waits for the end of it
             yield self._through(batches)
 
     async def _through(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:

@@ -107,7 +107,7 @@ class Stage:
             ),
             sender=self.sender,
             endpoints=lambda: self.endpoints,
-            definitions=definition_schema(),
+            definitions=definition_schema,
             managed=lambda: self.managed,
             trial=self.trial,
             in_force=self.in_force,

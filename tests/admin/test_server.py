@@ -116,7 +116,7 @@ async def test_what_a_client_sends_amiss_is_not_repeated_in_the_log(served, capl
     answer = await reader.read(12)
     writer.close()
 
-    assert answer == b"HTTP/1.0 400"
+    assert answer == b"HTTP/1.1 400"
     assert caplog.records == []
 
 

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from watcher.config.loading import DEFAULTS
+from watcher.config.mappings import bundled_mappings
+from watcher.config.templates.trees import PRESETS
 from watcher.config.yaml_positions import Position, parse
+
+OURS = [DEFAULTS, *sorted(bundled_mappings().glob("*.yaml")), *sorted(PRESETS.glob("*.yaml"))]
+
+
+@pytest.mark.parametrize("file", OURS, ids=lambda file: file.name)
+def test_our_own_files_read_the_quick_way_say_the_same_in_the_same_places(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+
+    assert parse(text, ours=True) == parse(text)
 
 
 def test_each_key_and_item_has_its_line_and_column() -> None:

@@ -107,6 +107,20 @@ class ChangeSourceContract:
         assert quiet.changes == ()
         assert quiet.checkpoint.at is None
 
+    async def test_a_change_comes_at_once_and_stream_time_soon_when_it_is_waited_for(
+        self, world: World
+    ) -> None:
+        hurry = False
+        async with world.source.open(None, hurried=lambda: hurry) as batches, asyncio.timeout(4.0):
+            await anext(batches)
+            reading = asyncio.create_task(changes_of(batches, 1))
+            await asyncio.sleep(0)
+            await world.insert({"_id": "a"})
+            (change,) = await reading
+            hurry = True
+
+            await stream_time(batches, past=change.at)
+
     async def test_no_change_comes_from_before_the_stream_time(self, world: World) -> None:
         through: datetime | None = None
         async with world.source.open(None) as batches:

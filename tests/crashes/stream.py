@@ -14,7 +14,7 @@ from watcher.adapters.mongo.decode import updated_row
 from watcher.core.changes import Change, Checkpoint, Document
 from watcher.core.events import Entity
 from watcher.errors import PositionLost, SourceUnavailable
-from watcher.ports import Batch
+from watcher.ports import Batch, always
 
 COLLECTIONS = frozenset({"conversations", "messages", "users", "sessions", "agents", "files"})
 
@@ -48,7 +48,9 @@ class Stream:
         self._news.set()
 
     @asynccontextmanager
-    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
         await asyncio.sleep(0)
         read = self._written if checkpoint is None else read_of(checkpoint.token)
         self._fail_if_broken(read)

@@ -33,6 +33,8 @@ from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedRows, Script
 
 HOLD = timedelta(seconds=60)
 
+UNFINISHED = {"messageId": "m", "conversationId": "c", "text": "half", "unfinished": True}
+
 
 @cache
 def a_plan() -> Plan:
@@ -222,8 +224,52 @@ async def test_a_quiet_stream_moves_the_stored_position_now_and_then():
     assert stored == ["8201", "8204"]
 
 
+async def test_a_hold_ends_with_the_first_batch_past_its_time_though_that_brings_nothing():
+    stage = Stage(
+        a_batch(1, a_change(after=UNFINISHED)),
+        a_batch(2, through=NOON + HOLD - timedelta(milliseconds=1)),
+        a_batch(3, through=NOON + HOLD + timedelta(milliseconds=1)),
+    )
+
+    async with stage.capturing():
+        await stage.facts.until(Captured, 3)
+
+    assert await stage.outbox.counts() == {"crm": Counts(pending=1)}
+
+
+async def test_stream_time_is_waited_for_only_while_something_is_held():
+    after = NOON + HOLD
+    stage = Stage(
+        a_batch(1),
+        a_batch(2, a_change(after=UNFINISHED)),
+        a_batch(3, through=after),
+        a_batch(4, through=after),
+    )
+    hurried = []
+    stage.source.after_each = lambda: hurried.append(stage.source.hurried())
+
+    async with stage.capturing():
+        await stage.facts.until(Captured, 4)
+
+    assert hurried == [False, True, False, False]
+
+
+async def test_what_an_earlier_run_held_is_waited_for_as_long_as_the_longest_hold():
+    stage = Stage(a_batch(1, a_change(after=UNFINISHED)))
+    async with stage.capturing():
+        await stage.facts.until(Captured)
+    stage.source = ScriptedSource([a_batch(2), a_batch(3, through=NOON + HOLD)])
+    hurried = []
+    stage.source.after_each = lambda: hurried.append(stage.source.hurried())
+
+    async with stage.capturing():
+        await stage.facts.until(Captured, 3)
+
+    assert hurried == [True, False]
+
+
 async def test_an_unfinished_answer_is_held_and_released_by_stream_time():
-    unfinished = a_change(after={"messageId": "m", "conversationId": "c", "text": "half", "unfinished": True})
+    unfinished = a_change(after=UNFINISHED)
     stage = Stage(
         a_batch(1, unfinished),
         a_batch(2, through=NOON + HOLD - timedelta(seconds=1)),

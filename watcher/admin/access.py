@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 
-from aiohttp import web
-
+from watcher.admin.http.messages import Request
 from watcher.core.endpoints import Secret
 
 HEADERS = {
@@ -22,11 +21,11 @@ HEADERS = {
 """Of every answer. The page needs no more than its own files; the API is read by nobody but scripts."""
 
 
-def permitted(request: web.Request, token: Secret) -> bool:
+def permitted(request: Request, token: Secret) -> bool:
     """Does it carry the token? The comparison takes as long whatever it carries.
 
     In the `Authorization` header only: a URL ends in logs and histories, and a cookie goes along unasked."""
-    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
     # Digests are of one length: not even that of the token shows.
     same = hmac.compare_digest(_digest(given.strip().encode("utf-8", "surrogateescape")), _digest(token.key))
     return same and scheme.lower() == "bearer"

@@ -37,7 +37,7 @@ class Desk:
     """Of its own for `ping`: it does not wait behind deliveries."""
     endpoints: Callable[[], Sequence[Endpoint]]
     """As the settings are now."""
-    definitions: Mapping[str, Mapping[str, Any]]
+    definitions: Callable[[], Mapping[str, Mapping[str, Any]]]
     """JSON Schemas of an endpoint's definition, of which one is `Definition`."""
     managed: Callable[[], Mapping[str, int]]
     """The managed ones among them: of each name the revision."""

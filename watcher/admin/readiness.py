@@ -35,7 +35,7 @@ from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.ports import Clock
 
 STALE = timedelta(seconds=30)
-"""A quiet stream tells of itself twice a second; a server that scans a long silent oplog may need longer."""
+"""A quiet stream tells of itself every 5 s; a server that scans a long silent oplog may need longer."""
 
 QUIET = timedelta(seconds=10)
 """Capture stores a quiet stream's position at least this often (`QUIET_STORE` in pipeline/capture.py)."""

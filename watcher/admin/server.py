@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-
-from aiohttp import web
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from watcher.admin.access import HEADERS
-from watcher.admin.api.serving import IS_OFF, add_api, failed
 from watcher.admin.desk import Desk
-from watcher.admin.pages import add_page
+from watcher.admin.http.listening import listening
+from watcher.admin.http.messages import Request, Response, as_json, failed
+from watcher.admin.http.routes import Handler, Routes
 from watcher.admin.readiness import Readiness
 from watcher.errors import ConfigError, Problem, WatcherError
 
-LARGEST_BODY = 256 * 1024
-"""A thousand ids fit in it."""
-
-LONGEST_LINE = 256 * 1024
-"""Of a request: the longest query that the API takes fits in it."""
-
-MUTE = logging.getLogger("watcher.admin.server")
-"""For aiohttp: of a malformed request it would log the client's own bytes, with any secret in them."""
-MUTE.disabled = True
+IS_OFF = (
+    "the page and the API are off: no token is configured."
+    " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
+)
 
 
 @asynccontextmanager
@@ -39,64 +32,72 @@ async def serving(
     and the API work on.
 
     Raises ConfigError when the address cannot be listened on."""
+    routes: Routes = Routes()
+    api: Handler = _unknown
+    for path, handler in (
+        ("/livez", _livez),
+        ("/readyz", _ready(readiness)),
+        ("/metrics", _scraped(metrics)),
+    ):
+        for method in ("GET", "HEAD"):
+            routes.add(method, path, handler)
+    if desk is not None and desk.token is not None:
+        # Shapes and their description are megabytes, and a tenth of a start: only for who has turned them on.
+        from watcher.admin.api.serving import api_of
+        from watcher.admin.pages import add_page
 
-    async def livez(_: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+        add_page(routes)
+        api = api_of(desk, desk.token)
+    elif desk is not None:
+        routes.add("GET", "/", _is_off)
+        api = _is_off
 
-    async def readyz(_: web.Request) -> web.Response:
-        state = readiness()
-        document = {
-            "ready": state.ready,
-            "parts": {name: {"ready": part.ready, "says": part.says} for name, part in state.parts.items()},
-        }
-        return web.json_response(document, status=200 if state.ready else 503)
-
-    async def scrape(_: web.Request) -> web.Response:
+    async def answer(request: Request) -> Response:
+        found = routes.found(request)
+        handler = api if request.segments[0] == "api" else found.handler or _unknown
         try:
-            body, content_type = await metrics()
+            return await handler(request, found.filled)
         except WatcherError as error:
-            return web.json_response({"error": str(error)}, status=503)
+            return failed(503, str(error))
         except Exception as error:
             # The type only: what went wrong with our own code may quote anything.
-            return web.json_response({"error": f"internal: {type(error).__name__}"}, status=500)
-        return web.Response(body=body, headers={"Content-Type": content_type})
+            return failed(500, f"internal: {type(error).__name__}")
 
-    async def unknown(request: web.Request) -> web.Response:
-        off = request.path == "/" and desk is not None and desk.token is None
-        return failed(404, IS_OFF if off else "not found")
-
-    app = web.Application(client_max_size=LARGEST_BODY)
-    app.on_response_prepare.append(_add_headers)
-    app.router.add_get("/livez", livez)
-    app.router.add_get("/readyz", readyz)
-    app.router.add_get("/metrics", scrape)
-    if desk is not None:
-        add_api(app, desk)
-        if desk.token is not None:
-            add_page(app)
-    app.router.add_route("*", "/{path:.*}", unknown)
-    runner = web.AppRunner(
-        app,
-        access_log=None,
-        logger=MUTE,
-        shutdown_timeout=1.0,
-        max_line_size=LONGEST_LINE,
-        # A gigabyte of zeros, packed in a megabyte, would keep the whole program busy for a second.
-        auto_decompress=False,
-    )
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
         try:
-            await web.TCPSite(runner, host, port).start()
+            await stack.enter_async_context(listening(host, port, answer, headers=HEADERS))
         except OSError as error:
             raise ConfigError([_cannot_listen(host, port, error)]) from error
         yield
-    finally:
-        await runner.cleanup()
 
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(HEADERS)
+async def _livez(request: Request, _: str) -> Response:
+    return Response(body=b"ok\n")
+
+
+def _ready(readiness: Callable[[], Readiness]) -> Handler:
+    async def readyz(request: Request, _: str) -> Response:
+        state = readiness()
+        parts = {name: {"ready": part.ready, "says": part.says} for name, part in state.parts.items()}
+        return as_json({"ready": state.ready, "parts": parts}, status=200 if state.ready else 503)
+
+    return readyz
+
+
+def _scraped(metrics: Callable[[], Awaitable[tuple[bytes, str]]]) -> Handler:
+    async def scrape(request: Request, _: str) -> Response:
+        body, content_type = await metrics()
+        return Response(body=body, content_type=content_type)
+
+    return scrape
+
+
+async def _is_off(request: Request, _: str) -> Response:
+    return failed(404, IS_OFF)
+
+
+async def _unknown(request: Request, _: str) -> Response:
+    return failed(404, "not found")
 
 
 def _cannot_listen(host: str, port: int, error: OSError) -> Problem:

@@ -146,7 +146,7 @@ def _usual_file(env: Mapping[str, str]) -> FilePath | None:
 
 
 def _defaults(environment: Environment, report: Report) -> FileShape:
-    tree = parse(DEFAULTS.read_text(encoding="utf-8")).value
+    tree = parse(DEFAULTS.read_text(encoding="utf-8"), ours=True).value
     expand(tree, (), (), environment, report)
     return FileShape.model_validate(tree)
 

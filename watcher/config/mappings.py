@@ -37,7 +37,7 @@ def load_mappings(extra: Sequence[Path] = ()) -> tuple[CollectionMapping, ...]:
 def _bundled() -> tuple[Draft, ...]:
     """Ours never change while the program runs, and reading them takes as long as all the rest of a start."""
     problems: list[Problem] = []
-    drafts = [_read(file, problems) for file in _files_in(bundled_mappings())]
+    drafts = [_read(file, problems, ours=True) for file in _files_in(bundled_mappings())]
     if problems:
         raise ConfigError(problems)
     return tuple(draft for draft in drafts if draft is not None)
@@ -66,11 +66,11 @@ def _files_in(folder: Path) -> Sequence[Path]:
     return sorted(path for path in folder.iterdir() if path.suffix in _SUFFIXES and path.is_file())
 
 
-def _read(file: Path, problems: list[Problem]) -> Draft | None:
+def _read(file: Path, problems: list[Problem], *, ours: bool = False) -> Draft | None:
     """What one file says; or None, and its problems are told."""
     report = Report()
     try:
-        parsed = parse(file.read_text(encoding="utf-8"))
+        parsed = parse(file.read_text(encoding="utf-8"), ours=ours)
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         problems.append(Problem(where=str(file), what=str(what), cure="make it a readable text file"))

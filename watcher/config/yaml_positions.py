@@ -6,7 +6,7 @@ what stands in the file, because it may be a secret."""
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -43,16 +43,18 @@ class Parsed:
     faults: tuple[Fault, ...]
 
 
-def parse(text: str, *, only: Collection[str] | None = None) -> Parsed:
+def parse(text: str, *, only: Collection[str] | None = None, ours: bool = False) -> Parsed:
     """Read one YAML document; with `only`, nothing but these top-level keys is looked at.
+
+    `ours`: it came with the program, and is known to be sound. It is read five times as fast.
 
     >>> parsed = parse("a:\\n  b: [1, ${X}]\\n")
     >>> parsed.value, parsed.positions[("a", "b", 1)].line
     ({'a': {'b': [1, '${X}']}}, 2)
     """
     try:
-        # SafeLoader reads from a string here, so nothing needs disposing.
-        root = yaml.SafeLoader(_VARIABLE.sub(_masked, text)).get_single_node()
+        # Loaders read from a string here, so nothing needs disposing.
+        root = (_QUICK if ours else yaml.SafeLoader)(_VARIABLE.sub(_masked, text)).get_single_node()
         reader = _Reader(only)
         value = None if root is None else reader.value(root, ())
     except yaml.reader.ReaderError as error:
@@ -82,6 +84,24 @@ _TEXTS = {_STR, _MERGE, "tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value"
 _NUMBERS = {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"}
 _PLAIN = {*_NUMBERS, "tag:yaml.org,2002:bool", "tag:yaml.org,2002:null"}
 _CONTAINERS = {"tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"}
+
+
+def _quick() -> Callable[[str], Any]:
+    """libyaml's parser, where PyYAML was built with it. It tells faults in other words, passes over some, and
+    its own composer would overflow the stack on deep ones: so it is for what is known to have none."""
+    if not yaml.__with_libyaml__:
+        return yaml.SafeLoader
+
+    class Quick(yaml.composer.Composer, yaml.cyaml.CParser, yaml.resolver.Resolver):  # type: ignore[misc, name-defined]
+        def __init__(self, text: str) -> None:
+            yaml.cyaml.CParser.__init__(self, text)  # type: ignore[attr-defined]
+            yaml.composer.Composer.__init__(self)
+            yaml.resolver.Resolver.__init__(self)
+
+    return Quick
+
+
+_QUICK = _quick()
 
 
 class _TooMuchError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from watcher.core.deliveries import Delivery, Lift
 from watcher.core.facts import Captured, StreamOpened
@@ -16,6 +16,8 @@ from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox
 QUIET_STORE = timedelta(seconds=10)
 """How often a quiet stream's position is stored. More often would wear a disk for nothing; much less
 often would let the stored position of a quiet LibreChat fall behind a small oplog."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 async def capture(
@@ -35,9 +37,11 @@ async def capture(
     checkpoint = position.checkpoint if position is not None else None
     marks = Marks.of(await outbox.marks())
     stored_at = -QUIET_STORE.total_seconds() + clock.monotonic()
-    holding_until: datetime | None = None
+    held = any(each.held for each in (await outbox.counts()).values())
+    holding_until = LONG_AGO
+    waiting = held  # for stream time: something is held until it is later
 
-    async with source.open(checkpoint) as batches:
+    async with source.open(checkpoint, hurried=lambda: waiting) as batches:
         observe(StreamOpened(resumed=checkpoint is not None))
         async for batch in _in_portions(batches, plan):
             began = clock.monotonic()
@@ -45,12 +49,11 @@ async def capture(
                 completed = await memory.complete(batch)
                 planned = plan.entries(completed.changes, marks)
                 marks = marks.joined(planned.marks, through=batch.through)
-                if holding_until is None:  # an earlier run's holds may be open for as long as the longest
-                    holding_until = batch.through + plan.longest_hold
+                if held:  # an earlier run's may be held for as long as the longest
+                    holding_until, held = batch.through + plan.longest_hold, False
                 holding_until = max([holding_until, *_hold_ends(planned.entries)])
 
                 stored = 0
-                waiting = batch.through <= holding_until
                 if batch.changes or waiting or began - stored_at >= QUIET_STORE.total_seconds():
                     stored = await outbox.append(
                         planned.entries,
@@ -60,6 +63,7 @@ async def capture(
                         learned=completed.learned,
                     )
                     stored_at = clock.monotonic()
+                waiting = batch.through < holding_until
 
             for fact in planned.facts:
                 observe(fact)

@@ -6,7 +6,7 @@ The law: the question is asked between two batches. What was read is stored whol
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -14,7 +14,7 @@ from watcher.core.changes import Checkpoint
 from watcher.core.facts import CapturePaused, CaptureResumed, Swept
 from watcher.core.room import Room, room
 from watcher.pipeline.housekeeping import CHUNK
-from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox
+from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox, always
 
 LOOK = timedelta(milliseconds=250)
 """Between two looks at the store's size: at full pace it grows by some 10 MB meanwhile."""
@@ -99,9 +99,11 @@ class BoundedSource:
         self._store = store
 
     @asynccontextmanager
-    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
         """The source's stream. After a long pause its cursor may be forgotten: an outage like any other."""
-        async with self._source.open(checkpoint) as batches:
+        async with self._source.open(checkpoint, hurried=hurried) as batches:
             yield self._while_there_is_room(batches)
 
     async def _while_there_is_room(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -33,11 +33,12 @@ from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Thinned, Unreadable
 from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.errors import PositionLost, SourceRefused
-from watcher.ports import Batch, Observer
+from watcher.ports import Batch, Observer, always
 
-AWAIT_MS = 500
+HURRIED_MS = 500
+QUIET_MS = 5_000
 """How long the server waits for a change before it answers with an empty batch: the pace of stream time on a
-quiet LibreChat. A change itself is answered at once."""
+quiet LibreChat, while somebody waits for it and while nobody does. A change itself is answered at once."""
 
 WIRE_5_0 = 13
 WIRE_6_0 = 17
@@ -77,7 +78,9 @@ class MongoSource:
         self._start_name = start_name
 
     @asynccontextmanager
-    async def open(self, checkpoint: Checkpoint | None) -> AsyncIterator[AsyncIterator[Batch]]:
+    async def open(
+        self, checkpoint: Checkpoint | None, *, hurried: Callable[[], bool] = always
+    ) -> AsyncIterator[AsyncIterator[Batch]]:
         """Stream every committed change after the checkpoint (None: from `start_from`), in commit order."""
         if forbidden := sorted(SECRET_COLLECTIONS & self._noise.keys()):
             raise SourceRefused(
@@ -88,7 +91,7 @@ class MongoSource:
             stream = _Stream(client, session, self._place, self._noise, self._noise_to_memory, self._observe)
             try:
                 await stream.begin(checkpoint, self._start_from, self._start_name)
-                yield stream.batches()
+                yield stream.batches(hurried)
             finally:
                 await stream.end()
 
@@ -138,7 +141,7 @@ class _Stream:
             await self._prove_start(position, start_from, start_name, sounding)
         await self._open(position)
 
-    async def batches(self) -> AsyncIterator[Batch]:
+    async def batches(self, hurried: Callable[[], bool]) -> AsyncIterator[Batch]:
         while True:
             heed()
             # Tokens are in the order of what they stand for. By a time a stream begins a little too early.
@@ -166,7 +169,7 @@ class _Stream:
                 await self.end()
                 await self._open(self._position)
             elif self._cursor:
-                await self._read_on()
+                await self._read_on(HURRIED_MS if hurried() else QUIET_MS)
             else:
                 # The database was dropped, as before a restore. `startAfter` passes over that; the same
                 # option serves for every other token, so that a stored one need not be told apart.
@@ -249,12 +252,12 @@ class _Stream:
         async with self._asking():
             return await self._images.ask()
 
-    async def _read_on(self) -> None:
+    async def _read_on(self, await_ms: int) -> None:
         more = {
             "getMore": self._cursor,
             "collection": "$cmd.aggregate",
             "batchSize": self._ladder.step.changes,
-            "maxTimeMS": AWAIT_MS,
+            "maxTimeMS": await_ms,
         }
         try:
             self._follow(await self._ask(more))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from aiohttp import web
 from pydantic import ValidationError
 
 from watcher.admin.access import permitted
@@ -16,90 +15,74 @@ from watcher.admin.api.operations import OPERATIONS, Operation
 from watcher.admin.api.refusal import Refusal
 from watcher.admin.api.shapes import Shape
 from watcher.admin.desk import Desk
+from watcher.admin.http.messages import Request, Response, as_json, failed
+from watcher.admin.http.routes import Handler, Routes
+from watcher.core.endpoints import Secret
 from watcher.core.managing import Origin
-from watcher.errors import WatcherError
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-IS_OFF = (
-    "the page and the API are off: no token is configured."
-    " Set watcher.http.token (WATCHER_ADMIN_TOKEN) to a long random text, and start again."
-)
-
 
 LONGEST_FORWARDED = 200
 """Characters of `X-Forwarded-For` that are kept: anybody may write anything into it."""
 
 
-def add_api(app: web.Application, desk: Desk) -> None:
-    """All below `/api`."""
-    described = document(version=desk.version, definitions=desk.definitions)
-
-    async def description(_: web.Request) -> web.Response:
-        return web.json_response(described)
-
+def api_of(desk: Desk, token: Secret) -> Handler:
+    """All below `/api`, for who has the token."""
+    routes, described = Routes(), document(version=desk.version, definitions=desk.definitions())
     for operation in OPERATIONS:
-        app.router.add_route(
-            operation.method, f"/api{operation.path}", _guarded(desk, _handler(desk, operation))
-        )
-    app.router.add_get("/api/openapi.json", _guarded(desk, description))
-    for path in dict.fromkeys(operation.path for operation in OPERATIONS):
-        app.router.add_route("*", f"/api{path}", _guarded(desk, _other_method(path)))
-    app.router.add_route("*", "/api{rest:(/.*)?}", _guarded(desk, _unknown))
+        routes.add(operation.method, f"/api{operation.path}", _handler(desk, operation))
 
+    async def description(request: Request, _: str) -> Response:
+        return as_json(described)
 
-def failed(status: int, error: str) -> web.Response:
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
-    return web.json_response({"error": error}, status=status, headers=headers)
+    routes.add("GET", "/api/openapi.json", description)
 
-
-def _guarded(desk: Desk, handler: Handler) -> Handler:
-    async def guarded(request: web.Request) -> web.StreamResponse:
-        if desk.token is None:
-            return failed(404, IS_OFF)
-        if not permitted(request, desk.token):
-            return failed(401, "the token is missing or wrong: send `Authorization: Bearer TOKEN`")
+    async def answer(request: Request, _: str) -> Response:
+        if not permitted(request, token):
+            why = "the token is missing or wrong: send `Authorization: Bearer TOKEN`"
+            return failed(401, why, headers={"WWW-Authenticate": "Bearer"})
+        found = routes.found(request)
+        if found.handler is None:
+            return _no_operation(request, found.methods)
         try:
-            return await handler(request)
+            return await found.handler(request, found.filled)
         except Refusal as refusal:
             return failed(refusal.status, str(refusal))
         except ValidationError as error:
             return failed(400, _told(error))
-        except web.HTTPRequestEntityTooLarge:
-            return failed(413, "the body is too large: name fewer ids, or a filter")
-        except WatcherError as error:
-            return failed(503, str(error))
-        except web.HTTPException as error:
-            return failed(error.status, error.reason)
-        except Exception as error:
-            # The type only: what went wrong with our own code may quote anything.
-            return failed(500, f"internal: {type(error).__name__}")
 
-    return guarded
+    return answer
+
+
+def _no_operation(request: Request, methods: Sequence[str]) -> Response:
+    if not methods:
+        return failed(404, "no such operation: /api/openapi.json describes them")
+    allowed = ", ".join(methods)
+    return failed(405, f"not by {request.method}: only {allowed}", headers={"Allow": allowed})
 
 
 def _handler(desk: Desk, operation: Operation) -> Handler:
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: Request, filled: str) -> Response:
         given: list[Any] = []
         if operation.placeholder is not None:
-            given.append(request.match_info[operation.placeholder])
+            given.append(filled)
         if operation.query is not None:
             given.append(operation.query.model_validate(_query(request, operation.query)))
         elif request.query:
             raise Refusal(400, "query: this request takes none")
         if operation.body is not None:
-            given.append(operation.body.model_validate(await _body(request)))
+            given.append(operation.body.model_validate(_body(request)))
         answer: Shape = await operation.do(desk.asked_from(_origin(request)), *given)
-        return web.Response(text=answer.model_dump_json(), content_type="application/json")
+        return Response(
+            body=answer.model_dump_json().encode(), content_type="application/json; charset=utf-8"
+        )
 
     return handle
 
 
-def _origin(request: web.Request) -> Origin:
-    forwarded = request.headers.get("X-Forwarded-For")
+def _origin(request: Request) -> Origin:
+    forwarded = request.headers.get("x-forwarded-for")
     return Origin(
         way="api",
-        address=request.remote or "",
+        address=request.address,
         forwarded=_as_text(forwarded)[:LONGEST_FORWARDED] if forwarded else None,
     )
 
@@ -109,11 +92,10 @@ def _as_text(header: str) -> str:
     return header.encode("utf-8", "replace").decode()
 
 
-def _query(request: web.Request, shape: type[Shape]) -> Mapping[str, Any]:
+def _query(request: Request, shape: type[Shape]) -> Mapping[str, Any]:
     """A name that may stand several times has a list; of another one its repeats are seen, and refused."""
     lists = _lists(shape)
-    values = {name: request.query.getall(name) for name in request.query}
-    return {name: each if name in lists or len(each) > 1 else each[0] for name, each in values.items()}
+    return {name: each if name in lists or len(each) > 1 else each[0] for name, each in request.query.items()}
 
 
 @cache
@@ -122,14 +104,15 @@ def _lists(shape: type[Shape]) -> frozenset[str]:
     return frozenset(name for name, each in properties.items() if "items" in each)
 
 
-async def _body(request: web.Request) -> Any:
-    if not request.can_read_body:
+def _body(request: Request) -> Any:
+    if not request.body:
         return {}
-    if request.content_type != "application/json":
+    kind, _, _ = request.headers.get("content-type", "").partition(";")
+    if kind.strip().lower() != "application/json":
         raise Refusal(400, "body: not `Content-Type: application/json`")
     try:
-        return json.loads(await request.text())
-    except (ValueError, RecursionError, LookupError):  # ValueError: a number of thousands of digits, too
+        return json.loads(request.body)
+    except (ValueError, RecursionError):  # ValueError: no text, or a number of thousands of digits, too
         raise Refusal(400, "body: is no JSON") from None
 
 
@@ -137,18 +120,3 @@ def _told(error: ValidationError) -> str:
     """Where and why, without the value."""
     told = [f"{'.'.join(map(str, each['loc'])) or 'body'}: {each['msg']}" for each in error.errors()]
     return "; ".join(told[:5])
-
-
-def _other_method(path: str) -> Handler:
-    allowed = ", ".join(operation.method for operation in OPERATIONS if operation.path == path)
-
-    async def refuse(request: web.Request) -> web.Response:
-        answer = failed(405, f"not by {request.method}: only {allowed}")
-        answer.headers["Allow"] = allowed
-        return answer
-
-    return refuse
-
-
-async def _unknown(request: web.Request) -> web.Response:
-    return failed(404, "no such operation: /api/openapi.json describes them")

@@ -60,7 +60,7 @@ def read_transform(source: Any, faults: Faults, *, name: str = "transform") -> T
 def read_preset(name: str) -> Transform:
     """One of the ready-made transforms."""
     faults: Faults = []
-    source = parse((PRESETS / f"{name}.yaml").read_text(encoding="utf-8")).value
+    source = parse((PRESETS / f"{name}.yaml").read_text(encoding="utf-8"), ours=True).value
     transform = read_transform(source, faults, name=f"preset {name}")
     assert not faults, faults
     return transform
