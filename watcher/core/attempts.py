@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from watcher.core.hiding import BLOT, Hiding
 from watcher.core.outcomes import Answered, Outcome, Unreachable, Unsendable
+from watcher.core.swift import swift
 
 KEPT = 10
 """Attempts of one delivery; of more, the newest."""
@@ -34,6 +35,7 @@ SAME = 128
 OURS = ("x-webhook-signature", "webhook-signature")
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
     """One attempt that counted."""

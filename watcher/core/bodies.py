@@ -15,8 +15,10 @@ from watcher.core.encoding import MAX_BODY_BYTES, OpenedBody, close_body, encode
 from watcher.core.endpoints import Endpoint
 from watcher.core.events import Event, EventId
 from watcher.core.forms import CloudEvents, Documented, Failed, Transform
+from watcher.core.swift import swift
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
     """What one endpoint gets."""

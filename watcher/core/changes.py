@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, NewType
 
+from watcher.core.swift import swift
+
 Document = Mapping[str, Any]
 
 Operation = Literal["insert", "update", "replace", "delete"]
@@ -29,6 +31,7 @@ class Checkpoint:
     """When the last change before it happened; None when only the server's clock moved it."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """One committed insert, update, replace or delete of one document."""

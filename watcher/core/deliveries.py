@@ -17,6 +17,7 @@ from typing import Literal
 
 from watcher.core.attempts import Attempt
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.swift import swift
 
 State = Literal["held", "pending", "in_flight", "delivered", "dead", "cancelled"]
 """`in_flight` lives in the dispatching process only: after a crash the row is pending, and sent again."""
@@ -43,6 +44,7 @@ class Lift:
     by: Literal["row", "entity"] = "row"
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
     """One event owed to one endpoint, as capture makes it."""
@@ -123,6 +125,7 @@ class Dossier:
     """The newest of those that counted, the oldest first."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
     """A pending delivery with its place in the outbox: what dispatch works on."""

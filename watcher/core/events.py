@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, NewType
 
 from watcher.core.changes import ChangeId
+from watcher.core.swift import swift
 
 EventType = NewType("EventType", str)
 EventId = NewType("EventId", str)
@@ -45,6 +46,7 @@ BEYOND = tuple(
 """Ours beyond them, sent only when subscribed by name."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """What one change means: a type, a time, and the data that an allow-list let through."""

@@ -13,6 +13,7 @@ from watcher.core.changes import Operation
 from watcher.core.circuits import Standing
 from watcher.core.events import EventId, EventType
 from watcher.core.outcomes import Outcome
+from watcher.core.swift import swift
 from watcher.core.verdicts import Verdict
 
 
@@ -207,6 +208,7 @@ class Backfilled:
     """New deliveries so far."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempted:
     """One request was made. A batch is one attempt that carries several deliveries."""

@@ -24,6 +24,7 @@ from watcher.core.endpoints import Endpoint
 from watcher.core.events import Entity, EventId, batch_id
 from watcher.core.pacing import RateWindow, Ticket
 from watcher.core.requests import Parcel
+from watcher.core.swift import swift
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 
 WINDOW_ROWS = 1_000
@@ -59,6 +60,7 @@ class Return:
     start: int
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
     """A parcel to be sent now."""

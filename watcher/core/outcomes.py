@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from watcher.core.swift import swift
 
+
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """The receiver answered with this status in time, whatever it was."""

@@ -17,11 +17,13 @@ from watcher.core.forms import Address, Failed
 from watcher.core.outcomes import Unsendable
 from watcher.core.routes import DIRECT, Route
 from watcher.core.signing import signature_headers
+from watcher.core.swift import swift
 
 USER_AGENT = "LibreChat-Webhooks/1.0"
 BATCH = EventType("batch")
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parcel:
     """The deliveries that one request carries: one, or a batch with an id of its own."""
@@ -40,6 +42,7 @@ class Parcel:
         return self.members[0].attempts
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """One POST, ready to send."""

@@ -7,9 +7,11 @@ from datetime import datetime
 
 from watcher.core.attempts import Attempt
 from watcher.core.deliveries import State, Stored
+from watcher.core.swift import swift
 from watcher.core.verdicts import Dead, Delivered, RetryAt
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """How an attempt ended for one delivery. The words are those of `Fate`."""

@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from watcher.core.attempts import Attempt
 from watcher.core.lanes import Launch
 from watcher.core.outcomes import Outcome
+from watcher.core.swift import swift
 from watcher.core.verdicts import Verdict
 
 GROUP = 250
 """Deliveries in one group: who is in it waits for the whole of it."""
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """An attempt that is over, and not yet written down."""
