@@ -70,36 +70,42 @@ def pairs(title: str, values: Mapping[str, Mapping[str, float]]) -> str:
     return _svg(title, HEAD + ROW + len(values) * (ROW * len(kinds) + 6), rows)
 
 
-def lines(title: str, values: Mapping[str, Sequence[float]], steps: Sequence[str]) -> str:
-    """Of each thing, a figure for each step; dashed: what may still be called flat."""
-    height, bottom = 220, HEAD + ROW + 220
+def lines(title: str, values: Mapping[str, Sequence[float]]) -> str:
+    """Of each thing, a figure for each step, from the first on; dashed: what may still be called flat."""
+    upper = HEAD + ROW * len(values)
+    height, left, wide = 200, 60, WIDTH - 140
+    steps = max(map(len, values.values()))
     top = max(1.3, *(value for line in values.values() for value in line)) * 1.05
-    left, wide = 60, WIDTH - 140
 
     def at(step: int, value: float) -> tuple[float, float]:
-        return left + wide * step / (len(steps) - 1), bottom - height * value / top
+        return left + wide * step / (steps - 1), upper + height * (1 - value / top)
 
     rows = [
-        *_legend(list(values)),
-        _path("axis", [(left, HEAD + ROW), (left, bottom), (left + wide, bottom)]),
-        _path("axis dashed", [at(0, ALLOWED), at(len(steps) - 1, ALLOWED)]),
+        _path("axis", [(left, upper), (left, upper + height), (left + wide, upper + height)]),
+        _path("axis dashed", [at(0, ALLOWED), at(steps - 1, ALLOWED)]),
     ]
-    rows += [_text(at(index, 0)[0], bottom + 18, step) for index, step in enumerate(steps)]
-    rows += [_text(left - 10, at(0, mark)[1] + 4, f"{mark:g} ×", "end") for mark in (1, ALLOWED)]
-    for index, line in enumerate(values.values()):
-        hue = HUES[index % len(HUES)]
+    rows += [_text(left - 10, at(0, mark)[1] + 4, f"{mark:g}", "end") for mark in (1, ALLOWED)]
+    for place, (name, line) in enumerate(values.items()):
+        hue = HUES[place % len(HUES)]
         points = [at(step, value) for step, value in enumerate(line)]
+        rows += _key(left, HEAD + ROW * place, hue, name)
         rows.append(_path(f"line {hue}", points))
         rows += [f'<circle class="{hue}" cx="{x:.1f}" cy="{y:.1f}" r="4"/>' for x, y in points]
-    return _svg(title, bottom + 26, rows)
+    return _svg(title, upper + height + 12, rows)
 
 
 def _legend(kinds: Sequence[str]) -> Iterable[str]:
-    x = 60
+    x = LEFT
     for place, kind in enumerate(kinds):
-        yield f'<rect class="{HUES[place % len(HUES)]}" x="{x}" y="{HEAD}" width="12" height="12" rx="2"/>'
-        yield _text(x + 18, HEAD + 11, kind)
+        yield from _key(x, HEAD, HUES[place], kind)
         x += 46 + 8 * len(kind)
+
+
+def _key(x: float, y: float, hue: str, words: str) -> Sequence[str]:
+    return [
+        f'<rect class="{hue}" x="{x}" y="{y}" width="12" height="12" rx="2"/>',
+        _text(x + 18, y + 11, words),
+    ]
 
 
 def _name(name: str, y: float) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from bench.contest import Way, the_watcher
@@ -15,22 +15,26 @@ ENTITIES = (10, 1_000, 100_000)
 ENDPOINTS = (1, 10, 100)
 KILOBYTES = (1.2, 12.0, 120.0)
 
+TAKEN = 10_000
+"""More than one measurement takes from a stock that goes out."""
+
+COST = "CPU µs/event"
+
 
 async def by_entities(uri: str, python: Path, *, changes: int, most: int, runs: int) -> Table:
     """So many changes, or one for each entity where there are more of those."""
     points = {
-        f"{entities:,} entities": Load(changes=max(changes, entities), entities=entities)
+        f"{entities:,}": Load(changes=max(changes, entities), entities=entities)
         for entities in ENTITIES
         if entities <= most
     }
-    return await _drains(uri, python, "growth: entities of a backlog", points, runs)
+    return await _drains(uri, python, "growth: entities (conversations) of a backlog", points, runs)
 
 
 async def by_endpoints(uri: str, python: Path, *, deliveries: int, runs: int) -> Table:
     """The same number of deliveries: fewer changes for more endpoints."""
     points = {
-        f"{endpoints} endpoints": Load(changes=deliveries // endpoints, copies=endpoints)
-        for endpoints in ENDPOINTS
+        f"{endpoints}": Load(changes=deliveries // endpoints, copies=endpoints) for endpoints in ENDPOINTS
     }
     return await _drains(uri, python, "growth: endpoints", points, runs)
 
@@ -47,32 +51,27 @@ async def by_size(uri: str, python: Path, *, changes: int, runs: int) -> Table:
 async def by_waiting(
     uri: str, python: Path, *, points: Sequence[int], changes: int, runs: int
 ) -> Sequence[Table]:
-    """An event whose receiver is well, beside so many that wait for another; and those that wait, when theirs
-    is back."""
-    besides, outs = [], []
+    """An event whose receiver is well, beside so many that wait for another; and those that waited, when
+    their receiver is back."""
+    title = "growth: deliveries that wait for another endpoint"
+    async with _stocks(uri, python, points) as stocks:
+        besides = [
+            {name: await beside(stock, python, changes=changes) for name, stock in stocks.items()}
+            for _ in range(runs)
+        ]
+    # Each run takes from the stock.
+    async with _stocks(uri, python, sorted({TAKEN * runs, *points[-1:]})) as stocks:
+        outs = [{name: await going_out(stock, python) for name, stock in stocks.items()} for _ in range(runs)]
+    return [_table(title, besides), _table("growth: deliveries that waited, and go out", outs)]
+
+
+@asynccontextmanager
+async def _stocks(uri: str, python: Path, points: Sequence[int]) -> AsyncIterator[Mapping[str, Stock]]:
     async with AsyncExitStack() as stack:
-        stocks = {
-            f"{waiting:,} waiting": await stack.enter_async_context(stocked(uri, python, waiting))
+        yield {
+            f"{waiting:,}": await stack.enter_async_context(stocked(uri, python, waiting))
             for waiting in points
         }
-        for _ in range(runs):
-            besides.append(
-                {name: await beside(stock, python, changes=changes) for name, stock in stocks.items()}
-            )
-        # Last, for it takes from them.
-        for _ in range(runs):
-            outs.append(
-                {name: await going_out(stock, python) for name, stock in _large(stocks, runs).items()}
-            )
-    return [
-        _table(f"growth: {changes:,} events beside deliveries that wait for another endpoint", besides),
-        _table("growth: deliveries that waited and go out, some thousands of so many", outs),
-    ]
-
-
-def _large(stocks: Mapping[str, Stock], runs: int) -> Mapping[str, Stock]:
-    """Those that have enough to be measured so often."""
-    return {name: stock for name, stock in stocks.items() if stock.waiting >= 10_000 * runs}
 
 
 async def _drains(uri: str, python: Path, title: str, points: Mapping[str, Load], runs: int) -> Table:
@@ -99,6 +98,3 @@ def _table(title: str, runs: Sequence[Mapping[str, Figures]]) -> Table:
             for run in runs
         ],
     )
-
-
-COST = "CPU µs/event"

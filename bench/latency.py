@@ -21,9 +21,9 @@ ARRIVAL_SECONDS = 10.0
 """For what is still on its way when the writing ends."""
 
 
-async def latency(uri: str, contestant: Contestant, paces: Mapping[int, float]) -> Figures:
-    """One contestant, once, at each pace (a second) for so many seconds."""
-    figures: dict[str, float] = {}
+async def latency(uri: str, contestant: Contestant, paces: Mapping[int, float]) -> Mapping[int, Figures]:
+    """One contestant, once: by pace (a second), each kept for so many seconds."""
+    found = {}
     async with at_work(uri, contestant) as arena:
         await _warm(arena)
         for per_second, seconds in paces.items():
@@ -32,10 +32,13 @@ async def latency(uri: str, contestant: Contestant, paces: Mapping[int, float]) 
             await write_steadily(arena.database, per_second=per_second, seconds=seconds)
             await _arrived(arena, int(per_second * seconds))
             seen, cpu = arena.receiver.report(), arena.process.cpu_seconds - cpu
-            figures[f"{per_second}/s p50 ms"] = seen["p50_ms"]
-            figures[f"{per_second}/s p99 ms"] = seen["p99_ms"]
-            figures[f"{per_second}/s CPU %"] = cpu / (time.monotonic() - began) * 100
-    return figures
+            found[per_second] = {
+                "p50 ms": seen["p50_ms"],
+                "p99 ms": seen["p99_ms"],
+                "CPU %": cpu / (time.monotonic() - began) * 100,
+                "events/s": seen["events"] / seen["seconds"],
+            }
+    return found
 
 
 async def idle(uri: str, contestants: Sequence[Contestant], *, seconds: float) -> Mapping[str, Figures]:

@@ -95,14 +95,20 @@ async def ways(options: Namespace) -> Sequence[Table]:
 
 async def latencies(options: Namespace) -> Sequence[Table]:
     """Commit to receipt at 10, 100 and 1,000 a second."""
-    paces = {10: options.seconds, 100: options.seconds, 1_000: options.seconds / 2}
+    paces = {10: options.seconds, 100: options.seconds, 1_000: options.seconds / 2}  # events a second
     contestants = _all(options)
     async with _mongo() as mongo:
         runs = [
             {each.name: await latency(mongo.uri, each, paces) for each in contestants}
             for _ in range(options.runs)
         ]
-    return [Table.of("commit to receipt at a steady pace", runs)]
+    return [
+        Table.of(
+            f"commit to receipt at {pace:,}/s",
+            [{name: figures[pace] for name, figures in run.items()} for run in runs],
+        )
+        for pace in paces
+    ]
 
 
 async def idles(options: Namespace) -> Sequence[Table]:
