@@ -5,7 +5,9 @@ Other questions with `--only`: those are printed, and nothing is kept."""
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -48,6 +50,10 @@ def arguments() -> argparse.ArgumentParser:
 
 async def main() -> None:
     options = arguments().parse_args()
+    at_work = asyncio.current_task()
+    assert at_work
+    # So that whoever ends the bench ends all that it started.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, at_work.cancel)
     for name, measure in {**SPEED, **OTHERS}.items():
         if name not in (options.only or SPEED):
             continue

@@ -57,9 +57,12 @@ WATCHER = "the watcher"
 BATCHED = "the watcher, batches of 10"
 SHARED = "the watcher, state in MongoDB"
 
-BATCHES = {"maxPerSecond": 2_000, "batchSize": 10}
-"""Batches form when more waits than may go: the limit must be lower than what goes singly, and ten times of
-it higher than what is expected of batches."""
+BATCHES = {"maxPerSecond": 3_000, "batchSize": 10}
+"""Batches form when more waits than may go: a limit that single POSTs reach within a second, batches never.
+The first 2,000 go singly: of a long backlog they weigh little."""
+
+LONGER = 3
+"""How much longer a backlog is that goes out in batches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,8 +34,10 @@ class Load:
 async def drain(uri: str, contestant: Contestant, load: Load, *, certificate: Path | None = None) -> Figures:
     """One contestant, once."""
     async with at_work(uri, contestant, certificate=certificate) as arena:
-        await fill(arena.database, WARM, kb=load.kb)
-        await until(lambda: arena.receiver.events >= WARM * load.copies, f"{contestant.name} to be warm")
+        arena.receiver.reset()
+        warm = max(1, WARM // load.copies)
+        await fill(arena.database, warm, kb=load.kb)
+        await until(lambda: arena.receiver.events >= warm * load.copies, f"{contestant.name} to be warm")
         await asyncio.sleep(SETTLED_SECONDS)
         with arena.process.frozen():
             await fill(arena.database, load.changes, entities=load.entities, kb=load.kb)

@@ -30,8 +30,11 @@ class Result:
     circumstances: Mapping[str, str]
 
     def table(self, beginning: str) -> Table:
-        """The one whose title begins so."""
-        return next(table for table in self.tables if table.title.startswith(beginning))
+        """The one whose title begins so; KeyError where that was not measured."""
+        for table in self.tables:
+            if table.title.startswith(beginning):
+                return table
+        raise KeyError(f"no table {beginning!r} in {[table.title for table in self.tables]}: measure it anew")
 
 
 def circumstances(load_before: float, *, seconds: float) -> Mapping[str, str]:

@@ -55,6 +55,7 @@ async def stages(uri: str, python: Path, *, changes: int) -> Mapping[str, Figure
         )
 
     async with at_work(uri, Contestant(name="the watcher, sampled", open=open_)) as arena:
+        arena.receiver.reset()
         await fill(arena.database, WARM)
         await until(lambda: arena.receiver.events >= WARM, "the first thousand")
         await asyncio.sleep(0.5)
