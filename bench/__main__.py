@@ -27,7 +27,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=3, help="how often: the median counts")
     parser.add_argument("--backlog", type=int, default=20_000, help="drain, stages: changes that wait")
     parser.add_argument("--per-second", type=int, default=100, help="endpoints, cockpit: the steady pace")
-    parser.add_argument("--seconds", type=float, default=8, help="latency, endpoints, cockpit: for how long")
+    parser.add_argument("--seconds", type=float, default=6, help="latency, endpoints, cockpit: for how long")
     parser.add_argument("--idle-seconds", type=float, default=20, help="idle: for how long")
     parser.add_argument("--gathered", type=int, default=200_000, help="down: changes without a receiver")
     parser.add_argument(

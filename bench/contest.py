@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,32 +57,36 @@ WATCHER = "the watcher"
 BATCHED = "the watcher, batches of 10"
 SHARED = "the watcher, state in MongoDB"
 
-BATCHES = {"maxPerSecond": 3_000, "batchSize": 10}
-"""Batches form when more waits than may go: a limit that single POSTs reach within a second, batches never.
-The first 2,000 go singly: of a long backlog they weigh little."""
-
-LONGER = 3
-"""How much longer a backlog is that goes out in batches."""
+BATCH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Way:
     """How the watcher sends."""
 
-    batched: bool = False
     endpoints: int = 1
+    batches_per_second: int | None = None
+    """The rate limit of each endpoint, beyond which batches of ten form; None: no limit, and no batches."""
     ca: Path | None = None
     """Of the receiver, which speaks TLS."""
     shared: bool = False
     """Its state is in the same MongoDB."""
+
+    def batched(self, single: float) -> Way:
+        """In batches. `single`: how many events a second went out singly.
+
+        Batches form when more rows wait in memory (a thousand at most) than may go. With a quarter of what
+        goes singly as the limit they form soon and stay; and they may carry 2.5 times as much: if that comes
+        out, it is the limit that was measured."""
+        return replace(self, batches_per_second=max(1, round(single / self.endpoints / 4)))
 
 
 def the_watcher(python: Path, name: str = WATCHER, way: Way | None = None) -> Contestant:
     """Signed, durable, in order."""
     way = way or Way()
     keys: dict[str, Any] = {}
-    if way.batched:
-        keys["rateLimit"] = BATCHES
+    if way.batches_per_second:
+        keys["rateLimit"] = {"maxPerSecond": way.batches_per_second, "batchSize": BATCH}
     if way.ca:
         keys["tls"] = {"ca": str(way.ca)}
 

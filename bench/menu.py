@@ -12,7 +12,7 @@ from pathlib import Path
 import trustme
 
 from bench.cockpit import cockpit
-from bench.contest import BATCHED, LONGER, SHARED, WATCHER, Contestant, Way, bare_reader, peers, the_watcher
+from bench.contest import BATCHED, SHARED, WATCHER, Contestant, Way, bare_reader, peers, the_watcher
 from bench.drain import Load, drain
 from bench.growth import by_endpoints, by_entities, by_size, by_waiting
 from bench.isolation import isolation
@@ -21,7 +21,7 @@ from bench.log import log
 from bench.scan import filled, first_scan
 from bench.stages import stages
 from bench.stock import gathered, start, stocked
-from bench.tables import Table
+from bench.tables import Figures, Table
 from bench.waiting import waiting
 from bench.wire import Case, turns
 from watcher.demo.mongod import PrivateMongo
@@ -41,61 +41,65 @@ def _mongo() -> PrivateMongo:
 
 async def drains(options: Namespace) -> Sequence[Table]:
     """A backlog drained: the watcher in three ways, a bare reader, the peers."""
-    python, backlog = options.python, options.backlog
-    contestants = [
-        the_watcher(python),
-        the_watcher(python, BATCHED, Way(batched=True)),
-        the_watcher(python, SHARED, Way(shared=True)),
-        bare_reader(),
-        *peers(),
-    ]
-    loads = {BATCHED: Load(changes=backlog * LONGER)}
+    python, load = options.python, Load(changes=options.backlog)
+    others = [the_watcher(python, SHARED, Way(shared=True)), bare_reader(), *peers()]
+
+    async def run(uri: str) -> Mapping[str, Figures]:
+        single, batched = await _both(uri, python, Way(), load)
+        return {
+            WATCHER: single,
+            BATCHED: batched,
+            **{other.name: await drain(uri, other, load) for other in others},
+        }
+
     async with _mongo() as mongo:
-        runs = [
-            {
-                each.name: await drain(mongo.uri, each, loads.get(each.name, Load(changes=backlog)))
-                for each in contestants
-            }
-            for _ in range(options.runs)
-        ]
-    return [Table.of(f"a backlog of {backlog:,} changes of 1.2 kB (batched {LONGER} times as many)", runs)]
+        runs = [await run(mongo.uri) for _ in range(options.runs)]
+    return [Table.of(f"a backlog of {options.backlog:,} changes of 1.2 kB ({LONGER_SAID})", runs)]
 
 
 async def ways(options: Namespace) -> Sequence[Table]:
     """What size, TLS and endpoints change of a drained backlog, single and in batches."""
     changes = options.backlog // 2
-    async with _mongo() as mongo:
-        with _certificate() as (certificate, ca):
-            cases = {
-                "1.2 kB": (Way(), Load(changes=changes)),
-                "8 kB": (Way(), Load(changes=changes, kb=8)),
-                "TLS": (Way(ca=ca), Load(changes=changes)),
-                f"{MANY_ENDPOINTS} endpoints": (
-                    Way(endpoints=MANY_ENDPOINTS),
-                    Load(changes=changes // MANY_ENDPOINTS, copies=MANY_ENDPOINTS),
-                ),
-            }
-            both = {
-                f"{name}{', batched' if batched else ''}": (
-                    replace(way, batched=batched),
-                    replace(load, changes=load.changes * (LONGER if batched else 1)),
-                )
-                for name, (way, load) in cases.items()
-                for batched in (False, True)
-            }
-            runs = [
-                {
-                    name: await drain(
-                        mongo.uri,
-                        the_watcher(options.python, name, way),
-                        load,
-                        certificate=certificate if way.ca else None,
-                    )
-                    for name, (way, load) in both.items()
-                }
-                for _ in range(options.runs)
-            ]
-    return [Table.of(f"a backlog of {changes:,} deliveries (batched {LONGER} times as many)", runs)]
+    few = changes // MANY_ENDPOINTS
+
+    async def run(uri: str, certificate: Path, ca: Path) -> Mapping[str, Figures]:
+        cases = {
+            "1.2 kB": (Way(), Load(changes=changes)),
+            "8 kB": (Way(), Load(changes=changes, kb=8)),
+            "TLS": (Way(ca=ca), Load(changes=changes)),
+            f"{MANY_ENDPOINTS} endpoints": (
+                Way(endpoints=MANY_ENDPOINTS),
+                Load(changes=few, copies=MANY_ENDPOINTS),
+            ),
+        }
+        found = {}
+        for name, (way, load) in cases.items():
+            tls = certificate if way.ca else None
+            single, batched = await _both(uri, options.python, way, load, certificate=tls)
+            found.update({name: single, f"{name}, batched": batched})
+        return found
+
+    with _certificate() as (certificate, ca):
+        async with _mongo() as mongo:
+            runs = [await run(mongo.uri, certificate, ca) for _ in range(options.runs)]
+    return [Table.of(f"a backlog of {changes:,} deliveries ({LONGER_SAID})", runs)]
+
+
+LONGER = 3
+"""How many times longer a backlog is that goes out in batches: what goes singly before they form weighs
+little."""
+
+LONGER_SAID = f"batched {LONGER} times as many"
+
+
+async def _both(
+    uri: str, python: Path, way: Way, load: Load, *, certificate: Path | None = None
+) -> tuple[Figures, Figures]:
+    """Of the watcher: singly, and in batches."""
+    single = await drain(uri, the_watcher(python, WATCHER, way), load, certificate=certificate)
+    in_batches = the_watcher(python, BATCHED, way.batched(single["events/s"]))
+    longer = replace(load, changes=load.changes * LONGER)
+    return single, await drain(uri, in_batches, longer, certificate=certificate)
 
 
 async def latencies(options: Namespace) -> Sequence[Table]:

@@ -21,10 +21,13 @@ OUT = "samples"
 WARM = 1_000
 
 RULES: Sequence[tuple[str, str]] = (
-    ("observe", r"watcher/(observers|adapters/(journal|prometheus|traces)|admin/|pipeline/figures)"),
+    (
+        "observe",
+        r"watcher/(observers|adapters/(journal|lines|durations|prometheus|traces)|admin/|pipeline/figures)",
+    ),
     ("observe", r"site-packages/(structlog|prometheus_client)/|lib/python[\d.]+/logging/"),
     ("settle", r"watcher/.*:.*[Ss]ettl|watcher/core/(settlements|attempts|verdicts|circuits)"),
-    ("settle", r"watcher/adapters/records"),
+    ("settle", r"watcher/(adapters/records|pipeline/settling)"),
     ("compose, sign", r"watcher/core/(requests|signing|secrets|forms)|/hmac\.py:"),
     ("store", r"watcher/adapters/(sqlite|mongo/state)/|watcher/(stores|pipeline/(patience|room|portions))"),
     ("decode", r"watcher/adapters/mongo/decode|site-packages/bson/"),
