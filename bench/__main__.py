@@ -25,7 +25,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=[*SPEED, *OTHERS], help="measure only these")
     parser.add_argument("--print-only", action="store_true", help="keep nothing, leave the page as it is")
     parser.add_argument("--runs", type=int, default=3, help="how often: the median counts")
-    parser.add_argument("--backlog", type=int, default=20_000, help="drain, stages: changes that wait")
+    parser.add_argument("--backlog", type=int, default=20_000, help="drain, stages, posts: how many")
     parser.add_argument("--per-second", type=int, default=100, help="endpoints, cockpit: the steady pace")
     parser.add_argument("--seconds", type=float, default=6, help="latency, endpoints, cockpit: for how long")
     parser.add_argument("--idle-seconds", type=float, default=20, help="idle: for how long")

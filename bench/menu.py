@@ -18,6 +18,7 @@ from bench.growth import by_endpoints, by_entities, by_size, by_waiting
 from bench.isolation import isolation
 from bench.latency import idle, latency
 from bench.log import log
+from bench.posts import posts
 from bench.scan import filled, first_scan
 from bench.stages import stages
 from bench.stock import gathered, start, stocked
@@ -185,6 +186,12 @@ def _certificate() -> Iterator[tuple[Path, Path]]:
 # ---------------------------------------------------------------------- single questions: `--only`
 
 
+async def bare(options: Namespace) -> Sequence[Table]:
+    """What a POST costs, and nothing else: by the watcher's own client, and by aiohttp."""
+    runs = [await posts(count=options.backlog) for _ in range(options.runs)]
+    return [Table.of("bare POSTs, 64 in flight", runs)]
+
+
 async def wire(options: Namespace) -> Sequence[Table]:
     """What one ordinary turn sends over the wire, trimmed and untrimmed."""
     tables = []
@@ -267,6 +274,7 @@ SPEED: Mapping[str, Bench] = {
 """What `make bench` measures, and docs/PERFORMANCE.md shows."""
 
 OTHERS: Mapping[str, Bench] = {
+    "posts": bare,
     "wire": wire,
     "scan": scan,
     "endpoints": endpoints,
