@@ -1,4 +1,4 @@
-"""A bare reader: PyMongo's change stream, and a POST by the watcher's own kind of client for each insert.
+"""A bare reader: PyMongo's change stream, and a POST by the watcher's own client for each insert.
 
 No store, no signature, no order, no retry: the least that a program in Python can do."""
 
@@ -6,17 +6,23 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import timedelta
 from typing import Any
 
-import aiohttp
 import orjson
 import uvloop
 from bson import ObjectId
 from pymongo import AsyncMongoClient
 
+from watcher.adapters.http.sender import HttpSender
+from watcher.core.requests import Request
+
 IN_FLIGHT = 64
 BATCH = 200
 """As many changes at a time as the watcher asks for."""
+
+HEADERS = (("Content-Type", "application/json"),)
+TIMEOUT = timedelta(seconds=15)
 
 
 async def main(uri: str, database: str, url: str) -> None:
@@ -24,15 +30,17 @@ async def main(uri: str, database: str, url: str) -> None:
     inserts = [{"$match": {"operationType": "insert"}}]
     async with (
         AsyncMongoClient[dict[str, Any]](uri) as client,
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=IN_FLIGHT)) as session,
+        HttpSender() as sender,
         asyncio.TaskGroup() as tasks,
         await client[database].messages.watch(inserts, batch_size=BATCH) as stream,
     ):
 
         async def post(document: dict[str, Any]) -> None:
+            body = orjson.dumps(document, default=_plain)
             try:
-                async with session.post(url, data=orjson.dumps(document, default=_plain)) as answer:
-                    await answer.read()
+                await sender.send(
+                    Request(endpoint="bench", url=url, headers=HEADERS, body=body, timeout=TIMEOUT)
+                )
             finally:
                 slots.release()
 
