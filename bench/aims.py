@@ -127,14 +127,14 @@ AIMS: Sequence[Aim] = (
         unit=" MB",
     ),
     Aim(
-        words="cost of an event, the most that wait, below, to 1,000",
+        words="CPU of an event with most waiting, of that with 1,000",
         bench="growth",
         measured=_grown(BESIDE),
         most=1.2,
         unit="x",
     ),
     Aim(
-        words="cost of an event, the most entities, below, to 10",
+        words="CPU of an event with most entities, of that with 10",
         bench="growth",
         measured=_grown("growth: entities"),
         most=1.2,
