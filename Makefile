@@ -10,8 +10,9 @@ BROWSER := tests/browser
 WALKER := $(BROWSER)/node_modules/.package-lock.json
 
 FUZZER := .venv-fuzzer
+PEERS := .venv-peers
 
-.PHONY: demo test test-librechat test-browser check bench chaos crashes fuzz lock format docs clean
+.PHONY: demo test test-librechat test-browser check bench peers chaos crashes fuzz lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
@@ -37,11 +38,20 @@ check: $(READY)
 	$(BIN)/pytest tests/test_docs.py
 
 # What is measured is the wheel with what requirements.lock pins, as in the image: no tests' tools in memory.
-# At length: make bench BENCH="--only scan --rows 1000000 --runs 3"; `python -m bench --help` tells the rest.
-bench: $(READY) $(INSTALLED)/.ready
+# Writes docs/PERFORMANCE.md. Other questions: make bench BENCH="--only scan --rows 1000000"; `python -m bench --help`.
+bench: $(READY) $(INSTALLED)/.ready peers
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
 	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 	$(BIN)/python -m bench --python $(INSTALLED)/bin/python $(BENCH)
+
+# Others that the bench measures beside the watcher; one that cannot be installed is left out.
+peers:
+	-@$(MAKE) --no-print-directory --keep-going $(foreach peer,mq-bridge debezium mongo-broadcaster,$(PEERS)/$(peer)/.ready)
+
+$(PEERS)/%/.ready: bench/peers/%.txt
+	$(PYTHON) -m venv $(PEERS)/$*
+	$(PEERS)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 chaos: $(READY)
 	$(BIN)/pytest tests/chaos -m "long or not long" -s
@@ -98,4 +108,4 @@ $(WALKER): $(BROWSER)/package-lock.json
 	npm ci --prefix $(BROWSER) --ignore-scripts --no-audit --no-fund && touch $@
 
 clean:
-	rm -rf $(LIBRECHAT)/node_modules $(BROWSER)/node_modules $(VENV) $(INSTALLED) $(FUZZER) dist build
+	rm -rf $(LIBRECHAT)/node_modules $(BROWSER)/node_modules $(VENV) $(INSTALLED) $(FUZZER) $(PEERS) dist build

@@ -15,18 +15,26 @@ from pymongo.asynchronous.database import AsyncDatabase
 Database = AsyncDatabase[dict[str, Any]]
 
 USER = "6b044d4773a41b0b86a68795"
+SENTENCE = "An engine weaves algebraic patterns just as a loom weaves flowers. "
+REST_BYTES = 430
+"""Of a message, as it is stored, beside its text."""
+
+KB = 1.2
+"""An ordinary answer."""
 
 
-def a_message(number: int, conversation: str) -> dict[str, Any]:
-    """About 1.2 kB, as LibreChat stores an ordinary answer."""
+def a_message(number: int, conversation: str, *, kb: float = KB) -> dict[str, Any]:
+    """About so large, as LibreChat stores it. Its text tells when it was made, to the microsecond: whatever
+    form it is posted in, `bench/receiver.py` finds that mark."""
     now = datetime.now(UTC)
+    sentences = SENTENCE * round((kb * 1000 - REST_BYTES) / len(SENTENCE))
     return {
         "_id": ObjectId(),
         "messageId": str(uuid4()),
         "conversationId": conversation,
         "user": USER,
         "parentMessageId": str(uuid4()),
-        "text": f"{number} " + "An engine weaves algebraic patterns just as a loom weaves flowers. " * 10,
+        "text": f"@{time.time_ns() // 1000}@ {number} {sentences}",
         "sender": "GPT-4o",
         "isCreatedByUser": False,
         "endpoint": "openAI",
@@ -41,23 +49,37 @@ def a_message(number: int, conversation: str) -> dict[str, Any]:
     }
 
 
-async def fill(database: Database, rows: int) -> None:
-    """So many messages, ten to a conversation."""
-    for start in range(0, rows, 1_000):
-        conversations = [str(uuid4()) for _ in range(100)]
+PAGE = 1_000
+
+
+async def fill(database: Database, rows: int, *, entities: int | None = None, kb: float = KB) -> None:
+    """So many messages in so many conversations, in turn; else a hundred conversations for each thousand."""
+    for start in range(0, rows, PAGE):
+        if start == 0 or entities is None:
+            conversations = [str(uuid4()) for _ in range(entities or PAGE // 10)]
         await database.messages.insert_many(
             [
-                a_message(number, conversations[number % 100])
-                for number in range(start, min(start + 1_000, rows))
+                a_message(number, conversations[number % len(conversations)], kb=kb)
+                for number in range(start, min(start + PAGE, rows))
             ]
         )
 
 
+WRITERS = 16
+"""So that a thousand a second are written although each waits for its commit."""
+
+
 async def write_steadily(database: Database, *, per_second: float, seconds: float | None = None) -> None:
-    """One message after the other, in 200 conversations; without `seconds` until cancelled."""
-    began, conversations = time.monotonic(), [str(uuid4()) for _ in range(200)]
-    for number in count():
-        if seconds is not None and number >= per_second * seconds:
-            return
-        await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
-        await database.messages.insert_one(a_message(number, conversations[number % 200]))
+    """Messages at an even pace, in 200 conversations; without `seconds` until cancelled."""
+    began, conversations, numbers = time.monotonic(), [str(uuid4()) for _ in range(200)], count()
+
+    async def write() -> None:
+        for number in numbers:
+            if seconds is not None and number >= per_second * seconds:
+                return
+            await asyncio.sleep(max(0.0, began + number / per_second - time.monotonic()))
+            await database.messages.insert_one(a_message(number, conversations[number % 200]))
+
+    async with asyncio.TaskGroup() as tasks:
+        for _ in range(WRITERS):
+            tasks.create_task(write())

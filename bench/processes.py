@@ -34,12 +34,39 @@ class Process:
 
     @property
     def resident_mb(self) -> float:
-        return float(psutil.Process(self.handle.pid).memory_info().rss) / 1e6
+        return sum(float(each.memory_info().rss) for each in self._all()) / 1e6
 
     @property
     def cpu_seconds(self) -> float:
-        times = psutil.Process(self.handle.pid).cpu_times()
-        return float(times.user + times.system)
+        times = [each.cpu_times() for each in self._all()]
+        return float(sum(each.user + each.system for each in times))
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Neither reads nor sends, with its connections open: what is written meanwhile is its backlog."""
+        for each in self._all():
+            each.suspend()
+        try:
+            yield
+        finally:
+            for each in self._all():
+                each.resume()
+
+    async def peak_mb(self, done: Callable[[], bool], what: str, *, every: float, seconds: float) -> float:
+        """Wait; the most memory that it was seen to use meanwhile."""
+        peak = 0.0
+
+        def looking() -> bool:
+            nonlocal peak
+            peak = max(peak, self.resident_mb)
+            return done()
+
+        await until(looking, what, every=every, seconds=seconds)
+        return peak
+
+    def _all(self) -> Sequence[psutil.Process]:
+        process = psutil.Process(self.handle.pid)
+        return [process, *process.children(recursive=True)]
 
     def kill9(self) -> None:
         self.handle.kill()
@@ -60,7 +87,11 @@ class Receiver(Process):
 
     @property
     def requests(self) -> float:
-        return self.report()["requests"]
+        return self._ask("count")["requests"]
+
+    @property
+    def events(self) -> float:
+        return self._ask("count")["events"]
 
     def _ask(self, what: str) -> dict[str, float]:
         assert self.handle.stdin
@@ -91,18 +122,6 @@ class Watcher(Process):
         except OSError:
             return False
 
-    async def peak_mb(self, done: Callable[[], bool], what: str, *, every: float, seconds: float) -> float:
-        """Wait; the most memory that it was seen to use meanwhile."""
-        peak = 0.0
-
-        def looking() -> bool:
-            nonlocal peak
-            peak = max(peak, self.resident_mb)
-            return done()
-
-        await until(looking, what, every=every, seconds=seconds)
-        return peak
-
     def metric(self, name: str) -> float:
         """The value of one line of `/metrics`; 0 before there is one."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
@@ -126,9 +145,11 @@ class Watcher(Process):
 
 
 @contextmanager
-def a_receiver(mood: str = "answers") -> Iterator[Receiver]:
+def a_receiver(mood: str = "answers", certificate: Path | None = None) -> Iterator[Receiver]:
+    """`certificate`: and its key; then it speaks TLS."""
+    tls = [str(certificate)] if certificate else []
     with subprocess.Popen(
-        [sys.executable, "-m", "bench.receiver", mood],
+        [sys.executable, "-m", "bench.receiver", mood, *tls],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -136,7 +157,7 @@ def a_receiver(mood: str = "answers") -> Iterator[Receiver]:
         assert handle.stdout
         port = json.loads(handle.stdout.readline())["port"]
         try:
-            yield Receiver(handle=handle, url=f"http://127.0.0.1:{port}/")
+            yield Receiver(handle=handle, url=f"http{'s' if tls else ''}://127.0.0.1:{port}/")
         finally:
             handle.kill()
 
@@ -153,13 +174,22 @@ def a_watcher(
     endpoints: Sequence[Mapping[str, Any]] = (),
     state: str | None = None,
     token: str | None = None,
+    keys: Mapping[str, Any] | None = None,
+    program: Sequence[str] = ("-m", "watcher"),
 ) -> Iterator[Watcher]:
     """A watcher with its state in the folder; with the same folder, the next one goes on where it stood.
 
-    `state`: or in this database."""
-    port = _free_port()
+    `state`: or in this database. `keys`: more of the endpoints' settings.
+    `program`: what is run, of the installed package."""
+    port = free_port()
     settings = {
-        "webhooks": {"url": url, "secret": "bench", "events": list(events), "endpoints": list(endpoints)},
+        "webhooks": {
+            "url": url,
+            "secret": "bench",
+            "events": list(events),
+            "endpoints": list(endpoints),
+            **(keys or {}),
+        },
         "watcher": {
             "mongoUri": uri,
             "state": state or f"sqlite:///{folder.joinpath('state.db').as_posix().lstrip('/')}",
@@ -173,7 +203,7 @@ def a_watcher(
         folder.joinpath("log").open("a") as log,
         subprocess.Popen(
             # In a folder of its own, so that it is the installed package that runs and not this checkout.
-            [python, "-m", "watcher", "run", "--config", str(config), "--log", "json"],
+            [python, *program, "run", "--config", str(config), "--log", "json"],
             cwd=folder,
             stderr=log,
             text=True,
@@ -214,7 +244,7 @@ def _threads_ran(pid: int, names: set[str]) -> float:
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

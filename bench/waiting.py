@@ -100,7 +100,7 @@ async def _compared(few: Outbox, full: Outbox, *, many: int, rounds: int) -> Map
 
 async def _fill(store: Store) -> None:
     for start in range(0, store.waiting, PAGE):
-        await append(store.outbox, _deliveries(min(PAGE, store.waiting - start)))
+        await append(store.outbox, deliveries(min(PAGE, store.waiting - start)))
 
 
 async def _acts(store: Store) -> Figures:
@@ -128,7 +128,7 @@ async def _acts(store: Store) -> Figures:
     await timed("bind a batch", lambda: outbox.bind(rows[:10], EventId(f"webhook_{uuid4().hex}")))
     await timed("settle one", lambda: outbox.settle(_delivered(rows[:1])))
     await timed(f"settle {GROUP}", lambda: outbox.settle(_delivered(rows[1 : GROUP + 1])))
-    new = _deliveries(1), _deliveries(GROUP)
+    new = deliveries(1), deliveries(GROUP)
     await timed("enter one", lambda: append(outbox, new[0]))
     await timed(f"enter {GROUP}", lambda: append(outbox, new[1]))
     await timed("count", outbox.counts)
@@ -145,8 +145,8 @@ async def append(outbox: Outbox, deliveries: Sequence[Delivery]) -> None:
     await outbox.append(deliveries, checkpoint=Checkpoint(token="82AA", at=now), through=now)
 
 
-def _deliveries(number: int) -> Sequence[Delivery]:
-    """In conversations of ten."""
+def deliveries(number: int) -> Sequence[Delivery]:
+    """To `ENDPOINT`, in conversations of ten."""
     now = datetime.now(UTC)
     return [
         Delivery(
