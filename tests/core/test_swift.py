@@ -38,7 +38,7 @@ def test_what_is_missing_or_unknown_is_refused() -> None:
     with pytest.raises(TypeError, match="colour"):
         Swift(name="one", colour="red")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="positional"):
-        Swift("one")  # type: ignore[misc]
+        Swift("one")  # type: ignore[call-arg]
 
 
 def test_it_has_no_room_for_anything_else() -> None:
