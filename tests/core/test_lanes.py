@@ -16,7 +16,7 @@ from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
 from watcher.core.events import Entity, Event, EventId, EventType, batch_id
 from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
-from watcher.core.lanes import LINE_ROWS, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
+from watcher.core.lanes import LINE_ROWS, UNSETTLED, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -421,7 +421,7 @@ def test_whatever_happens_each_is_sent_in_order_per_entity_and_none_is_left(seed
                     store.rows[row.seq] = replace(store.rows[row.seq], batch=launch.parcel.batch)
             flying.append(launch)
         assert len(flying) <= endpoint.max_in_flight
-        assert len(ended) <= 2 * endpoint.max_in_flight
+        assert len(ended) <= (UNSETTLED + 1) * endpoint.max_in_flight
 
         match dice.random():
             case chance if chance < 0.4 and appended < 150:

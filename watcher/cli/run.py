@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 ErrorOf = TypeVar("ErrorOf", bound=WatcherError)
 
+SWITCH_SECONDS = 0.001
+"""After so long a busy event loop gives the interpreter up. The thread that commits asks for it back after each
+statement: with Python's 5 ms a commit under load takes twice as long, and attempts wait for it."""
+
 FAILED = 1
 POSITION_LOST = 3
 
@@ -57,6 +61,7 @@ def run(
 async def _until_told_to_stop(load: Callable[[], Settings]) -> None:
     from watcher import app
 
+    sys.setswitchinterval(SWITCH_SECONDS)
     stopping, asked = asyncio.Event(), asyncio.Event()
     for name, event in ((signal.SIGTERM, stopping), (signal.SIGINT, stopping), (signal.SIGHUP, asked)):
         asyncio.get_running_loop().add_signal_handler(name, event.set)

@@ -39,6 +39,9 @@ LINE_ROWS = 32
 LINE_BYTES = 1024 * 1024
 """What they may weigh."""
 
+UNSETTLED = 4
+"""Attempts that wait to be settled, by slot. Enough for a receiver to be kept busy while the store commits."""
+
 ENVELOPE_BYTES = 1_000
 """What a batch's own five keys may weigh, generously."""
 
@@ -247,7 +250,7 @@ class Lane:
     @property
     def _owes_too_much(self) -> bool:
         """While the store takes nothing, nothing more is sent that would be sent again after a crash."""
-        return self.unsettled >= self.endpoint.max_in_flight
+        return self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
 
     @property
     def _batches_go(self) -> bool:
