@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 ErrorOf = TypeVar("ErrorOf", bound=WatcherError)
 
 SWITCH_SECONDS = 0.001
-"""After so long a busy event loop gives the interpreter up. The thread that commits asks for it back after each
-statement: with Python's 5 ms a commit under load takes twice as long, and attempts wait for it."""
+"""After so long a busy event loop gives the interpreter up. The thread that commits asks for it back after
+each statement: with Python's 5 ms a commit under load takes twice as long, and attempts wait for it."""
 
 FAILED = 1
 POSITION_LOST = 3

@@ -40,7 +40,7 @@ LINE_BYTES = 1024 * 1024
 """What they may weigh."""
 
 UNSETTLED = 4
-"""Attempts that wait to be settled, by slot. Enough for a receiver to be kept busy while the store commits."""
+"""Attempts that wait to be settled, by slot: enough to keep a receiver busy while the store commits."""
 
 ENVELOPE_BYTES = 1_000
 """What a batch's own five keys may weigh, generously."""

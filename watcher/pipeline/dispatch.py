@@ -200,7 +200,7 @@ class Dispatcher:
 
         started, began = self._clock.now(), self._clock.monotonic()
         outcome = await self._send(launch, started)
-        ended, clock = self._clock.now(), self._clock.monotonic()
+        clock = self._clock.monotonic()
         took, jitter, endpoint = timedelta(seconds=clock - began), self._clock.jitter(), self._endpoint
         self._lane.answered(launch, clock=clock)
         self._lane.circuit.heard(
@@ -209,14 +209,14 @@ class Dispatcher:
             last=is_last(parcel.attempts, endpoint),
             began=began,
             clock=clock,
-            now=ended,
+            now=started + took,
             jitter=jitter,
         )
         verdict = decide(
             outcome,
             attempts=parcel.attempts,
             endpoint=endpoint,
-            now=ended,
+            now=started + took,
             jitter=jitter,
             standing=self._lane.circuit.standing,
         )
