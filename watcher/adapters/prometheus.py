@@ -199,7 +199,7 @@ class Metrics:
         )
         self._late = histogram(
             "watcher_event_loop_lag_seconds",
-            "How late the event loop came round, looked at twice a second: all waits when it does not.",
+            "How late the event loop came round, looked at each second: all waits when it does not.",
         )
         self._spans_lost = counter(
             "watcher_trace_spans_lost", "Spans that the collector of traces did not take."

@@ -8,7 +8,7 @@ from typing import NoReturn
 from watcher.core.facts import Beat
 from watcher.ports import Clock, Observer
 
-EVERY = timedelta(milliseconds=500)
+EVERY = timedelta(seconds=1)
 
 
 async def beat(*, clock: Clock, observe: Observer) -> NoReturn:

@@ -20,6 +20,8 @@ SCHEMA_VERSION = max(MIGRATIONS)
 
 T = TypeVar("T")
 
+BUSY_MS = 5_000
+
 OLDEST_SQLITE = (3, 35)
 """RETURNING came with it (March 2021)."""
 
@@ -60,8 +62,8 @@ def _unwritable(why: str | None) -> str:
     )
 
 
-def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
-    """Open the file, made with our schema if `writing` and it is not there.
+def connect(path: Path, *, writing: bool, waits: bool = True) -> sqlite3.Connection:
+    """Open the file, made with our schema if `writing` and it is not there. `waits`: for who holds it.
 
     Raises OutboxError or OutboxBroken."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -77,7 +79,7 @@ def connect(path: Path, *, writing: bool) -> sqlite3.Connection:
         )
     try:
         with translated(path):
-            connection.execute("PRAGMA busy_timeout = 5000")
+            connection.execute(f"PRAGMA busy_timeout = {BUSY_MS if waits else 0}")
             if writing:
                 _migrate(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")

@@ -19,6 +19,7 @@ from watcher.adapters.sqlite.changing import Changing, Numbers, held_ids, runs
 from watcher.adapters.sqlite.database import connect, examine, locked, translated
 from watcher.adapters.sqlite.fates import fates
 from watcher.adapters.sqlite.fresh import Fresh
+from watcher.adapters.sqlite.polling import OTHERS_SECONDS, Polling
 from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.rows import bounded, stored
 from watcher.adapters.sqlite.statements import SQL
@@ -39,14 +40,18 @@ from watcher.ports import ANYTHING, NOTHING_LEARNED, Counts, Settlement
 
 T = TypeVar("T")
 
-OTHERS_SECONDS = 1.0
-"""How soon deliveries are noticed that another process stored: a backfill, a replay."""
-
 
 class SqliteOutbox:
     """An `Outbox` in one file. Open it with `SqliteOutbox.open`."""
 
-    def __init__(self, path: Path, writer: Writer, reading: sqlite3.Connection, numbers: Numbers) -> None:
+    def __init__(
+        self,
+        path: Path,
+        writer: Writer,
+        reading: sqlite3.Connection,
+        numbers: Numbers,
+        polling: Polling,
+    ) -> None:
         self._path = path
         self._writer = writer
         self._reading = reading
@@ -54,6 +59,7 @@ class SqliteOutbox:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="outbox-reader")
         self._numbers = numbers  # the writer's thread only
         self._fresh = Fresh()
+        self._polling = polling
         self._recalls: Mapping[str, int] = {}
         self._waiting: dict[str, set[asyncio.Future[None]]] = defaultdict(set)
 
@@ -71,9 +77,12 @@ class SqliteOutbox:
         with closing(connect(path, writing=True)) as writing:
             with translated(path):
                 numbers = Numbers(writing)
-            with closing(connect(path, writing=False)) as reading:
+            with (
+                closing(connect(path, writing=False)) as reading,
+                closing(connect(path, writing=False, waits=False)) as looking,
+            ):
                 writer = Writer(writing, path)
-                outbox = cls(path, writer, reading, numbers)
+                outbox = cls(path, writer, reading, numbers, Polling(looking))
                 try:
                     yield outbox
                 finally:
@@ -180,25 +189,29 @@ class SqliteOutbox:
         await self._change(lambda _, changing: changing.settle(settlements))
 
     async def appended(self, endpoint: str, *, after: int) -> None:
-        given, looks = {"endpoint": endpoint, "after": after}, False
+        given, loop = {"endpoint": endpoint, "after": after}, asyncio.get_running_loop()
         while True:
-            news = asyncio.get_running_loop().create_future()
+            news = loop.create_future()
             self._waiting[endpoint].add(news)
             try:
                 known = self._fresh.beyond(endpoint, after=after)
                 if known:
                     return
-                looks = looks or known is None
+                looks = known is None or self._polling.is_due(endpoint, clock=loop.time())
                 if looks and await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
                     self._fresh.forget()
                     return
-                heard, _ = await asyncio.wait({news}, timeout=OTHERS_SECONDS)
-                looks = not heard  # what a command beside us stores wakes nobody here
+                # What a command beside us stores wakes nobody here.
+                alarm = loop.call_later(OTHERS_SECONDS, _ring, news)
+                try:
+                    await news
+                finally:
+                    alarm.cancel()
             finally:
                 self._waiting[endpoint].discard(news)
 
     async def standings(self) -> Mapping[str, Standing]:
-        return await self._read(standings.kept)
+        return await self._polling.read("standings", lambda: self._read(standings.kept))
 
     async def stand(
         self, endpoint: str, standing: Standing | None, *, replacing: str | None = ANYTHING
@@ -237,14 +250,16 @@ class SqliteOutbox:
         return changed.became("cancelled")
 
     async def recalls(self) -> Mapping[str, int]:
-        found = await self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
+        found: Mapping[str, int] = await self._polling.read(
+            "recalls", lambda: self._read(lambda db: dict(db.execute(SQL["recalls"]).fetchall()))
+        )
         if found != self._recalls:
             self._fresh.forget()  # also what a command beside us took back
             self._recalls = found
         return found
 
     async def revision(self) -> int:
-        return await self._read(registry.revision)
+        return await self._polling.read("revision", lambda: self._read(registry.revision))
 
     async def registered(self) -> Registered:
         return await self._read(registry.registered)
@@ -338,8 +353,12 @@ class SqliteOutbox:
     def _wake(self, endpoints: Iterable[str]) -> None:
         for endpoint in endpoints:
             for news in self._waiting[endpoint]:
-                if not news.done():
-                    news.set_result(None)
+                _ring(news)
+
+
+def _ring(news: asyncio.Future[None]) -> None:
+    if not news.done():
+        news.set_result(None)
 
 
 def _mark_row(mark: Mark) -> dict[str, Any]:
