@@ -15,6 +15,7 @@ from unittest import mock
 import trustme
 
 from tests.adapters.raw_receiver import OK, TOKEN
+from watcher.adapters.http.tls import system_context
 
 
 @functools.cache
@@ -32,7 +33,9 @@ def showing(certificate: trustme.LeafCert) -> ssl.SSLContext:
 def trusted_by_the_system() -> Iterator[None]:
     """Makes the authority one of the system's, as far as OpenSSL can tell."""
     with authority().cert_pem.tempfile() as path, mock.patch.dict(os.environ, SSL_CERT_FILE=path):
+        system_context.cache_clear()
         yield
+    system_context.cache_clear()
 
 
 def written(folder: Path, *, issuer: trustme.CA | None = None) -> dict[str, str]:

@@ -17,7 +17,7 @@ from watcher.adapters.http.connection import Connection
 from watcher.adapters.http.faults import HandshakeCut, NoTunnel, PrivateAddress, fault, is_cut, proxy_fault
 from watcher.adapters.http.heads import Origin, connect_head, origin_of
 from watcher.adapters.http.resolver import Addresses, PatientResolver
-from watcher.adapters.http.tls import context_of
+from watcher.adapters.http.tls import context_of, system_context
 from watcher.core.addresses import is_private
 from watcher.core.routes import DIRECT, Proxy, Route
 
@@ -54,11 +54,9 @@ class Progress:
 class Connector:
     """Opens connections of one route. Raises OSError when the files of its TLS cannot be used."""
 
-    def __init__(self, route: Route, *, system: ssl.SSLContext, resolver: PatientResolver) -> None:
-        """`system`: the context of a plain route, one for all."""
+    def __init__(self, route: Route, *, resolver: PatientResolver) -> None:
         # Files are read here, in the event loop: milliseconds, once for each change of them.
-        self._tls = system if route.tls == DIRECT.tls else context_of(route.tls)
-        self._system = system
+        self._tls = None if route.tls == DIRECT.tls else context_of(route.tls)
         self._resolver = resolver
         self._proxy = route.proxy
         self._socket_of = _open_public if route.deny_private else _open
@@ -70,7 +68,7 @@ class Connector:
 
         progress.with_proxy = True
         # The proxy is trusted by the system's authorities, and is shown none of the endpoint's certificates.
-        connection = await self._connected(origin_of(self._proxy.url), self._system, progress)
+        connection = await self._connected(origin_of(self._proxy.url), None, progress)
         try:
             if origin.secure:
                 await self._dig(connection, origin, self._proxy, deadline)
@@ -82,7 +80,8 @@ class Connector:
         progress.with_proxy = False
         return connection
 
-    async def _connected(self, origin: Origin, tls: ssl.SSLContext, progress: Progress) -> Connection:
+    async def _connected(self, origin: Origin, tls: ssl.SSLContext | None, progress: Progress) -> Connection:
+        """`tls`: None for whom the system trusts."""
         loop = asyncio.get_running_loop()
         addresses = await self._addresses(origin)
         progress.stage = "connecting"
@@ -99,7 +98,7 @@ class Connector:
                 with_tls = loop.create_connection(
                     lambda: connection,
                     sock=connected,
-                    ssl=tls,
+                    ssl=tls or system_context(),
                     server_hostname=_verified(origin.host),
                     ssl_handshake_timeout=HANDSHAKE_SECONDS,
                     ssl_shutdown_timeout=GOODBYE_SECONDS,
@@ -134,7 +133,7 @@ class Connector:
             transport = await asyncio.get_running_loop().start_tls(
                 connection.transport,
                 connection,
-                self._tls,
+                self._tls or system_context(),
                 server_hostname=_verified(host),
                 ssl_handshake_timeout=HANDSHAKE_SECONDS,
                 ssl_shutdown_timeout=GOODBYE_SECONDS,

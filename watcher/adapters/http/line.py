@@ -5,7 +5,6 @@ Law: no connection of one route serves a request of another, and none goes where
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections import deque
 from collections.abc import Callable
 from weakref import WeakSet
@@ -30,10 +29,9 @@ class Unanswered(Exception):
 class Line:
     """Connections, opened as they are needed. Raises OSError when the files of its TLS cannot be used."""
 
-    def __init__(self, route: Route, *, system: ssl.SSLContext, resolver: PatientResolver) -> None:
-        """`system`: the context of a plain route, one for all lines."""
+    def __init__(self, route: Route, *, resolver: PatientResolver) -> None:
         self.route = route
-        self._connector = Connector(route, system=system, resolver=resolver)
+        self._connector = Connector(route, resolver=resolver)
         self._loop = asyncio.get_running_loop()
         self._idle: dict[Origin, deque[Connection]] = {}
         """Of each, the one that was used last is at the end."""

@@ -10,8 +10,7 @@ from watcher.adapters.http.connecting import Connector, Progress
 from watcher.adapters.http.faults import Late, fault, files_fault
 from watcher.adapters.http.heads import origin_of
 from watcher.adapters.http.resolver import PatientResolver
-from watcher.adapters.http.tls import context_of
-from watcher.core.routes import DIRECT, Route
+from watcher.core.routes import Route
 
 TIMEOUT_SECONDS = 5.0
 OBJECTION_SECONDS = 0.5  # a round trip: with TLS 1.3 a missing certificate is told after the handshake
@@ -20,7 +19,7 @@ OBJECTION_SECONDS = 0.5  # a round trip: with TLS 1.3 a missing certificate is t
 async def reach(url: str, route: Route) -> str | None:
     """Connect to the URL's host (with TLS for https) and hang up. None: it answers; else why not."""
     try:
-        connector = Connector(route, system=context_of(DIRECT.tls), resolver=PatientResolver())
+        connector = Connector(route, resolver=PatientResolver())
     except OSError as error:
         return files_fault(error)
 

@@ -15,18 +15,15 @@ from watcher.adapters.http.answers import Answer
 from watcher.adapters.http.faults import NO_CREDENTIALS, files_fault
 from watcher.adapters.http.line import Line, Unanswered
 from watcher.adapters.http.resolver import PatientResolver
-from watcher.adapters.http.tls import context_of
 from watcher.adapters.http.waits import retry_after
 from watcher.core.outcomes import Answered, Outcome, Unreachable
 from watcher.core.requests import Request
-from watcher.core.routes import DIRECT
 
 
 class HttpSender:
     """Sends requests until its `async with` block ends; then every connection is closed."""
 
     def __init__(self, *, wall: Callable[[], datetime] | None = None) -> None:
-        self._system = context_of(DIRECT.tls)
         self._resolver = PatientResolver()
         self._wall = wall or (lambda: datetime.now(UTC))
         self._lines: dict[str, Line] = {}
@@ -66,7 +63,7 @@ class HttpSender:
         line = self._lines.get(request.endpoint)
         if line is not None and (line.route is request.route or line.route == request.route):
             return line
-        fresh = Line(request.route, system=self._system, resolver=self._resolver)
+        fresh = Line(request.route, resolver=self._resolver)
         self._lines[request.endpoint] = fresh
         if line is not None:
             line.retire()

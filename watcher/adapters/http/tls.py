@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import ssl
+from functools import cache
 
 from watcher.core.routes import Tls
+
+
+@cache
+def system_context() -> ssl.SSLContext:
+    """What the system trusts, and no certificate of our own. One for all, made when it is needed: it holds
+    more than a hundred authorities, a few megabytes."""
+    return context_of(Tls())
 
 
 def context_of(tls: Tls) -> ssl.SSLContext:
