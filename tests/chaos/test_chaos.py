@@ -14,6 +14,7 @@ import pytest
 from tests.chaos.referee import Ruling
 from tests.chaos.schedule import Record, play
 from tests.chaos.stage import SLOTS, TEMPERS, Stage, hands, staged
+from watcher.core.lanes import UNSETTLED
 
 SEED = os.environ.get("CHAOS_SEED", "1")
 """The same faults in the same order; when they hit what, time decides."""
@@ -25,8 +26,8 @@ PER_SECOND = float(os.environ.get("CHAOS_PER_SECOND", "150"))
 """Of the long run: how long at least, and how many changes people make. On a machine that cannot do as many
 it goes on until there were enough."""
 
-IN_FLIGHT = SLOTS * len(TEMPERS)
-"""Requests at once, at most: what a kill may have sent again."""
+IN_FLIGHT = SLOTS * (1 + UNSETTLED) * len(TEMPERS)
+"""Requests without an answer, or with one that is not noted, at most: what a kill may have sent again."""
 
 
 @pytest.mark.parametrize(
