@@ -1,5 +1,6 @@
 # Two commands for a fresh machine: `make demo`, `make test`. Python 3.11+ is all they need.
 PYTHON ?= python3
+BENCH_PYTHON ?= $(PYTHON)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -37,20 +38,21 @@ check: $(READY)
 	$(BIN)/librechat-watcher mappings test
 	$(BIN)/pytest tests/test_docs.py
 
-# What is measured is the wheel with what requirements.lock pins, as in the image: no tests' tools in memory.
+# What is measured is the wheel with what requirements.lock pins, as in the image: no tests' tools in memory. As
+# fast an interpreter as the image's is found where Python was built with PGO: make bench BENCH_PYTHON=/usr/bin/python3
 # Writes docs/PERFORMANCE.md. Other questions: make bench BENCH="--only scan --rows 1000000"; `python -m bench --help`.
 bench: $(READY) $(INSTALLED)/.ready peers
 	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
-	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
+	$(BIN)/python -m pip --python $(INSTALLED)/bin/python install --quiet --disable-pip-version-check --no-deps --force-reinstall dist/*.whl
 	$(BIN)/python -m bench --python $(INSTALLED)/bin/python $(BENCH)
 
 # Others that the bench measures beside the watcher; one that cannot be installed is left out.
 peers:
 	-@$(MAKE) --no-print-directory --keep-going $(foreach peer,mq-bridge debezium mongo-broadcaster,$(PEERS)/$(peer)/.ready)
 
-$(PEERS)/%/.ready: bench/peers/%.txt
-	$(PYTHON) -m venv $(PEERS)/$*
-	$(PEERS)/$*/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+$(PEERS)/%/.ready: bench/peers/%.txt $(READY)
+	$(BENCH_PYTHON) -m venv --without-pip $(PEERS)/$*
+	$(BIN)/python -m pip --python $(PEERS)/$*/bin/python install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 chaos: $(READY)
@@ -88,9 +90,9 @@ $(READY): requirements-dev.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-$(INSTALLED)/.ready: requirements.lock
-	$(PYTHON) -m venv $(INSTALLED)
-	$(INSTALLED)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+$(INSTALLED)/.ready: requirements.lock $(READY)
+	$(BENCH_PYTHON) -m venv --without-pip $(INSTALLED)
+	$(BIN)/python -m pip --python $(INSTALLED)/bin/python install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@touch $@
 
 # Pinned, in an environment of its own: what it brings along is no business of the tests.

@@ -63,7 +63,7 @@ async def main() -> None:
         took = time.monotonic() - began
         print(f"\n{name}: {took:.0f} s; load before {before:.1f}, after {os.getloadavg()[0]:.1f}", flush=True)
         if name in SPEED and not options.print_only:
-            keep(name, tables, circumstances(before, seconds=took))
+            keep(name, tables, circumstances(before, seconds=took, python=options.python))
             write_page()
 
 

@@ -37,7 +37,7 @@ class Result:
         raise KeyError(f"no table {beginning!r} in {[table.title for table in self.tables]}: measure it anew")
 
 
-def circumstances(load_before: float, *, seconds: float) -> Mapping[str, str]:
+def circumstances(load_before: float, *, seconds: float, python: Path) -> Mapping[str, str]:
     """What figures depend on: the day, the machine, and how busy others kept it."""
     return {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
@@ -45,13 +45,18 @@ def circumstances(load_before: float, *, seconds: float) -> Mapping[str, str]:
         "load": f"{load_before:.1f} before, {os.getloadavg()[0]:.1f} after, {seconds:.0f} s",
         "watcher": __version__,
         "MongoDB": _mongodb(),
-        "Python": platform.python_version(),
+        "Python": _version(python),
         **{
             name: version
             for name in ("mq-bridge", "debezium", "mongo-broadcaster")
             if (version := _peer(name))
         },
     }
+
+
+def _version(python: Path) -> str:
+    told = subprocess.run([python, "--version"], check=True, capture_output=True, text=True)
+    return told.stdout.split()[-1]
 
 
 def keep(name: str, tables: Sequence[Table], circumstances: Mapping[str, str]) -> None:

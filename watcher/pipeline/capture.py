@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,10 @@ QUIET_STORE = timedelta(seconds=10)
 often would let the stored position of a quiet LibreChat fall behind a small oplog."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
+
+TURNS = 4
+"""Of the event loop, from a delivery that is stored to its request."""
 
 
 async def capture(
@@ -64,6 +69,8 @@ async def capture(
                     )
                     stored_at = clock.monotonic()
                 waiting = batch.through < holding_until
+            if stored:
+                await _let_it_go_out()
 
             for fact in planned.facts:
                 observe(fact)
@@ -80,6 +87,13 @@ async def capture(
                     took=timedelta(seconds=clock.monotonic() - began),
                 )
             )
+
+
+async def _let_it_go_out() -> None:
+    """Who sends what was just stored goes first: to tell of it and to ask for more keeps the event loop busy
+    for as long as a request takes."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
 
 
 async def _in_portions(batches: AsyncIterator[Batch], plan: Plan) -> AsyncIterator[Batch]:
