@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from tests.builders import NOON, a_checkpoint, a_delivery, an_endpoint
 from watcher.core.circuits import MANY, Standing
 from watcher.core.deliveries import Delivery
@@ -15,11 +17,12 @@ from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
 from watcher.core.facts import Attempted, StandingChanged, StoreFailed
 from watcher.core.forms import Address, Addressing, Failed
+from watcher.core.hiding import BLOT
 from watcher.core.lanes import WINDOW_ROWS
 from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
 from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
-from watcher.errors import OutboxError
+from watcher.errors import LeaseLost, OutboxError
 from watcher.pipeline.dispatch import UNSURE_SECONDS, Dispatcher
 from watcher.ports import Counts
 from watcher.testing import Facts, FakeClock, MemoryOutbox, RecordingSender
@@ -617,3 +620,63 @@ async def test_what_lost_its_right_while_it_connected_does_not_go_out_and_costs_
     assert stage.sent() == []
     assert (attempted.outcome, attempted.verdict) == (NotSent(), Release())
     assert await stage.outbox.counts() == {"crm": Counts(pending=1)}
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "failed"])
+async def test_once_its_lease_is_lost_nothing_more_goes_out_however_much_is_ready(ends):
+    stage = Stage(an_endpoint(max_in_flight=2))
+    stage.sender.open.clear()
+    run = asyncio.create_task(stage.dispatcher.run(stage.stopping, grace=timedelta(seconds=5)))
+    await stage.append(*(a_delivery(entity=Entity(f"user:{number}")) for number in range(40)))
+    await stage.sender.given.wait()
+    await settle_down()
+    assert len(stage.sender.requests) == 2
+
+    async def lost() -> Any:
+        raise LeaseLost("endpoint crm")
+
+    if ends == "cancelled":
+        run.cancel()
+    else:
+        stage.outbox.recalls = lost  # type: ignore[method-assign]
+        stage.clock.advance(timedelta(seconds=1))
+    await settle_down()
+    stage.sure = False  # else, should this fail, it never ends
+
+    assert len(stage.sender.requests) == 2, "another replica sends these now"
+    await asyncio.wait({run})
+    assert (await asyncio.gather(run, return_exceptions=True)) != [None]
+
+
+async def test_what_ended_before_a_stop_is_written_down_within_the_grace_however_slow_the_store(monkeypatch):
+    monkeypatch.setattr("watcher.pipeline.dispatch.PARTING_SECONDS", 0)
+    stage = Stage(an_endpoint())
+    settling, settle = asyncio.Event(), stage.outbox.settle
+
+    async def slowly(settlements: Any) -> None:
+        settling.set()
+        await settle_down()
+        await settle(settlements)
+
+    stage.outbox.settle = slowly  # type: ignore[method-assign]
+    async with stage.running():
+        await stage.append(a_delivery())
+        await settling.wait()
+
+    assert await stage.outbox.counts() == {"crm": Counts(delivered=1)}
+
+
+async def test_of_an_answer_the_secrets_are_hidden_that_its_request_was_made_with():
+    stage, delivery = Stage(an_endpoint(secrets=(Secret(key=b"the old secret"),))), a_delivery()
+    stage.sender.open.clear()
+    stage.sender.answer = lambda _: Answered(status=200, answer="you use the old secret")
+    async with stage.running():
+        await stage.append(delivery)
+        await stage.sender.given.wait()
+        stage.dispatcher.become(an_endpoint(secrets=(Secret(key=b"the new secret"),)))
+        stage.sender.open.set()
+        await stage.facts.until(Attempted)
+
+    dossier = await stage.outbox.dossier(delivery.id)
+    assert dossier is not None
+    assert [attempt.answer for attempt in dossier.attempts] == [f"you use {BLOT}"]

@@ -32,7 +32,7 @@ OBEYED_WITHIN = timedelta(seconds=1)
 """How soon it is noticed that an operator paused or resumed the endpoint."""
 
 PARTING_SECONDS = 0.5
-"""At the end, for writing down what ended last. What is not written is sent again."""
+"""For writing down what ended last, where nothing is left of the grace. What is not written is sent again."""
 
 SAME_WAIT = timedelta(seconds=1)
 """An end of a slow-down that moves by less is not stored again: refusals come by the dozen."""
@@ -77,7 +77,8 @@ class Dispatcher:
         self._changed.set()
 
     async def run(self, stopping: asyncio.Event, *, grace: timedelta) -> None:
-        """Deliver until `stopping` is set; then let attempts in flight end, for `grace` at most.
+        """Deliver until `stopping` is set; then let attempts in flight end, and have what ended written down,
+        for `grace` at most.
 
         Attempts cut after that cost their deliveries nothing: they are pending, as before."""
         attempts: set[asyncio.Task[None]] = set()
@@ -91,7 +92,7 @@ class Dispatcher:
             ]
             await stopping.wait()
 
-            self._stopping = True
+            self._stopping, began = True, self._clock.monotonic()
             for task in working:
                 task.cancel()
             if attempts:
@@ -101,7 +102,8 @@ class Dispatcher:
             if attempts:
                 await asyncio.wait(attempts)
             self._settling.close()
-            await asyncio.wait({settling}, timeout=PARTING_SECONDS)
+            left = grace.total_seconds() - (self._clock.monotonic() - began)
+            await asyncio.wait({settling}, timeout=max(left, PARTING_SECONDS))
             settling.cancel()
 
     async def _feed(self, tasks: asyncio.TaskGroup, attempts: set[asyncio.Task[None]]) -> None:
@@ -190,7 +192,7 @@ class Dispatcher:
         """One attempt after the other, as long as there is something to be sent now."""
         while launch is not None:
             await self._attempt(launch)
-            launch = self._next()
+            launch = None if _is_cut() else self._next()
 
     async def _attempt(self, launch: Launch) -> None:
         parcel = launch.parcel
@@ -198,7 +200,7 @@ class Dispatcher:
             batch = parcel.batch
             await self._insist("bind", lambda: self._outbox.bind(parcel.members, batch))
 
-        started, began = self._clock.now(), self._clock.monotonic()
+        started, began, hiding = self._clock.now(), self._clock.monotonic(), self._hiding
         outcome = await self._send(launch, started)
         clock = self._clock.monotonic()
         took, jitter, endpoint = timedelta(seconds=clock - began), self._clock.jitter(), self._endpoint
@@ -225,7 +227,7 @@ class Dispatcher:
                 launch=launch,
                 outcome=outcome,
                 verdict=verdict,
-                attempt=attempt_of(outcome, self._hiding, at=started, took=took, reason=reason_of(verdict)),
+                attempt=attempt_of(outcome, hiding, at=started, took=took, reason=reason_of(verdict)),
                 clock=clock,
             )
         )
@@ -266,7 +268,7 @@ class Dispatcher:
                 request = replace(request, headers=(*request.headers, *traced))
             return await self._sender.send(request, on_written=written)
         except asyncio.CancelledError:
-            # Only our own shutdown cancels an attempt: the receiver is not to blame.
+            # Only we ourselves cancel an attempt, at our end or the lease's: the receiver is not to blame.
             return NotSent()
         except Exception as error:
             # A fault of ours in one request must not stop the others; as a failure it stays visible.
@@ -338,6 +340,12 @@ class Dispatcher:
 
     async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
         return await insist(act, doing=doing, clock=self._clock, observe=self._observe)
+
+
+def _is_cut() -> bool:
+    """Was this task cancelled? An attempt makes an outcome of that; who is next may be another replica's."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _state(standing: Standing | None) -> str | None:
