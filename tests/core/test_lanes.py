@@ -16,7 +16,7 @@ from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
 from watcher.core.events import Entity, Event, EventId, EventType, batch_id
 from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
-from watcher.core.lanes import LINE_ROWS, UNSETTLED, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
+from watcher.core.lanes import LINE_ROWS, UNSETTLED, UNSETTLED_BYTES, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -159,6 +159,20 @@ def test_a_batch_takes_several_of_one_entity_in_order_and_none_overtakes():
     (second,) = launched(lane, clock=1.3)
 
     assert seqs([first, second]) == [[1, 2, 3], [4, 5]]
+
+
+def test_what_is_not_settled_yet_is_bounded_by_its_weight_too():
+    lane, clock = Lane(an_endpoint()), 0.0
+    lane.offer([a_row(seq, size=MAX_BODY_BYTES) for seq in range(1, 17)], now=NOON)
+    for launch in (ended := launched(lane)[: UNSETTLED_BYTES // MAX_BODY_BYTES]):
+        lane.answered(launch, clock=clock)
+    lane.offer([a_row(17)], now=NOON)
+    assert launched(lane) == []
+    assert lane.next_wake(now=NOON, clock=clock) is None, "the store has to go on"
+
+    lane.settle(ended[0].parcel, Delivered(), now=NOON)
+
+    assert seqs(launched(lane)) == [[17]]
 
 
 def test_a_batch_stays_below_the_largest_body():

@@ -42,6 +42,9 @@ LINE_BYTES = 1024 * 1024
 UNSETTLED = 4
 """Attempts that wait to be settled, by slot: enough to keep a receiver busy while the store commits."""
 
+UNSETTLED_BYTES = 8 * 1024 * 1024
+"""What their bodies may weigh: so many of a megabyte each would fill a pod while the store stands still."""
+
 ENVELOPE_BYTES = 1_000
 """What a batch's own five keys may weigh, generously."""
 
@@ -85,6 +88,7 @@ class Lane:
         """Requests that have no answer yet."""
         self.unsettled = 0
         """Attempts that have ended, and are not settled."""
+        self._unsettled_bytes = 0
         self.circuit = Circuit(endpoint.max_in_flight)
         self._pace = RateWindow(endpoint.rate.max_per_second)
         self._lines: dict[Entity, _Line] = {}
@@ -207,11 +211,13 @@ class Lane:
         """The attempt is over, whatever came of it: its slot is free, and its second of the pace runs."""
         self.in_flight -= 1
         self.unsettled += 1
+        self._unsettled_bytes += _weight(launch.parcel.members)
         self._pace.answered(launch.ticket, clock)
 
     def settle(self, parcel: Parcel, verdict: Verdict, *, now: datetime) -> None:
         """The attempt is settled in the store: let the next of its entities go."""
         self.unsettled -= 1
+        self._unsettled_bytes -= _weight(parcel.members)
         match verdict:
             case Delivered() | Dead():
                 self._advance(parcel, now)
@@ -250,7 +256,8 @@ class Lane:
     @property
     def _owes_too_much(self) -> bool:
         """While the store takes nothing, nothing more is sent that would be sent again after a crash."""
-        return self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
+        many = self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
+        return many or self._unsettled_bytes >= UNSETTLED_BYTES
 
     @property
     def _batches_go(self) -> bool:
@@ -379,6 +386,10 @@ def _was_sent(row: Stored) -> bool:
 
 def _form(row: Stored) -> str:
     return form_of(row.delivery.body, row.delivery.id)
+
+
+def _weight(rows: Iterable[Stored]) -> int:
+    return sum([row.delivery.size for row in rows])
 
 
 def _entities(rows: Iterable[Stored]) -> Iterable[Entity]:
