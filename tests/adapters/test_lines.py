@@ -9,7 +9,9 @@ from datetime import datetime
 
 import pytest
 
+from tests.builders import an_endpoint
 from watcher.adapters.lines import Lines, as_json, for_terminal
+from watcher.core.endpoints import Secret
 
 
 class Stream(io.StringIO):
@@ -95,6 +97,16 @@ def test_a_password_is_not_written_however_deep_it_lies(render) -> None:
 
     assert "word" not in stream.writes[0]
     assert "mongodb://…@db.example/chat" in stream.writes[0]
+
+
+@pytest.mark.parametrize("render", [as_json, for_terminal(colors=False)])
+def test_of_our_own_values_no_secret_is_written(render) -> None:
+    stream = Stream()
+
+    Lines(stream, render, "info").info("odd", secret=Secret(key=b"hunter2!"), deep=[an_endpoint()])
+
+    assert "hunter2!" not in stream.writes[0]
+    assert "Secret()" in stream.writes[0]
 
 
 @pytest.mark.parametrize("odd", [2**70, "half a pair \ud800", '","reason":":"', {1, 2}])

@@ -24,6 +24,11 @@ Render = Callable[[Values], str]
 _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://).*@", re.IGNORECASE | re.DOTALL)
 
 
+AS_WRITTEN = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATACLASS
+"""Indented, as it has blanks where people expect them: they search for `"event": "stream.lost"`. And of our own
+values their `repr`, which leaves secrets out; orjson by itself would write each field."""
+
+
 class Lines:
     """Writes lines of a level and above. Those of one turn of the event loop are written together."""
 
@@ -78,8 +83,7 @@ def as_json(values: Values) -> str:
 
 def _written(values: Values) -> str:
     try:
-        # Indented, as it has blanks where people expect them: they search for `"event": "stream.lost"`.
-        text = orjson.dumps(values, default=repr, option=orjson.OPT_INDENT_2)
+        text = orjson.dumps(values, default=repr, option=AS_WRITTEN)
     except TypeError:  # a number beyond 64 bits, half of a surrogate pair
         return json.dumps(values, default=repr)
     return text.replace(b"\n  ", b" ").replace(b"\n", b" ").decode()
