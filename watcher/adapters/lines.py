@@ -25,8 +25,8 @@ _PASSWORD = re.compile(r"(mongodb(?:\+srv)?://).*@", re.IGNORECASE | re.DOTALL)
 
 
 AS_WRITTEN = orjson.OPT_INDENT_2 | orjson.OPT_PASSTHROUGH_DATACLASS
-"""Indented, as it has blanks where people expect them: they search for `"event": "stream.lost"`. And of our own
-values their `repr`, which leaves secrets out; orjson by itself would write each field."""
+"""Indented, as it has blanks where people expect them: they search for `"event": "stream.lost"`. And of our
+own values their `repr`, which leaves secrets out: orjson by itself would write each field."""
 
 
 class Lines:
