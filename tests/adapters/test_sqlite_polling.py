@@ -11,6 +11,7 @@ import pytest
 
 from watcher.adapters.sqlite.database import connect
 from watcher.adapters.sqlite.polling import OTHERS_SECONDS, Polling
+from watcher.errors import OutboxError
 
 
 @pytest.fixture
@@ -29,6 +30,10 @@ def polling(path: Path) -> Iterator[Polling]:
 def other(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(connect(path, writing=True)) as connection:
         yield connection
+
+
+async def yes() -> bool:
+    return True
 
 
 class Reads:
@@ -66,19 +71,29 @@ async def test_while_nothing_can_be_seen_everything_is_read(path: Path) -> None:
     connection.close()
 
     assert [await polling.read("revision", read) for _ in range(2)] == [1, 2]
-    assert polling.is_due("crm", clock=10.0)
+    assert await polling.finds("crm", yes, clock=10.0)
 
 
-def test_one_looks_for_what_others_stored_when_somebody_wrote_and_not_all_the_time(
+async def test_one_looks_for_what_others_stored_when_somebody_wrote_and_not_all_the_time(
     polling: Polling, other: sqlite3.Connection
 ) -> None:
-    assert polling.is_due("crm", clock=10.0)
-    assert not polling.is_due("crm", clock=99.0), "nobody wrote"
-    assert polling.is_due("audit", clock=99.0), "each for itself"
+    assert await polling.finds("crm", yes, clock=10.0)
+    assert not await polling.finds("crm", yes, clock=99.0), "nobody wrote"
+    assert await polling.finds("audit", yes, clock=99.0), "each for itself"
 
     other.execute("INSERT INTO recalls VALUES ('crm', 1)")
-    assert polling.is_due("crm", clock=99.0)
+    assert await polling.finds("crm", yes, clock=99.0)
 
     other.execute("INSERT INTO recalls VALUES ('audit', 1)")
-    assert not polling.is_due("crm", clock=99.0 + OTHERS_SECONDS / 2), "a moment ago"
-    assert polling.is_due("crm", clock=99.0 + OTHERS_SECONDS)
+    assert not await polling.finds("crm", yes, clock=99.0 + OTHERS_SECONDS / 2), "a moment ago"
+    assert await polling.finds("crm", yes, clock=99.0 + OTHERS_SECONDS)
+
+
+async def test_a_look_that_failed_is_made_again(polling: Polling) -> None:
+    async def fail() -> bool:
+        raise OutboxError("the disk is away")
+
+    with pytest.raises(OutboxError):
+        await polling.finds("crm", fail, clock=10.0)
+
+    assert await polling.finds("crm", yes, clock=10.0)

@@ -190,6 +190,10 @@ class SqliteOutbox:
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         given, loop = {"endpoint": endpoint, "after": after}, asyncio.get_running_loop()
+
+        async def look() -> bool:
+            return bool(await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]))
+
         while True:
             news = loop.create_future()
             self._waiting[endpoint].add(news)
@@ -197,8 +201,8 @@ class SqliteOutbox:
                 known = self._fresh.beyond(endpoint, after=after)
                 if known:
                     return
-                looks = known is None or self._polling.is_due(endpoint, clock=loop.time())
-                if looks and await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]):
+                looked = look() if known is None else self._polling.finds(endpoint, look, clock=loop.time())
+                if await looked:
                     self._fresh.forget()
                     return
                 # What a command beside us stores wakes nobody here.

@@ -27,13 +27,14 @@ class Polling:
         self._kept: dict[str, tuple[int, Any]] = {}
         self._looked: dict[str, tuple[int | None, float]] = {}
 
-    def is_due(self, endpoint: str, *, clock: float) -> bool:
-        """Should one look for what others stored for it, now? Where it says so one does."""
+    async def finds(self, endpoint: str, look: Callable[[], Awaitable[bool]], *, clock: float) -> bool:
+        """Does a look find what others stored for it? Where nobody wrote, or a moment after the last: no."""
         version, (seen, at) = self.version(), self._looked.get(endpoint, (None, 0.0))
         if (version is not None and version == seen) or clock < at + OTHERS_SECONDS:
             return False  # what we write ourselves is another version, too: that is heard of without looking
-        self._looked[endpoint] = version, clock
-        return True
+        found = await look()
+        self._looked[endpoint] = version, clock  # not before: one that failed saw nothing
+        return found
 
     def version(self) -> int | None:
         """Another one when somebody has written since; None: it could not be seen."""
