@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import random
 import shutil
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.builders import NOON, a_checkpoint, a_delivery, checkpoint_of
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.adapters.sqlite.database import connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.core.deliveries import Delivery
 from watcher.core.events import Entity
 from watcher.core.memory import Remembered, Scan
+from watcher.core.verdicts import RetryAt
 from watcher.errors import OutboxBroken, OutboxError
 from watcher.pipeline.housekeeping import EVERY, keep_house
 from watcher.testing import Facts, FakeClock
@@ -88,6 +91,19 @@ async def test_whatever_is_overwritten_is_told_or_does_no_harm(tmp_path, stored)
             told += 1
 
     assert told >= 30  # the rest hit free space
+
+
+async def test_a_damaged_log_of_attempts_is_told_when_one_more_is_to_be_kept(tmp_path):
+    path = tmp_path / "state.db"
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.append([a_delivery()], checkpoint=POSITION, through=NOON)
+        (row,) = await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)
+        await outbox.settle([a_settlement(row, RetryAt(at=NOON, reason="status 500"))])
+        with closing(connect(path, writing=True)) as db:
+            db.execute("UPDATE deliveries SET log = '[{'")
+
+        with pytest.raises(OutboxBroken, match="malformed"):  # else it would be tried again for ever
+            await outbox.settle([a_settlement(row)])
 
 
 @pytest.mark.parametrize("left", [0.9, 0.5, 0.1, 0.001])

@@ -168,7 +168,8 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _tells_damage(error: Exception) -> bool:
     name = getattr(error, "sqlite_errorname", "")
     undecodable = isinstance(error, UnicodeDecodeError) or "Could not decode" in str(error)
-    return undecodable or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
+    unreadable = "malformed JSON" in str(error)  # all that we give SQLite is well formed
+    return undecodable or unreadable or name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB"))
 
 
 def _cure(error: Exception) -> str:
