@@ -134,6 +134,16 @@ async def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_sta
     assert "run" in str(refused.value).partition("\n")[2]
 
 
+async def test_beside_a_run_of_an_earlier_version_nothing_is_written(old_state: Path) -> None:
+    before = schema(old_state)
+
+    with pytest.raises(OutboxError, match="older librechat-watcher"):
+        async with SqliteOutbox.beside(old_state):
+            pass
+
+    assert schema(old_state) == before, "that run would not read what a newer one stores"
+
+
 def schema(path: Path) -> list[object]:
     """Tables, indexes and version. SQLite writes an added column behind the others, spaced in its own way."""
     with closing(sqlite3.connect(path)) as db:

@@ -62,8 +62,9 @@ def _unwritable(why: str | None) -> str:
     )
 
 
-def connect(path: Path, *, writing: bool, waits: bool = True) -> sqlite3.Connection:
+def connect(path: Path, *, writing: bool, waits: bool = True, beside: bool = False) -> sqlite3.Connection:
     """Open the file, made with our schema if `writing` and it is not there. `waits`: for who holds it.
+    `beside`: a `run` is at work on it. If that is an older one, it could not read what we would write.
 
     Raises OutboxError or OutboxBroken."""
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
@@ -81,6 +82,8 @@ def connect(path: Path, *, writing: bool, waits: bool = True) -> sqlite3.Connect
         with translated(path):
             connection.execute(f"PRAGMA busy_timeout = {BUSY_MS if waits else 0}")
             if writing:
+                if beside:
+                    _demand(_version(connection, path), SCHEMA_VERSION, path)
                 _migrate(connection, path)
                 connection.execute("PRAGMA journal_mode = WAL")
                 # FULL: what was acknowledged survives a power cut, dead letters and positions alike.
@@ -106,11 +109,7 @@ def read_beside(
         version = _version(connection, path)
         if version == 0:
             return None
-        if version < oldest:
-            raise OutboxError(
-                f"{path}: was written by an older librechat-watcher (schema {version}; needed: {oldest}).\n"
-                "  Start `librechat-watcher run` of this version on it: that brings it up to date."
-            )
+        _demand(version, oldest, path)
         return work(connection)
 
 
@@ -163,6 +162,15 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
             "  Run that version or a newer one; or give this one another state, which begins anew."
         )
     return version
+
+
+def _demand(version: int, oldest: int, path: Path) -> None:
+    """Raises OutboxError for a file of a version before the oldest that will do."""
+    if 0 < version < oldest:
+        raise OutboxError(
+            f"{path}: was written by an older librechat-watcher (schema {version}; needed: {oldest}).\n"
+            "  Start `librechat-watcher run` of this version on it: that brings it up to date."
+        )
 
 
 def _tells_damage(error: Exception) -> bool:

@@ -68,13 +68,13 @@ class SqliteOutbox:
     async def open(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
         """The outbox at this path, made if need be. Raises OutboxLocked, OutboxError or OutboxBroken."""
         with locked(path):
-            async with cls._opened(path) as outbox:
+            async with cls._opened(path, beside=False) as outbox:
                 yield outbox
 
     @classmethod
     @asynccontextmanager
-    async def _opened(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        with closing(connect(path, writing=True)) as writing:
+    async def _opened(cls, path: Path, *, beside: bool) -> AsyncIterator[SqliteOutbox]:
+        with closing(connect(path, writing=True, beside=beside)) as writing:
             with translated(path):
                 numbers = Numbers(writing)
             with (
@@ -92,8 +92,9 @@ class SqliteOutbox:
     @classmethod
     @asynccontextmanager
     async def beside(cls, path: Path) -> AsyncIterator[SqliteOutbox]:
-        """The outbox of a `run` that is at work, to store something more in it. Raises OutboxError."""
-        async with cls._opened(path) as outbox:
+        """The outbox of a `run` that is at work, to store something more in it. Raises OutboxError, also when
+        that is of an older version."""
+        async with cls._opened(path, beside=True) as outbox:
             yield outbox
 
     async def position(self) -> Position | None:
