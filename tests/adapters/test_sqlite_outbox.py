@@ -305,6 +305,39 @@ async def test_what_a_command_beside_stores_is_noticed_and_stands_in_order(tmp_p
         assert await running.counts() == {"crm": Counts(pending=3)}
 
 
+async def test_a_quiet_store_is_not_read_again_and_again(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("watcher.adapters.sqlite.outbox.OTHERS_SECONDS", 0.01)
+    path, reads = tmp_path / "state.db", 0
+    async with SqliteOutbox.open(path) as running, SqliteOutbox.beside(path) as beside:
+        read = running._read
+
+        async def counting(work: Any) -> Any:
+            nonlocal reads
+            reads += 1
+            return await read(work)
+
+        monkeypatch.setattr(running, "_read", counting)
+        noticed = asyncio.create_task(running.appended("crm", after=0))
+        await asyncio.wait({noticed}, timeout=0.3)
+        assert (noticed.done(), reads) == (False, 1)
+
+        await beside.append([a_delivery()], checkpoint=a_checkpoint(), through=NOON)
+        await asyncio.wait_for(noticed, 10)
+
+
+async def test_who_is_behind_takes_from_nobody_what_was_just_stored(tmp_path: Path, monkeypatch) -> None:
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        for _ in range(2):
+            both = [a_delivery(endpoint="crm"), a_delivery(endpoint="slow")]
+            await outbox.append(both, checkpoint=a_checkpoint(), through=NOON)
+        await outbox.pending("slow", after=0, limit=1, max_bytes=10**9)
+
+        await outbox.appended("slow", after=0)  # of which it is not known in memory any more
+        monkeypatch.setattr(outbox, "_read", None)
+
+        assert len(await outbox.pending("crm", after=0, limit=9, max_bytes=10**9)) == 2
+
+
 async def test_a_body_goes_where_its_delivery_goes(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     sent, held = a_delivery(), a_delivery(hold=Hold(key="messages:1", until=NOON + timedelta(minutes=1)))

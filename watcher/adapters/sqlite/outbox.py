@@ -195,16 +195,20 @@ class SqliteOutbox:
         async def look() -> bool:
             return bool(await self._read(lambda db: db.execute(SQL["any_pending"], given).fetchone()[0]))
 
+        seen: int | None = None  # of the store, when nothing was found in it
         while True:
             news = loop.create_future()
             self._waiting[endpoint].add(news)
             try:
-                known = self._fresh.beyond(endpoint, after=after)
+                known, version = self._fresh.beyond(endpoint, after=after), self._polling.version()
                 if known:
                     return
-                looked = look() if known is None else self._polling.finds(endpoint, look, clock=loop.time())
-                if await looked:
-                    self._fresh.forget()
+                if known is None:
+                    if (version is None or version != seen) and await look():
+                        return
+                    seen = version
+                elif await self._polling.finds(endpoint, look, clock=loop.time()):
+                    self._fresh.forget()  # it knew nothing of that
                     return
                 # What a command beside us stores wakes nobody here.
                 alarm = loop.call_later(OTHERS_SECONDS, _ring, news)
