@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from contextlib import closing
 from datetime import timedelta
@@ -71,6 +72,18 @@ def test_what_would_be_too_much_is_left_to_the_store_for_the_endpoint_that_has_m
     assert known.take("crm", after=5, **EVERYTHING) is None
     assert known.take("crm", after=6, **EVERYTHING) == []
     assert seqs(known.take("audit", after=0, **EVERYTHING)) == [1]
+
+
+async def test_what_is_cancelled_is_not_given_even_if_who_asked_for_it_is_gone(tmp_path: Path):
+    delivery = a_delivery()
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        await outbox.append([delivery], checkpoint=a_checkpoint(), through=NOON)
+        asking = asyncio.create_task(outbox.cancel([delivery.id], reason="not wanted"))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+
+        assert await outbox.pending("crm", after=0, **EVERYTHING) == []
 
 
 @pytest.mark.parametrize("seed", range(12))

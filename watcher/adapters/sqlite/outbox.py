@@ -254,8 +254,10 @@ class SqliteOutbox:
         return (await self._change(lambda _, changing: changing.replay(ids))).became("pending")
 
     async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
-        changed = await self._change(lambda _, changing: changing.cancel(ids, reason))
-        self._fresh.forget()
+        try:
+            changed = await self._change(lambda _, changing: changing.cancel(ids, reason))
+        finally:
+            self._fresh.forget()  # who asked may be gone, and it is done all the same
         return changed.became("cancelled")
 
     async def recalls(self) -> Mapping[str, int]:
