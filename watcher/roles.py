@@ -14,6 +14,7 @@ from watcher.adapters.mongo.source import MongoSource
 from watcher.config.mappings import load_mappings
 from watcher.config.settings import Settings
 from watcher.core.endpoints import Endpoint
+from watcher.core.lanes import window_of
 from watcher.core.leases import CAPTURE, endpoint_lease
 from watcher.core.managing import Registered
 from watcher.core.planning import Plan
@@ -105,7 +106,7 @@ class Roles:
         self._prepared = prepared
         for endpoint in prepared.settings.endpoints:
             if endpoint.name in self._dispatchers:
-                self._dispatchers[endpoint.name].become(endpoint)
+                self._dispatchers[endpoint.name].become(endpoint, window_bytes=self._window_bytes)
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -117,6 +118,11 @@ class Roles:
         for endpoint in self._prepared.settings.endpoints:
             if tenure.lease.name == endpoint_lease(endpoint.name):
                 await self._send_to(endpoint, tenure, outbox)
+
+    @property
+    def _window_bytes(self) -> int:
+        """Of one endpoint. As if all were this replica's: they may come to be."""
+        return window_of(len(self._prepared.settings.endpoints))
 
     @property
     def _is_at_work(self) -> bool:
@@ -131,6 +137,7 @@ class Roles:
             clock=self._clock,
             observe=self._observe,
             may_send=tenure.lasts,
+            window_bytes=self._window_bytes,
             tracer=self._tracer,
         )
         try:

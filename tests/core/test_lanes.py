@@ -16,7 +16,7 @@ from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
 from watcher.core.events import Entity, Event, EventId, EventType, batch_id
 from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
-from watcher.core.lanes import LINE_ROWS, UNSETTLED, UNSETTLED_BYTES, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch
+from watcher.core.lanes import LINE_ROWS, UNSETTLED, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch, window_of
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -161,18 +161,26 @@ def test_a_batch_takes_several_of_one_entity_in_order_and_none_overtakes():
     assert seqs([first, second]) == [[1, 2, 3], [4, 5]]
 
 
-def test_what_is_not_settled_yet_is_bounded_by_its_weight_too():
-    lane, clock = Lane(an_endpoint()), 0.0
-    lane.offer([a_row(seq, size=MAX_BODY_BYTES) for seq in range(1, 17)], now=NOON)
-    for launch in (ended := launched(lane)[: UNSETTLED_BYTES // MAX_BODY_BYTES]):
-        lane.answered(launch, clock=clock)
-    lane.offer([a_row(17)], now=NOON)
-    assert launched(lane) == []
-    assert lane.next_wake(now=NOON, clock=clock) is None, "the store has to go on"
+def test_what_is_under_way_and_not_yet_settled_weighs_as_what_waits_does():
+    lane = Lane(an_endpoint(), window_bytes=4 * MAX_BODY_BYTES)
+    lane.offer([a_row(seq, size=MAX_BODY_BYTES) for seq in range(1, 5)], now=NOON)
+    assert lane.room() == 0
 
-    lane.settle(ended[0].parcel, Delivered(), now=NOON)
+    launches = launched(lane)
+    assert lane.room() == 0, "under way"
+    for launch in launches:
+        lane.answered(launch, clock=0.0)
+    assert lane.room() == 0, "not settled"
 
-    assert seqs(launched(lane)) == [[17]]
+    lane.settle(launches[0].parcel, Delivered(), now=NOON)
+    assert lane.room() > 0
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "megabytes"), [(0, 16), (1, 16), (2, 16), (8, 4), (100, 0.32), (10**6, 0.25)]
+)
+def test_endpoints_share_what_bodies_may_weigh_in_memory(endpoints: int, megabytes: float):
+    assert window_of(endpoints) == pytest.approx(megabytes * 1024 * 1024, rel=0.01)
 
 
 def test_a_batch_stays_below_the_largest_body():
@@ -277,7 +285,7 @@ def test_settings_without_batches_let_a_batch_that_waits_go_one_by_one_and_lose_
     lane, rows = Lane(an_endpoint(rate=batching)), [a_row(1), a_row(2)]
     batch = a_batch_to_be_sent_again(lane, rows)
 
-    lane.become(an_endpoint(), clock=1.3, now=NOON)
+    lane.become(an_endpoint(), WINDOW_BYTES, clock=1.3, now=NOON)
     returns, _ = lane.due(NOON)
     for returned in returns:
         stored = [replace(row, attempts=1, due_at=NOON, batch=batch) for row in rows]

@@ -30,8 +30,9 @@ from watcher.core.verdicts import Dead, Delivered, Release, RetryAt, Verdict
 WINDOW_ROWS = 1_000
 """Rows a lane holds in memory. Enough to keep all slots busy between two reads of the store."""
 
-WINDOW_BYTES = 16 * 1024 * 1024
-"""What their bodies may weigh: kilobytes come nowhere near, rows of a megabyte must not fill a pod."""
+LANES_BYTES, WINDOW_BYTES, LEAST_BYTES = 32 * 1024 * 1024, 16 * 1024 * 1024, 256 * 1024
+"""What bodies may weigh in all lanes of a program together; in one of few; in one of very many. Kilobytes
+come nowhere near: rows of a megabyte must not fill a pod."""
 
 LINE_ROWS = 32
 """Rows of one entity in memory: a busy conversation must not fill the window that others need."""
@@ -41,9 +42,6 @@ LINE_BYTES = 1024 * 1024
 
 UNSETTLED = 4
 """Attempts that wait to be settled, by slot: enough to keep a receiver busy while the store commits."""
-
-UNSETTLED_BYTES = 8 * 1024 * 1024
-"""What their bodies may weigh: so many of a megabyte each would fill a pod while the store stands still."""
 
 ENVELOPE_BYTES = 1_000
 """What a batch's own five keys may weigh, generously."""
@@ -77,18 +75,25 @@ class Launch:
     """The store already knows this parcel's batch."""
 
 
+def window_of(endpoints: int) -> int:
+    """The share of a lane, in bytes, beside so many. What it has just read may go over it once."""
+    return max(LEAST_BYTES, min(WINDOW_BYTES, LANES_BYTES // max(1, endpoints)))
+
+
 class Lane:
     """The pure part of dispatching to one endpoint: what goes next, and when."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, *, window_bytes: int = WINDOW_BYTES) -> None:
+        """`window_bytes`: what the bodies in it may weigh, those under way and not yet settled with them."""
         self.endpoint = endpoint
+        self.window_bytes = window_bytes
         self.cursor = 0
         """Every delivery up to this `seq` has been offered."""
         self.in_flight = 0
         """Requests that have no answer yet."""
         self.unsettled = 0
         """Attempts that have ended, and are not settled."""
-        self._unsettled_bytes = 0
+        self._out_bytes = 0  # under way, or not yet settled
         self.circuit = Circuit(endpoint.max_in_flight)
         self._pace = RateWindow(endpoint.rate.max_per_second)
         self._lines: dict[Entity, _Line] = {}
@@ -109,7 +114,8 @@ class Lane:
     def room(self) -> int:
         """How many more rows it would take in. Sips of a few rows would cost a query per delivery."""
         free = WINDOW_ROWS - self._rows
-        return free if free >= WINDOW_ROWS // 4 and self._bytes < WINDOW_BYTES else 0
+        weighs = self._bytes + self._out_bytes
+        return free if free >= WINDOW_ROWS // 4 and weighs < self.window_bytes else 0
 
     def offer(self, rows: Sequence[Stored], *, now: datetime) -> None:
         """Take in the next rows of the store, in order of `seq`, all beyond `cursor`."""
@@ -196,6 +202,7 @@ class Lane:
         else:
             return None
         self.in_flight += 1
+        self._out_bytes += _weight(parcel.members)
         return Launch(parcel=parcel, ticket=self._pace.take(), bound=parcel.batch in self._batches)
 
     def written(self, launch: Launch, *, clock: float) -> None:
@@ -211,13 +218,12 @@ class Lane:
         """The attempt is over, whatever came of it: its slot is free, and its second of the pace runs."""
         self.in_flight -= 1
         self.unsettled += 1
-        self._unsettled_bytes += _weight(launch.parcel.members)
         self._pace.answered(launch.ticket, clock)
 
     def settle(self, parcel: Parcel, verdict: Verdict, *, now: datetime) -> None:
         """The attempt is settled in the store: let the next of its entities go."""
         self.unsettled -= 1
-        self._unsettled_bytes -= _weight(parcel.members)
+        self._out_bytes -= _weight(parcel.members)
         match verdict:
             case Delivered() | Dead():
                 self._advance(parcel, now)
@@ -239,9 +245,9 @@ class Lane:
         """Somebody else may have sent to it a moment ago: this program before a restart, another replica."""
         self._pace.fill(clock)
 
-    def become(self, endpoint: Endpoint, *, clock: float, now: datetime) -> None:
+    def become(self, endpoint: Endpoint, window_bytes: int, *, clock: float, now: datetime) -> None:
         """Go on by other settings. What is in flight, and what the pace has counted, stay as they are."""
-        self.endpoint = endpoint
+        self.endpoint, self.window_bytes = endpoint, window_bytes
         while self._again and not self._batches_go:
             parcel = self._again.popleft()
             assert parcel.batch is not None
@@ -256,8 +262,7 @@ class Lane:
     @property
     def _owes_too_much(self) -> bool:
         """While the store takes nothing, nothing more is sent that would be sent again after a crash."""
-        many = self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
-        return many or self._unsettled_bytes >= UNSETTLED_BYTES
+        return self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
 
     @property
     def _batches_go(self) -> bool:

@@ -50,6 +50,7 @@ class Dispatcher:
         clock: Clock,
         observe: Observer,
         may_send: Callable[[], bool] = lambda: True,
+        window_bytes: int = WINDOW_BYTES,
         tracer: Tracer = UNTRACED,
     ) -> None:
         """`may_send`: whether this is the one that sends to the endpoint, now. While it is not sure, nothing
@@ -61,7 +62,7 @@ class Dispatcher:
         self._sender = sender
         self._clock = clock
         self._observe = observe
-        self._lane = Lane(endpoint)
+        self._lane = Lane(endpoint, window_bytes=window_bytes)
         self._settling = Settling(self._settle)
         self._changed = asyncio.Event()
         self._offered = asyncio.Event()
@@ -70,10 +71,10 @@ class Dispatcher:
         self._recalls, self._recalled = 0, False
         self._stopping = False
 
-    def become(self, endpoint: Endpoint) -> None:
+    def become(self, endpoint: Endpoint, *, window_bytes: int = WINDOW_BYTES) -> None:
         """Go on by other settings of the same endpoint: attempts from now on are made by them."""
         self._endpoint, self._hiding = endpoint, Hiding(endpoint)
-        self._lane.become(endpoint, clock=self._clock.monotonic(), now=self._clock.now())
+        self._lane.become(endpoint, window_bytes, clock=self._clock.monotonic(), now=self._clock.now())
         self._changed.set()
 
     async def run(self, stopping: asyncio.Event, *, grace: timedelta) -> None:
@@ -146,7 +147,7 @@ class Dispatcher:
         rows = await self._insist(
             "read",
             lambda: self._outbox.pending(
-                self._endpoint.name, after=after, limit=room, max_bytes=WINDOW_BYTES
+                self._endpoint.name, after=after, limit=room, max_bytes=self._lane.window_bytes
             ),
         )
         if rows:
