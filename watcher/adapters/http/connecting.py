@@ -91,10 +91,10 @@ class Connector:
             interleave=1,
             socket_factory=self._socket_of,
         )
-        progress.stage = "securing"
         connection = Connection(loop)
         try:
             if origin.secure:
+                progress.stage = "securing"
                 with_tls = loop.create_connection(
                     lambda: connection,
                     sock=connected,
