@@ -337,6 +337,22 @@ async def test_a_dead_first_address_does_not_eat_the_timeout() -> None:
     assert asked == ["two.example"]  # remembered
 
 
+async def test_of_several_addresses_that_fail_each_in_its_way_none_is_named() -> None:
+    def both(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        # Nothing listens at the one, and the other is for everybody.
+        addresses = ("127.0.0.1", "255.255.255.255")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+
+    with socket.socket() as reserved, pytest.MonkeyPatch.context() as patch:
+        reserved.bind(("127.0.0.1", 0))
+        patch.setattr(socket, "getaddrinfo", both)
+        async with HttpSender() as sender:
+            outcome = await sender.send(a_request(f"http://both.test:{reserved.getsockname()[1]}/"))
+
+    told = "network: none of the name's addresses can be connected to, and not all for one reason"
+    assert reason(outcome) == told
+
+
 async def hanging_up(connection: Connection) -> None:
     await connection.request()
     await connection.say(OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
