@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -308,6 +309,22 @@ async def test_who_has_left_is_not_answered_any_more():
             await asyncio.wait(others)
 
     assert len(asked) < 1_000
+
+
+async def test_who_is_refused_and_has_left_is_no_fault_of_ours():
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with served() as (client, _):
+        port = client._writer.get_extra_info("peername")[1]
+        for _ in range(50):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"nonsense\r\n\r\n")
+            writer.close()  # so that our answer is met by a reset
+        client.says(b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await client.hears() == (200, b"/1")
+    gc.collect()
+
+    assert complaints == []
 
 
 async def test_nobody_waits_for_an_answer_that_was_broken_off():

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import cast
@@ -132,7 +133,8 @@ class Connection(asyncio.Protocol):
             self._leave_in(PATIENCE_SECONDS)  # what the buffer holds may never be taken
         elif self._refused is not None:
             self._write(failed(self._refused.status, str(self._refused)), keeps=False)
-            self._transport.write_eof()
+            with suppress(OSError):  # it was reset meanwhile
+                self._transport.write_eof()
             self._transport.resume_reading()
             self._leave_in(LINGER_SECONDS)
         else:
