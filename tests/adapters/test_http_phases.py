@@ -27,7 +27,8 @@ from tests.adapters.raw_receiver import (
     receiving,
     saying,
 )
-from watcher.adapters.http.answers import CUT_SHORT, OVERRUN
+from watcher.adapters.http.answers import CUT_SHORT, OVERRUN, Answer
+from watcher.adapters.http.connection import Connection as OurConnection
 from watcher.adapters.http.sender import HttpSender
 from watcher.core.outcomes import Answered, Unreachable
 
@@ -76,6 +77,35 @@ async def test_cancelling_while_connecting_leaves_nothing_open() -> None:
                         await attempt
                 for _ in range(receiver.connections):
                     await asyncio.wait_for(receiver.gone.get(), 2)
+
+
+async def test_what_nobody_asked_for_ends_a_connection_however_soon_it_comes() -> None:
+    loop = asyncio.get_running_loop()
+    here, there = socket.socketpair()
+    with there:
+        connection = OurConnection(loop)
+        await loop.create_connection(lambda: connection, sock=here)
+        connection.memo.data, connection.memo.answer = OK, Answer(200, [], b"ok", "")
+        answer = connection.post(b"head", b"", loop.time() + 1)
+        connection.data_received(OK)
+        assert (await answer).status == 200
+
+        connection.data_received(b"HTTP/1.1 408 Late\r\nContent-Length: 0\r\n\r\n")
+
+        assert not connection.usable
+        await connection.ended
+
+
+def test_without_tls_nobody_is_said_to_wait_for_it() -> None:
+    async def slow(*_: Any, **__: Any) -> None:
+        await asyncio.sleep(30)
+
+    async def waited_for() -> str:
+        async with receiving(hanging) as receiver, HttpSender() as sender:
+            asyncio.get_running_loop().create_connection = slow  # type: ignore[assignment,method-assign]
+            return reason(await sender.send(a_request(receiver.url, timeout=0.1)))
+
+    assert asyncio.run(waited_for()) == "timeout: still connecting after 0.1 s"
 
 
 async def test_who_may_not_send_any_more_writes_nothing_and_keeps_the_connection() -> None:
@@ -305,6 +335,22 @@ async def test_a_dead_first_address_does_not_eat_the_timeout() -> None:
     assert outcomes == [Answered(status=200)] * 3
     assert time.monotonic() - began < 5
     assert asked == ["two.example"]  # remembered
+
+
+async def test_of_several_addresses_that_fail_each_in_its_way_none_is_named() -> None:
+    def both(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        # Nothing listens at the one, and the other is for everybody.
+        addresses = ("127.0.0.1", "255.255.255.255")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in addresses]
+
+    with socket.socket() as reserved, pytest.MonkeyPatch.context() as patch:
+        reserved.bind(("127.0.0.1", 0))
+        patch.setattr(socket, "getaddrinfo", both)
+        async with HttpSender() as sender:
+            outcome = await sender.send(a_request(f"http://both.test:{reserved.getsockname()[1]}/"))
+
+    told = "network: none of the name's addresses can be connected to, and not all for one reason"
+    assert reason(outcome) == told
 
 
 async def hanging_up(connection: Connection) -> None:

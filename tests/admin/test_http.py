@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,10 +14,17 @@ from tests.admin.test_server import a_port
 from watcher.admin.http import connection
 from watcher.admin.http.listening import listening
 from watcher.admin.http.messages import Request, Response
-from watcher.admin.http.parsing import LARGEST_BODY, LARGEST_REQUEST, LONGEST_HEADER, LONGEST_TARGET
+from watcher.admin.http.parsing import (
+    LARGEST_BODY,
+    LARGEST_REQUEST,
+    LONGEST_HEADER,
+    LONGEST_TARGET,
+    MOST_VALUES,
+)
 
 WAIT_SECONDS = 10.0
 
+OFFERING = b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
 TOO_MANY_HEADERS = b"GET / HTTP/1.1\r\n" + b"X: s3cr3t\r\n" * LONGEST_TARGET
 
 
@@ -160,6 +168,33 @@ async def test_nobody_is_taken_elsewhere():
 
 
 @pytest.mark.parametrize(
+    "body",
+    [
+        b"Content-Length: 5\r\n\r\nhello",
+        b"Content-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\nX-B: 1\r\n\r\n",
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+async def test_who_offers_another_protocol_is_heard_to_the_end(body, size):
+    """As Java's client does of itself, and curl when it is told to speak HTTP/2."""
+    text = b"PATCH /1?a=b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n" + body
+    async with served() as (client, asked):
+        for at in range(0, len(text), size):
+            client.says(text[at : at + size])
+            await asyncio.sleep(0)
+        if b"Expect" in body:
+            assert (await client.hears())[0] == 100
+
+        assert await client.hears() == (200, b"/1")
+        assert await client.is_left()
+
+    (request,) = asked
+    assert (request.method, request.body, request.query) == ("PATCH", b"hello", {"a": ["b"]})
+    assert "x-b" not in request.headers
+
+
+@pytest.mark.parametrize(
     ("text", "status"),
     [
         (b"\x16\x03\x01\x02\x00 a TLS client\r\n\r\n", 400),
@@ -167,6 +202,24 @@ async def test_nobody_is_taken_elsewhere():
         (b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: s3cr3t\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nHost: h\r\nExpect: s3cr3t\r\n\r\n", 417),
+        (b"CONNECT s3cr3t:80 HTTP/1.1\r\n\r\n", 400),
+        (b"CONNECT s3cr3t:80 HTTP/1.1\r\nContent-Length: 1\r\n\r\na", 400),
+        (
+            OFFERING + b"Transfer-Encoding: chunked\r\n\r\ns3cr3t",
+            400,
+        ),
+        (
+            OFFERING + b"Transfer-Encoding: s3cr3t\r\n\r\n0\r\n\r\n",
+            400,
+        ),
+        (
+            OFFERING + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            400,
+        ),
+        (
+            OFFERING + b"Content-Length: %d\r\n\r\n" % (LARGEST_BODY + 1),
+            413,
+        ),
         (b"GET /" + b"a" * LONGEST_TARGET + b" HTTP/1.1\r\nHost: h\r\n\r\n", 414),
         (b"GET / HTTP/1.1\r\nX: s3cr3t" + b"a" * LONGEST_HEADER + b"\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nX: s3cr3t" + b"a" * 3 * LONGEST_TARGET, 431),
@@ -196,6 +249,121 @@ async def test_what_is_no_request_or_too_large_is_refused_without_repeating_it(t
         assert await client.is_left()
 
     assert asked == []
+
+
+async def test_a_trailer_is_no_header():
+    async with served() as (client, asked):
+        client.says(b"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n")
+        client.says(b"0\r\nAuthorization: Bearer s3cr3t\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\nX-A: 1\r\n\r\n")
+        assert await client.hears() == (200, b"/")
+        assert await client.hears() == (200, b"/2")
+
+    assert [list(request.headers) for request in asked] == [["host", "transfer-encoding"], ["host", "x-a"]]
+
+
+async def test_a_query_has_no_more_values_than_anybody_needs():
+    async with served() as (client, asked):
+        client.says(b"GET /1?" + b"&".join([b"a=1"] * MOST_VALUES) + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await client.hears() == (200, b"/1")
+
+        client.says(b"GET /2?" + b"a&" * MOST_VALUES + b" HTTP/1.1\r\nHost: h\r\n\r\n")
+
+        assert (await client.hears())[0] == 400
+        assert await client.is_left()
+
+    assert len(asked) == 1
+
+
+async def test_many_requests_at_once_leave_the_loop_to_others_in_between():
+    turns: list[int] = []
+
+    async def at_once(request: Request) -> Response:
+        seen.append(len(turns))
+        asyncio.get_running_loop().call_soon(turns.append, 1)
+        return Response()
+
+    seen: list[int] = []
+    async with served(at_once) as (client, _):
+        client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 500)
+        for _ in range(500):
+            await client.hears()
+
+    assert seen == list(range(500))
+
+
+async def test_who_has_left_is_not_answered_any_more():
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def slow(request: Request) -> Response:
+        begun.set()
+        await may_end.wait()
+        return Response()
+
+    async with served(slow) as (client, asked):
+        client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 1_000)
+        await begun.wait()
+        client.leaves()
+        may_end.set()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        async with asyncio.timeout(WAIT_SECONDS):
+            await asyncio.wait(others)
+
+    assert len(asked) < 1_000
+
+
+async def test_who_is_refused_and_has_left_is_no_fault_of_ours():
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+    async with served() as (client, _):
+        port = client._writer.get_extra_info("peername")[1]
+        for _ in range(50):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"nonsense\r\n\r\n")
+            writer.close()  # so that our answer is met by a reset
+        client.says(b"GET /1 HTTP/1.1\r\nHost: h\r\n\r\n")
+        assert await client.hears() == (200, b"/1")
+    gc.collect()
+
+    assert complaints == []
+
+
+async def test_nobody_waits_for_an_answer_that_was_broken_off():
+    async def broken_off(request: Request) -> Response:
+        raise asyncio.CancelledError
+
+    async with served(broken_off) as (client, _):
+        client.says(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+
+        assert await client.is_left()
+
+
+async def test_with_too_many_connections_the_oldest_that_asks_for_nothing_is_left(monkeypatch):
+    monkeypatch.setattr(connection, "MOST_CONNECTIONS", 3)
+    begun, may_end, port = asyncio.Event(), asyncio.Event(), a_port()
+
+    async def slow_at_first(request: Request) -> Response:
+        if request.path == "/slow":
+            begun.set()
+            await may_end.wait()
+        return Response(body=request.path.encode())
+
+    async with listening("127.0.0.1", port, slow_at_first, headers={}):
+        clients = [Client(*await asyncio.open_connection("127.0.0.1", port))]
+        clients[0].says(b"GET /slow HTTP/1.1\r\nHost: h\r\n\r\n")
+        await begun.wait()
+        for _ in range(4):
+            clients.append(Client(*await asyncio.open_connection("127.0.0.1", port)))
+        first, second, third, *late = clients
+        for client in late:
+            client.says(b"GET /late HTTP/1.1\r\nHost: h\r\n\r\n")
+            assert await client.hears() == (200, b"/late")
+        may_end.set()
+
+        assert await first.hears() == (200, b"/slow")
+        assert await second.is_left()
+        assert await third.is_left()
+    for client in clients:
+        client.leaves()
 
 
 async def test_requests_before_one_that_is_none_are_answered():
@@ -235,6 +403,28 @@ async def test_who_takes_no_answers_gets_no_more_of_them_made_and_is_left(monkey
             await left.wait()
 
     assert len(asked) == 1
+
+
+async def test_who_takes_not_the_last_of_an_answer_is_left_too(monkeypatch):
+    monkeypatch.setattr(connection, "PATIENCE_SECONDS", 0.2)
+    # As if all that is not taken fitted into the buffer.
+    monkeypatch.setattr(connection.Connection, "pause_writing", lambda _: None)
+    left, lost = asyncio.Event(), connection.Connection.connection_lost
+
+    def note(self: connection.Connection, why: Exception | None) -> None:
+        lost(self, why)
+        left.set()
+
+    monkeypatch.setattr(connection.Connection, "connection_lost", note)
+
+    async def much(request: Request) -> Response:
+        return Response(body=bytes(30_000_000))
+
+    async with served(much) as (client, _):
+        client.says(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            await left.wait()
 
 
 async def test_at_the_end_what_is_under_way_is_answered():
@@ -280,6 +470,9 @@ def test_all_of_it_goes_the_same_way_on_the_loop_that_run_takes(monkeypatch):
         test_who_asks_for_a_head_gets_no_body,
         test_nobody_is_taken_elsewhere,
         test_requests_before_one_that_is_none_are_answered,
+        test_many_requests_at_once_leave_the_loop_to_others_in_between,
+        test_who_has_left_is_not_answered_any_more,
+        test_nobody_waits_for_an_answer_that_was_broken_off,
         test_at_the_end_what_is_under_way_is_answered,
     ]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -289,3 +482,5 @@ def test_all_of_it_goes_the_same_way_on_the_loop_that_run_takes(monkeypatch):
             test_what_is_no_request_or_too_large_is_refused_without_repeating_it(TOO_MANY_HEADERS, 431)
         )
         runner.run(test_who_takes_no_answers_gets_no_more_of_them_made_and_is_left(monkeypatch))
+        runner.run(test_who_takes_not_the_last_of_an_answer_is_left_too(monkeypatch))
+        runner.run(test_with_too_many_connections_the_oldest_that_asks_for_nothing_is_left(monkeypatch))

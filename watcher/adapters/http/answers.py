@@ -135,7 +135,7 @@ class Reader:
     def on_headers_complete(self) -> None:
         assert self._parser is not None
         status = self._parser.get_status_code()
-        if len(self._fields) > MOST_HEADERS:
+        if len(self._fields) > MOST_HEADERS or status < 100:
             raise Enough
         fields, self._fields = self._fields, []  # trailers go nowhere
         if 100 <= status < 200 and status != 101:

@@ -14,7 +14,15 @@ from typing import Literal
 from aiohappyeyeballs import AddrInfoType, start_connection
 
 from watcher.adapters.http.connection import Connection
-from watcher.adapters.http.faults import HandshakeCut, NoTunnel, PrivateAddress, fault, is_cut, proxy_fault
+from watcher.adapters.http.faults import (
+    HandshakeCut,
+    NoAddress,
+    NoTunnel,
+    PrivateAddress,
+    fault,
+    is_cut,
+    proxy_fault,
+)
 from watcher.adapters.http.heads import Origin, connect_head, origin_of
 from watcher.adapters.http.resolver import Addresses, PatientResolver
 from watcher.adapters.http.tls import context_of, system_context
@@ -85,16 +93,21 @@ class Connector:
         loop = asyncio.get_running_loop()
         addresses = await self._addresses(origin)
         progress.stage = "connecting"
-        connected = await start_connection(
-            addresses,
-            happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
-            interleave=1,
-            socket_factory=self._socket_of,
-        )
-        progress.stage = "securing"
+        try:
+            connected = await start_connection(
+                addresses,
+                happy_eyeballs_delay=NEXT_ADDRESS_SECONDS,
+                interleave=1,
+                socket_factory=self._socket_of,
+            )
+        except OSError as error:
+            if error.errno is None and not isinstance(error, PrivateAddress):
+                raise NoAddress from error  # all that is told are texts, with the addresses in them
+            raise
         connection = Connection(loop)
         try:
             if origin.secure:
+                progress.stage = "securing"
                 with_tls = loop.create_connection(
                     lambda: connection,
                     sock=connected,

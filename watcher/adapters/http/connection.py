@@ -124,6 +124,7 @@ class Connection(asyncio.Protocol):
             return
         reader, memo = self._reader, self.memo
         if not reader.begun and data == memo.data and memo.answer is not None and self._unsent is None:
+            reader.begun = True
             self._settle(memo.answer, keep=True)
             return
 

@@ -37,6 +37,10 @@ class PrivateAddress(OSError):
         super().__init__("the address is private (denyPrivate)")
 
 
+class NoAddress(Exception):
+    """A name has several addresses, and none can be connected to: one for this reason, one for that."""
+
+
 class Flood(Exception):
     """More came before an answer's status than any answer needs."""
 
@@ -79,6 +83,8 @@ def fault(error: BaseException, *, peer: str = "the receiver") -> str:
                 return f"denied: {cause}"
             case Flood() | Malformed():
                 return f"protocol: {cause}"
+            case NoAddress():
+                return "network: none of the name's addresses can be connected to, and not all for one reason"
             case HandshakeCut():
                 return f"tls: {peer} closed the connection in the handshake"
             case ssl.SSLEOFError() if isinstance(error, Cut):

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import cast
@@ -20,6 +21,10 @@ PATIENCE_SECONDS = 60.0
 """For a whole request, after the connection was made or the last answer given, and for an answer to be taken.
 Probes and scrapes, which come more often, keep their connections."""
 
+MOST_CONNECTIONS = 100
+"""Held at once: a page has six, probes and scrapes one or two each. When one more comes, the oldest on which
+nothing is being answered is left: who asks is not kept out by those who do not."""
+
 LINGER_SECONDS = 1.0
 """How long what a refused client still sends is thrown away: closed at once, the system would throw away our
 answer with it."""
@@ -32,8 +37,11 @@ class Connection(asyncio.Protocol):
     _parser: Parser
     _deadline: asyncio.TimerHandle
 
-    def __init__(self, handler: Handler, headers: Mapping[str, str], open_ones: set[Connection]) -> None:
-        """`headers`: of every answer. `open_ones`: it is in there for as long as it is open."""
+    def __init__(
+        self, handler: Handler, headers: Mapping[str, str], open_ones: dict[Connection, None]
+    ) -> None:
+        """`headers`: of every answer. `open_ones`: it is in there for as long as it is open; the oldest is
+        the first."""
         self._handler = handler
         self._headers = headers
         self._open_ones = open_ones
@@ -49,11 +57,15 @@ class Connection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by name
         peer = transport.get_extra_info("peername")
         self._parser = Parser(str(peer[0]) if peer else "", take=self._take, go_on=self._go_on)
-        self._open_ones.add(self)
         self._leave_in(PATIENCE_SECONDS)
+        self._open_ones[self] = None
+        if len(self._open_ones) > MOST_CONNECTIONS:
+            idle = next(each for each in self._open_ones if each._answering is None)
+            del self._open_ones[idle]
+            idle.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._open_ones.discard(self)
+        self._open_ones.pop(self, None)
         self._deadline.cancel()
         self._is_taken.set()
 
@@ -95,23 +107,34 @@ class Connection(asyncio.Protocol):
         self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _answer(self) -> None:
+        try:
+            await self._answer_waiting()
+        except BaseException:
+            self._transport.abort()  # nobody else would: without a deadline, and unread
+            raise
+
+    async def _answer_waiting(self) -> None:
         keeps = True
-        while self._waiting and keeps:
+        while self._waiting and keeps and not self._transport.is_closing():
             request, keeps = self._waiting.popleft()
             response = await self._handler(request)
             keeps = keeps and not self._ending
             self._write(response, keeps=keeps, bare=request.method == "HEAD")
             self._leave_in(PATIENCE_SECONDS)
             await self._is_taken.wait()
+            # Thousands of requests fit in what comes at once, and the loop has more to do than these.
+            await asyncio.sleep(0)
             self._deadline.cancel()
         self._answering = None
         if self._transport.is_closing():
             return
         if not keeps:
             self._transport.close()
+            self._leave_in(PATIENCE_SECONDS)  # what the buffer holds may never be taken
         elif self._refused is not None:
             self._write(failed(self._refused.status, str(self._refused)), keeps=False)
-            self._transport.write_eof()
+            with suppress(OSError):  # it was reset meanwhile
+                self._transport.write_eof()
             self._transport.resume_reading()
             self._leave_in(LINGER_SECONDS)
         else:

@@ -19,7 +19,7 @@ async def listening(
     """`headers`: of every answer. `handler`: never raises.
 
     Raises OSError when the address is not to be had."""
-    connections: set[Connection] = set()
+    connections: dict[Connection, None] = {}
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(handler, headers, connections), host, port)
     try:

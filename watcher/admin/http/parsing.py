@@ -19,6 +19,10 @@ LONGEST_TARGET = 256 * 1024
 
 LONGEST_HEADER = 8 * 1024
 
+MOST_VALUES = 1000
+"""In a query: several times what the API takes. Hundreds of thousands fit in it, and would stop the loop for
+a fifth of a second before anybody has looked at the token."""
+
 LARGEST_HEAD = LONGEST_TARGET + 64 * 1024
 """All before the body."""
 
@@ -37,6 +41,9 @@ class Refused(Exception):
 class Parser:
     """Of one connection. httptools calls the methods that begin with `on_`."""
 
+    _in_head: bool
+    _method: str
+
     def __init__(
         self, address: str, *, take: Callable[[Request, bool], None], go_on: Callable[[], None]
     ) -> None:
@@ -52,9 +59,10 @@ class Parser:
     def feed(self, data: bytes) -> None:
         """Raises Refused."""
         try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            pass  # nothing else is spoken here; the request is answered as it is
+            try:
+                self._parser.feed_data(data)
+            except HttpParserUpgrade as upgrade:
+                self._stay(data[upgrade.args[0] :])
         except HttpParserError:
             raise self._refused or Refused(400, "no HTTP request") from None
         # Of all together: what httptools keeps of a header that has not ended, we cannot see.
@@ -62,21 +70,25 @@ class Parser:
         if self._size > (LARGEST_HEAD if self._in_head else LARGEST_REQUEST):
             raise Refused(431, "the request is too large")
 
-    def on_message_begin(self) -> None:
-        self._begin()
-
     def on_url(self, part: bytes) -> None:
+        if not self._in_head:
+            return
         self._target += part
         if len(self._target) > LONGEST_TARGET:
             self._refuse(414, "the path or the query is too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_head:
+            return  # a trailer: taken for a header it would slip by what a proxy before us judges
         if len(name) + len(value) > LONGEST_HEADER:
             self._refuse(400, "a header is too long")
         self._headers.setdefault(name.decode("latin-1").lower(), value.decode("utf-8", "surrogateescape"))
 
     def on_headers_complete(self) -> None:
+        if not self._in_head:
+            return
         self._in_head = False
+        self._method = self._parser.get_method().decode("latin-1")
         expected = self._headers.get("expect")
         if expected is not None and expected.lower() != "100-continue":
             self._refuse(417, "only 100-continue can be expected")
@@ -92,15 +104,19 @@ class Parser:
             self._refuse(413, TOO_LARGE)
 
     def on_message_complete(self) -> None:
+        if self._parser.should_upgrade() and self._framing():
+            return
         try:
             url = parse_url(bytes(self._target))
         except HttpParserError:
             self._refuse(400, "the path is none")
+        if url.query is not None and url.query.count(b"&") >= MOST_VALUES:
+            self._refuse(400, "the query has too many values")
         path = (url.path or b"/").decode("latin-1")
         query = (url.query or b"").decode("latin-1")
         self._take(
             Request(
-                method=self._parser.get_method().decode("latin-1"),
+                method=self._method,
                 segments=tuple(map(unquote, path.removeprefix("/").split("/"))),
                 query=parse_qs(query, keep_blank_values=True),
                 headers=self._headers,
@@ -110,6 +126,20 @@ class Parser:
             self._parser.should_keep_alive() and not self._parser.should_upgrade(),
         )
         self._begin()
+
+    def _stay(self, rest: bytes) -> None:
+        """Nothing else than HTTP is spoken here, so the request is answered as if no other protocol had been
+        offered (RFC 9110 §7.8). httptools leaves its body unread: a second parser, to which no head is told,
+        reads that."""
+        if framing := self._framing():
+            self._parser = HttpRequestParser(self)
+            self._parser.feed_data(b"POST / HTTP/1.1\r\nConnection: close\r\n%b\r\n%b" % (framing, rest))
+
+    def _framing(self) -> bytes:
+        """What the head says of the length of the body; empty, where there is none."""
+        told = {name: self._headers.get(name) for name in ("content-length", "transfer-encoding")}
+        lines = [f"{name}: {value}\r\n" for name, value in told.items() if value not in (None, "0")]
+        return "".join(lines).encode("utf-8", "surrogateescape")
 
     def _begin(self) -> None:
         self._in_head, self._size = True, 0

@@ -27,33 +27,32 @@ class Routes:
     """By path and method."""
 
     def __init__(self) -> None:
-        self._paths: dict[tuple[str, ...], dict[str, Handler]] = {}
+        self._plain: dict[tuple[str, ...], dict[str, Handler]] = {}
+        self._with_place: dict[tuple[str, ...], dict[str, Handler]] = {}
 
     def add(self, method: str, path: str, handler: Handler) -> None:
-        self._paths.setdefault(tuple(path.removeprefix("/").split("/")), {})[method] = handler
+        segments = tuple(path.removeprefix("/").split("/"))
+        paths = self._plain if _place(segments) is None else self._with_place
+        paths.setdefault(segments, {})[method] = handler
 
     def found(self, request: Request) -> Found:
-        """A path without `{…}` goes before one with it."""
-        there = [(self._paths.get(request.segments, {}), ""), *self._filled(request.segments)]
-        handler, filled = next(
-            ((methods[request.method], filled) for methods, filled in there if request.method in methods),
-            (None, ""),
-        )
-        return Found(
-            handler=handler,
-            filled=filled,
-            methods=tuple(dict.fromkeys(method for methods, _ in there for method in methods)),
-        )
+        """A path without `{…}` goes before one with it, by whatever method it is asked."""
+        methods, filled = self._plain.get(request.segments), ""
+        if methods is None:
+            methods, filled = self._filled(request.segments)
+        return Found(handler=methods.get(request.method), filled=filled, methods=tuple(methods))
 
-    def _filled(self, segments: tuple[str, ...]) -> list[tuple[dict[str, Handler], str]]:
-        return [
-            (methods, segments[place])
-            for pattern, methods in self._paths.items()
-            if (place := _place(pattern)) is not None
-            and len(pattern) == len(segments)
-            and segments[place]
-            and all(at == place or part == segments[at] for at, part in enumerate(pattern))
-        ]
+    def _filled(self, segments: tuple[str, ...]) -> tuple[dict[str, Handler], str]:
+        for pattern, methods in self._with_place.items():
+            place = _place(pattern)
+            if (
+                place is not None
+                and len(pattern) == len(segments)
+                and segments[place]
+                and all(at == place or part == segments[at] for at, part in enumerate(pattern))
+            ):
+                return methods, segments[place]
+        return {}, ""
 
 
 def _place(pattern: tuple[str, ...]) -> int | None:
