@@ -21,7 +21,7 @@ ErrorOf = TypeVar("ErrorOf", bound=WatcherError)
 
 SWITCH_SECONDS = 0.001
 """After so long a busy event loop gives the interpreter up. The thread that commits asks for it back after
-each statement: with Python's 5 ms a commit under load takes twice as long, and attempts wait for it."""
+each statement: with Python's 5 ms a commit under load takes half as long again, and attempts wait for it."""
 
 FAILED = 1
 POSITION_LOST = 3
