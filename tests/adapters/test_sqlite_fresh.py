@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +16,10 @@ from watcher.adapters.sqlite import fresh
 from watcher.adapters.sqlite.database import connect
 from watcher.adapters.sqlite.fresh import Fresh
 from watcher.adapters.sqlite.outbox import SqliteOutbox
+from watcher.adapters.sqlite.polling import OTHERS_SECONDS
 from watcher.adapters.sqlite.rows import just_stored
-from watcher.core.deliveries import Hold, Lift
-from watcher.core.events import Entity
+from watcher.core.deliveries import Hold, Lift, Stored
+from watcher.core.events import Entity, EventId
 
 EVERYTHING = {"limit": 10**6, "max_bytes": 10**9}
 
@@ -74,6 +76,32 @@ def test_what_would_be_too_much_is_left_to_the_store_for_the_endpoint_that_has_m
     assert seqs(known.take("audit", after=0, **EVERYTHING)) == [1]
 
 
+async def test_what_was_stored_for_one_that_is_gone_is_given_though_others_shared_its_transaction(
+    tmp_path: Path,
+):
+    first, cut, last = a_delivery(), a_delivery(), a_delivery()
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        await outbox.append([first], checkpoint=a_checkpoint(), through=NOON)
+        (sent,) = await outbox.pending("crm", after=0, **EVERYTHING)
+        busy = threading.Event()
+        others = [
+            asyncio.create_task(outbox._writer.do(lambda _: busy.wait())),  # what follows is one group
+            asyncio.create_task(outbox.settle([a_settlement(sent)])),
+        ]
+        waiting = asyncio.create_task(outbox.appended("crm", after=sent.seq))
+        appending = asyncio.create_task(outbox.append([cut], checkpoint=a_checkpoint(), through=NOON))
+        await asyncio.sleep(0.05)
+        appending.cancel()
+        busy.set()
+        await asyncio.wait({*others, appending})
+
+        async with asyncio.timeout(OTHERS_SECONDS / 2):
+            await waiting
+        await outbox.append([last], checkpoint=a_checkpoint(), through=NOON)
+        given = await outbox.pending("crm", after=sent.seq, **EVERYTHING)
+        assert [row.delivery.id for row in given] == [cut.id, last.id]
+
+
 async def test_what_is_cancelled_is_not_given_even_if_who_asked_for_it_is_gone(tmp_path: Path):
     delivery = a_delivery()
     async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
@@ -93,10 +121,13 @@ async def test_it_gives_what_the_store_would_give_whatever_happens(tmp_path: Pat
     compared = 0
     async with SqliteOutbox.open(path) as outbox, SqliteOutbox.beside(path) as beside:
         with closing(connect(path, writing=False)) as db:
-            ids = []
+            ids: list[EventId] = []
+            sent: list[Stored] = []
             for minute in range(120):
                 through = NOON + timedelta(minutes=minute)
-                match dice.choice(["append"] * 6 + ["hold", "lift", "again", "replay", "cancel", "beside"]):
+                match dice.choice(
+                    ["append"] * 6 + ["cut"] * 2 + ["hold", "lift", "again", "replay", "cancel", "beside"]
+                ):
                     case "append":
                         made = [
                             a_delivery(endpoint=dice.choice(["crm", "audit"]))
@@ -104,6 +135,22 @@ async def test_it_gives_what_the_store_would_give_whatever_happens(tmp_path: Pat
                         ]
                         ids += [each.id for each in made]
                         await outbox.append(made, checkpoint=a_checkpoint(), through=through)
+                    case "cut":
+                        made = [a_delivery(), a_delivery(endpoint="audit")]
+                        ids += [each.id for each in made]
+                        unsettled = [each for each in sent if dice.random() < 0.5]
+                        settling = asyncio.create_task(
+                            outbox.settle([a_settlement(each) for each in unsettled])
+                        )
+                        sent = [each for each in sent if each not in unsettled]
+                        appending = asyncio.create_task(
+                            outbox.append(made, checkpoint=a_checkpoint(), through=through)
+                        )
+                        await asyncio.sleep(0)
+                        appending.cancel()
+                        await asyncio.wait({settling, appending})
+                        if dice.random() < 0.5:
+                            await outbox.append([a_delivery()], checkpoint=a_checkpoint(), through=through)
                     case "hold":
                         hold = Hold(
                             key=f"messages:{dice.randint(1, 3)}", until=through + timedelta(minutes=5)
@@ -137,5 +184,8 @@ async def test_it_gives_what_the_store_would_give_whatever_happens(tmp_path: Pat
                         compared += len(given)
                         if given:
                             cursors[endpoint] = given[-1].seq
-                            await outbox.settle([a_settlement(row) for row in given if dice.random() < 0.8])
+                            sent += given
+                            settled = [each for each in sent if dice.random() < 0.8]
+                            sent = [each for each in sent if each not in settled]
+                            await outbox.settle([a_settlement(row) for row in settled])
     assert compared > 50

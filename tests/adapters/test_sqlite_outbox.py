@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import random
 import signal
@@ -50,6 +51,25 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+async def test_a_write_that_fails_when_who_asked_is_gone_is_no_fault_of_the_program(tmp_path: Path):
+    loop, faults = asyncio.get_running_loop(), list[Any]()
+    loop.set_exception_handler(lambda _, context: faults.append(context))
+
+    def fails(_: sqlite3.Connection) -> None:
+        time.sleep(0.05)
+        raise OutboxError("the disk is full")
+
+    async with SqliteOutbox.open(tmp_path / "state.db") as outbox:
+        asking = asyncio.create_task(outbox._writer.do(fails))
+        await asyncio.sleep(0)
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+        del asking
+    gc.collect()
+    assert faults == []
 
 
 def test_what_was_acknowledged_survives_kill_9_and_agrees_with_the_position(tmp_path):

@@ -32,6 +32,7 @@ PER_SECOND = float(os.environ.get("CHAOS_PER_SECOND", "300"))
 Replaced = WatcherKilled | WatcherFrozen | WatcherStopped
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 async def test_a_replica_that_dies_and_one_that_freezes_are_replaced(tmp_path):
     async with staged_replicas(tmp_path, seed=SEED, per_second=60, replicas=REPLICAS) as stage:

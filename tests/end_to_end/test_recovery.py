@@ -125,6 +125,7 @@ async def test_without_a_memory_stamps_tell_and_what_was_deleted_is_not_known(
     assert gaps(inbox)[0]["counts"] == {"message.created": 1, "message.updated": 1}
 
 
+@pytest.mark.long
 async def test_a_recovery_that_is_killed_goes_on_and_repeats_only_the_same(
     mongo, database, receivers, watchers
 ):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ async def knowing(*secrets: str) -> AsyncIterator[Inbox]:
 async def people_writing(database: Any) -> AsyncIterator[list[str]]:
     """They write all the time; the ids of what they wrote."""
     written: list[str] = []
+    enough = asyncio.Event()
 
     async def write() -> None:
-        while True:
+        while not enough.is_set():
             number = len(written)
             await database.messages.insert_one(a_message(number, f"c{number % 7}"))
             written.append(f"m{number}")
@@ -43,9 +44,8 @@ async def people_writing(database: Any) -> AsyncIterator[list[str]]:
     try:
         yield written
     finally:
-        writing.cancel()
-        with suppress(asyncio.CancelledError):
-            await writing
+        enough.set()  # cut off, it would not tell of a last one that is written all the same
+        await writing
 
 
 def replaced(watcher: Watcher, **webhooks: Any) -> None:

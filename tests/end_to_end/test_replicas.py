@@ -231,6 +231,7 @@ main()
 """The program, with a time of day that jumps by hours at every look."""
 
 
+@pytest.mark.long
 async def test_leases_do_not_care_what_time_of_day_a_replica_believes_it_is(
     librechat, receivers, watchers, settings
 ):

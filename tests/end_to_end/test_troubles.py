@@ -97,6 +97,7 @@ os.execvp("unshare", [*{unshare!r}, "sh", "-c", script, {folder!r}, *program])
 """The program, with a disk of its own that nobody else sees, and that is gone when it ends."""
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not CAN_MOUNT, reason="this user may not mount anything")
 async def test_the_disk_is_full(librechat, watchers, receivers, settings, tmp_path):
     inbox = await receivers()

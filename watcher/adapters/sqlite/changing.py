@@ -54,13 +54,10 @@ class Changing:
         self.after = numbers.last
         """The last `seq` that was given before."""
         self.new = 0
+        self.upto = numbers.last
+        """The last `seq` that was given, when all is done. Others of the group give more after it."""
         self.added: list[Stored] | None = []
         """What is pending by it, in order; None where that is not known without reading it."""
-
-    @property
-    def upto(self) -> int:
-        """The last `seq` that was given."""
-        return self._numbers.last
 
     def add(self, deliveries: Sequence[Delivery]) -> None:
         """Those that are already there are left as they are."""
@@ -120,6 +117,7 @@ class Changing:
                 self._move(endpoint, state, "cancelled")
         for endpoint in {endpoint for endpoint, _ in self._tally}:
             self._db.execute(SQL["recall"], {"endpoint": endpoint})
+        self.added = None
 
     def forget(self, state: str, before: datetime, *, limit: int) -> int:
         """How many went."""
@@ -131,8 +129,9 @@ class Changing:
             self._db.execute(SQL["keep_last_seq"], {"seq": self._numbers.last})
         return len(gone)
 
-    def count(self) -> None:
-        """Write down how many there are now. The last thing that is done."""
+    def close(self) -> None:
+        """The last thing that is done: write down how many there are now."""
+        self.upto = self._numbers.last
         rows = [
             {"endpoint": endpoint, "state": state, "by": by}
             for (endpoint, state), by in self._tally.items()

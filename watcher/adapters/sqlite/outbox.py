@@ -254,11 +254,7 @@ class SqliteOutbox:
         return (await self._change(lambda _, changing: changing.replay(ids))).became("pending")
 
     async def cancel(self, ids: Sequence[EventId], *, reason: str) -> Mapping[str, int]:
-        try:
-            changed = await self._change(lambda _, changing: changing.cancel(ids, reason))
-        finally:
-            self._fresh.forget()  # who asked may be gone, and it is done all the same
-        return changed.became("cancelled")
+        return (await self._change(lambda _, changing: changing.cancel(ids, reason))).became("cancelled")
 
     async def recalls(self) -> Mapping[str, int]:
         found: Mapping[str, int] = await self._polling.read(
@@ -343,10 +339,15 @@ class SqliteOutbox:
         def changing(db: sqlite3.Connection) -> Changing:
             changing = Changing(db, self._numbers)
             work(db, changing)
-            changing.count()
+            changing.close()
             return changing
 
-        done: Changing = await self._writer.do(changing)
+        try:
+            done: Changing = await self._writer.do(changing)
+        except asyncio.CancelledError:  # it may be done all the same: who waits has to look
+            self._fresh.forget()
+            self._wake(self._waiting)
+            raise
         if done.added is None:
             self._fresh.forget()
         elif done.upto > done.after:

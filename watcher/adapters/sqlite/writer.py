@@ -105,5 +105,6 @@ def _resolve(jobs: Sequence[_Job], results: Sequence[Any]) -> None:
             continue  # nobody waits any more
         if isinstance(result, Exception):
             job.done.set_exception(result)
+            job.done.exception()  # who was cut off meanwhile does not fetch it: no fault of the program
         else:
             job.done.set_result(result)
