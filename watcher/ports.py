@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Protocol
@@ -45,6 +45,8 @@ class Batch:
     clock: after an outage the change that ends a hold may still be waiting in the oplog."""
     imageless: frozenset[str] = frozenset()
     """Watched collections that keep no pre-images: a deletion there tells no more than an `_id`."""
+    weight: int = field(default=0, compare=False)
+    """About how many bytes its bodies will be for all endpoints together; 0 where nobody has looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from watcher.core import lanes
-from watcher.pipeline import dispatch, remembering
+from watcher.pipeline import ahead, dispatch, remembering
 
 
 @pytest.fixture(autouse=True)
@@ -14,3 +14,4 @@ def _small_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "LINE_ROWS", 2)
     monkeypatch.setattr(lanes, "WINDOW_ROWS", 8)
     monkeypatch.setattr(remembering, "PAGE_ROWS", 2)
+    monkeypatch.setattr(ahead, "MANY", 2)

@@ -23,6 +23,7 @@ from watcher.core.facts import (
 )
 from watcher.core.planning import Plan
 from watcher.errors import OutboxError, PositionLost, SourceRefused, SourceUnavailable
+from watcher.pipeline.ahead import MANY
 from watcher.pipeline.capture import QUIET_STORE, capture
 from watcher.pipeline.patience import LONGEST
 from watcher.pipeline.recovery import OnPositionLost, Recoverer
@@ -266,6 +267,25 @@ async def test_what_an_earlier_run_held_is_waited_for_as_long_as_the_longest_hol
         await stage.facts.until(Captured, 3)
 
     assert hurried == [True, False]
+
+
+async def test_what_is_read_ahead_is_read_for_a_hold_too_that_may_be_in_the_batch_before(monkeypatch):
+    held = a_change(collection="messages", after=UNFINISHED, at=NOON)
+    many = a_batch(1, *[held] * MANY)
+    stage = Stage(a_batch(0), many, a_batch(2), a_batch(3, through=NOON + HOLD))
+    hurried = []
+    stage.source.after_each = lambda: hurried.append(stage.source.hurried())
+    at_once = stage.outbox.append
+
+    async def append(*given, **named) -> int:
+        await asyncio.sleep(0)
+        return await at_once(*given, **named)
+
+    monkeypatch.setattr(stage.outbox, "append", append)
+    async with stage.capturing():
+        await stage.facts.until(Captured, 4)
+
+    assert hurried == [False, True, True, False]
 
 
 async def test_an_unfinished_answer_is_held_and_released_by_stream_time():

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 ErrorOf = TypeVar("ErrorOf", bound=WatcherError)
 
-SWITCH_SECONDS = 0.001
+SWITCH_SECONDS = 0.00005
 """After so long a busy event loop gives the interpreter up. The thread that commits asks for it back after
-each statement: with Python's 5 ms a commit under load takes half as long again, and attempts wait for it."""
+each statement: with Python's 5 ms a commit under load takes twice as long, and capture waits for it."""
 
 FAILED = 1
 POSITION_LOST = 3

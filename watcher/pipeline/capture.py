@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from watcher.core.deliveries import Delivery, Lift
 from watcher.core.facts import Captured, StreamOpened
 from watcher.core.marks import Marks
 from watcher.core.planning import Plan
+from watcher.pipeline.ahead import ahead, is_followed
 from watcher.pipeline.portions import portions
 from watcher.pipeline.remembering import Memory
 from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox
@@ -46,9 +48,14 @@ async def capture(
     holding_until = LONG_AGO
     waiting = held  # for stream time: something is held until it is later
 
-    async with source.open(checkpoint, hurried=lambda: waiting) as batches:
+    async with (
+        source.open(checkpoint, hurried=lambda: waiting) as batches,
+        aclosing(ahead(_in_portions(batches, plan))) as coming,
+    ):
         observe(StreamOpened(resumed=checkpoint is not None))
-        async for batch in _in_portions(batches, plan):
+        async for batch in coming:
+            # What follows a large batch is asked for before the holds in this one are known.
+            waiting = waiting or is_followed(batch)
             began = clock.monotonic()
             async with memory.turn:
                 completed = await memory.complete(batch)

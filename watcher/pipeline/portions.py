@@ -34,10 +34,11 @@ def portions(batch: Batch, *, receivers: int) -> Iterator[Batch]:
                 checkpoint=Checkpoint(token=last.id, at=last.at),
                 # A primary's clock steps back now and then: a later change may have happened before this one.
                 through=min(batch.through, *(each.at for each in changes[number - 1 :])),
+                weight=weight,
             )
             start, weight = number, 0
         weight += heavier
-    yield replace(batch, changes=changes[start:])
+    yield replace(batch, changes=changes[start:], weight=weight)
 
 
 def _weight(change: Change) -> int:

@@ -16,7 +16,7 @@ from watcher.core.outcomes import Outcome
 from watcher.core.swift import swift
 from watcher.core.verdicts import Verdict
 
-GROUP = 250
+GROUP = 200
 """Deliveries in one group: who is in it waits for the whole of it."""
 
 

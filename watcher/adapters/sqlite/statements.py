@@ -53,8 +53,9 @@ SETTLED = (
 )
 """What is told of a delivery that is settled, in the order of the values."""
 
-MOST_ROWS = 128
-"""In one statement: more gain nothing, and statements grow."""
+MOST_ROWS = 200
+"""In one statement: as many as come together in a backlog. Each statement gives the interpreter up, and waits
+until it gets it back."""
 
 
 def split(rows: int) -> Iterator[int]:
