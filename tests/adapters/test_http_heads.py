@@ -48,6 +48,30 @@ def test_the_host_is_the_urls(url: str, host: str, origin: Origin) -> None:
     assert f"\r\nHost: {host}\r\n".encode() in written
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://a.example/",
+        "//a.example/",
+        "http:///x",
+        "http://a.example:0/",
+        "http://a.example:99999/",
+        "http://a.example\\@b.example/",
+        "http://a b.example/",
+        "http://[::1/",
+        "http://a.example/\n",
+        "http://\ta.example/",
+    ],
+)
+def test_what_is_no_url_of_http_goes_nowhere(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        head_of(a_request(url, headers=()), proxy=None)
+
+
+def test_what_cannot_go_over_the_wire_as_it_was_written_is_encoded() -> None:
+    assert head("http://a.example/äb%2F?ö=%26")[0] == "POST /%C3%A4b%2F?%C3%B6=%26 HTTP/1.1"
+
+
 def test_a_user_in_the_url_is_a_header_and_not_in_the_target() -> None:
     for proxy in (None, Proxy(url="http://proxy.example:3128")):
         lines = head("http://me:p%40ss@a.example/x", proxy=proxy)
