@@ -565,6 +565,33 @@ async def test_what_is_cancelled_while_the_endpoint_is_paused_is_not_sent_when_i
     assert await stage.outbox.counts() == {"crm": Counts(delivered=2, cancelled=3)}
 
 
+async def test_what_is_cancelled_is_not_sent_whenever_the_operator_comes():
+    stage = Stage(an_endpoint())
+    row = a_delivery()
+    await stage.outbox.stand("crm", Standing(state="paused", reason="by an operator", since=NOON))
+    recalls, cancelled = stage.outbox.recalls, False
+
+    async def recalls_and_then_he_comes() -> Any:
+        nonlocal cancelled
+        found = await recalls()
+        if await stage.outbox.counts() and not cancelled:
+            cancelled = True
+            await stage.outbox.cancel([row.id], reason="by an operator")
+            await stage.outbox.stand("crm", None)
+        return found
+
+    async with stage.running():
+        await stage.append(row)
+        await settle_down()
+        stage.outbox.recalls = recalls_and_then_he_comes  # type: ignore[method-assign]
+        for _ in range(3):
+            stage.clock.advance(timedelta(seconds=1))
+            await settle_down()
+
+    assert cancelled
+    assert stage.sent() == []
+
+
 async def test_a_lane_that_was_full_of_what_is_cancelled_then_hears_of_what_comes():
     stage = Stage(an_endpoint())
     rows = [a_delivery(entity=Entity(f"conversation:{number}")) for number in range(2 * WINDOW_ROWS)]

@@ -295,11 +295,9 @@ class Dispatcher:
         """Notice what an operator decided, who wrote it into the store."""
         while True:
             await self._clock.sleep(OBEYED_WITHIN)
-            await self._look_at_recalls()
             await self._look_at_standing()
 
     async def _look_at_recalls(self) -> None:
-        """Before standings: an operator cancels what waits, and then lets the endpoint go on."""
         recalls = (await self._insist("read", self._outbox.recalls)).get(self._endpoint.name, 0)
         if recalls != self._recalls:
             self._recalls, self._recalled = recalls, True
@@ -308,6 +306,9 @@ class Dispatcher:
     async def _look_at_standing(self) -> None:
         async with self._standing_turn:
             standings = await self._insist("read", self._outbox.standings)
+            # An operator cancels what waits, and then lets the endpoint go on: who knows of the second must
+            # know of the first, and heed it before.
+            await self._look_at_recalls()
             before, after = self._stored_standing, standings.get(self._endpoint.name)
             if _state(before) == _state(after):
                 return
