@@ -13,7 +13,7 @@ WALKER := $(BROWSER)/node_modules/.package-lock.json
 FUZZER := .venv-fuzzer
 PEERS := .venv-peers
 
-.PHONY: demo test test-librechat test-browser check bench peers chaos crashes fuzz lock format docs clean
+.PHONY: demo test test-long test-librechat test-browser check bench peers chaos crashes fuzz lock format docs clean
 
 demo: $(READY)
 	$(BIN)/librechat-watcher demo
@@ -21,6 +21,10 @@ demo: $(READY)
 # As many at once as there are cores: most of them wait for something. Each worker has a MongoDB of its own.
 test: $(READY)
 	$(BIN)/pytest tests -m "not long and not librechat and not browser" -n auto --dist worksteal
+
+# What takes too long for every change and is neither chaos nor crashes.
+test-long: $(READY)
+	$(BIN)/pytest tests --ignore tests/chaos --ignore tests/crashes -m "long and not librechat and not browser" -n auto --dist worksteal
 
 # LibreChat's published models do all that its users do (needs Node): docs/ACTIONS.md tells what.
 test-librechat: $(READY) $(MODELS)
