@@ -46,7 +46,8 @@ class Batch:
     imageless: frozenset[str] = frozenset()
     """Watched collections that keep no pre-images: a deletion there tells no more than an `_id`."""
     weight: int = field(default=0, compare=False)
-    """About how many bytes its bodies will be for all endpoints together; 0 where nobody has looked."""
+    """About how many bytes its bodies will be for all endpoints together, with the rows before the changes; 0
+    where nobody has looked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ def test_a_head_is_the_target_the_host_the_headers_and_the_length() -> None:
         ("https://a.example:8443/", "a.example:8443", Origin(True, "a.example", 8443)),
         ("http://[2001:db8::1]:8080/", "[2001:db8::1]:8080", Origin(False, "2001:db8::1", 8080)),
         ("http://[::1]/", "[::1]", Origin(False, "::1", 80)),
+        ("https://a.example./", "a.example", Origin(True, "a.example.", 443)),
         ("http://bücher.example/", "xn--bcher-kva.example", Origin(False, "xn--bcher-kva.example", 80)),
     ],
 )

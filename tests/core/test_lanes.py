@@ -16,7 +16,16 @@ from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.core.endpoints import Endpoint, RateLimit
 from watcher.core.events import Entity, Event, EventId, EventType, batch_id
 from watcher.core.forms import DOCUMENTED, CloudEvents, Filled, Form, Transform
-from watcher.core.lanes import LINE_ROWS, UNSETTLED, WINDOW_BYTES, WINDOW_ROWS, Lane, Launch, window_of
+from watcher.core.lanes import (
+    LEAST_BYTES,
+    LINE_ROWS,
+    UNSETTLED,
+    WINDOW_BYTES,
+    WINDOW_ROWS,
+    Lane,
+    Launch,
+    window_of,
+)
 from watcher.core.verdicts import Dead, Delivered, RetryAt, Verdict
 
 NOON = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
@@ -523,3 +532,47 @@ def test_what_was_tried_alone_is_never_put_into_a_batch(fresh_first):
 
     assert [tried.seq] in parcels
     assert sorted(seq for parcel in parcels for seq in parcel) == [1, 2, 3, 4]
+
+
+def test_what_comes_back_after_a_wait_finds_room_by_weight():
+    lane = Lane(an_endpoint(), window_bytes=LEAST_BYTES)
+    later = NOON + timedelta(seconds=5)
+    rows = [a_row(seq, attempts=1, due_at=later, size=MAX_BODY_BYTES) for seq in range(1, 41)]
+    lane.offer(rows, now=NOON)
+    sent: list[int] = []
+
+    while returns := lane.due(later)[0]:
+        (only,) = returns  # as much as there is room for, and one at least
+        its_rows = [row for row in rows if row.delivery.entity == only.entity and row.seq >= only.start]
+        lane.back(only, its_rows, now=later)
+        for launch in launched(lane):
+            assert lane.due(later) == ([], []), "nothing may come before this is settled"
+            assert lane.next_wake(now=later, clock=0.0) is None
+            end(lane, launch, Delivered())
+            sent += [row.seq for row in launch.parcel.members]
+
+    assert sent == [row.seq for row in rows]
+
+
+def test_batches_that_are_due_again_find_room_by_weight():
+    lane = Lane(an_endpoint(rate=RateLimit(batch_size=10)), window_bytes=4 * MAX_BODY_BYTES)
+    batches = {}
+    for first in range(1, 41, 2):
+        both, half = (first, first + 1), MAX_BODY_BYTES // 2
+        members = [a_row(seq, attempts=1, due_at=NOON, size=half) for seq in both]
+        batch = batch_id(tuple(row.delivery.id for row in members))
+        batches[batch] = [replace(row, batch=batch) for row in members]
+        lane.offer(batches[batch], now=NOON)
+    sent: list[EventId | None] = []
+
+    while len(sent) < len(batches):
+        while due := lane.due(NOON)[1]:
+            assert len(due) <= 4
+            for each in due:
+                lane.regroup(each, batches[each], now=NOON)
+            assert lane.room() == 0
+        for launch in launched(lane):
+            sent.append(launch.parcel.batch)
+            end(lane, launch, Delivered())
+
+    assert sent == list(batches)

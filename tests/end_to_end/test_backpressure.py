@@ -59,7 +59,7 @@ async def test_everything_arrives_in_order_after_an_outage_that_the_store_could_
     assert "raise watcher.maxStore" in ready.json()["parts"]["store"]["says"]
     assert paused == 1
     assert used is not None
-    assert LIMIT <= used < 2 * LIMIT
+    assert LIMIT <= used < 2 * LIMIT, used
     assert read is not None
     assert read < MESSAGES
     assert '"stream.lost"' in watcher.log, "the cursor was forgotten"

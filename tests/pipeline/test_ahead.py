@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 import pytest
 
@@ -104,3 +104,29 @@ async def test_who_stops_ends_the_reading_too(breaks):
 
     assert reading.ended
     assert faults == []
+
+
+async def test_who_is_told_to_end_ends_though_what_reads_has_swallowed_it():
+    asked = 0
+
+    async def swallowing() -> AsyncIterator[Batch]:
+        nonlocal asked
+        for number in range(50):
+            asked += 1
+            with suppress(asyncio.CancelledError):  # as the driver does on Python 3.11, now and then
+                await asyncio.sleep(0.01)
+            yield a_batch(number, changes=MANY)
+
+    async def working() -> None:
+        async with aclosing(ahead(swallowing())) as coming:
+            async for _ in coming:
+                pass
+
+    task = asyncio.create_task(working())
+    await asyncio.sleep(0.025)
+    task.cancel()
+    before = asked
+    await asyncio.wait({task})
+
+    assert task.cancelled()
+    assert asked <= before + 1

@@ -62,6 +62,17 @@ def test_a_part_is_weighed_in_bytes():
     assert len(list(portions(replace(batch, changes=wide), receivers=6))) == 4
 
 
+def test_what_it_weighs_in_memory_is_told_with_the_rows_before():
+    batch = a_batch(1_000, 2_000)
+    deleted = tuple(replace(each, before={"text": "x" * 50_000}, after=None) for each in batch.changes)
+
+    (part,) = portions(batch, receivers=3)
+    (gone,) = portions(replace(batch, changes=deleted), receivers=3)
+
+    assert part.weight == weight(batch, 3)
+    assert gone.weight == 2 * 50_000 + 2 * 3 * ENVELOPE_BYTES
+
+
 @given(
     st.lists(st.sampled_from([0, 1_000, 100_000, 900_000, 5_000_000]), max_size=40),
     st.integers(min_value=0, max_value=40),

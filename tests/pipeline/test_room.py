@@ -15,7 +15,7 @@ from watcher.core.facts import CapturePaused, CaptureResumed, Swept
 from watcher.core.verdicts import Dead
 from watcher.errors import OutboxError
 from watcher.pipeline import room as room_module
-from watcher.pipeline.room import LOOK, LOOK_PAUSED, SAY_AGAIN, BoundedSource, Store
+from watcher.pipeline.room import LOOK, LOOK_CHANGES, LOOK_PAUSED, SAY_AGAIN, BoundedSource, Store
 from watcher.ports import Batch
 from watcher.testing import Facts, FakeClock, MemoryOutbox, ScriptedSource
 
@@ -152,6 +152,19 @@ async def test_the_size_is_looked_at_now_and_then_only():
 
     async with stage.waiting() as task:
         assert not task.done()
+
+
+async def test_the_size_is_looked_at_sooner_where_much_is_read():
+    stage = Stage()
+    await stage.store.until_room()
+    await stage.put(100)
+
+    await stage.store.until_room(read=LOOK_CHANGES - 1)
+    assert stage.facts.seen == []
+    waiting = asyncio.create_task(stage.store.until_room(read=1))
+    await stage.pass_time(timedelta(0))
+    assert stage.facts.of(CapturePaused)
+    waiting.cancel()
 
 
 async def test_a_pause_goes_on_where_a_failing_store_broke_it():

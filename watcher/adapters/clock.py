@@ -7,7 +7,7 @@ import random
 import time
 from datetime import UTC, datetime, timedelta
 
-from watcher.adapters.cancelling import heed
+from watcher.cancelling import heed
 
 
 class SystemClock:

@@ -121,9 +121,9 @@ def _endpoint_url(url: str) -> str:
     if "@" in parts.netloc:
         cure = "send them as a header instead: `headers: {Authorization: …}`"
         raise wrong("the URL has a user or password in it", cure)
-    if not host or port == 0 or not _is_host(host):
+    if not host or port == 0 or not _is_host(host) or _is_more_than_an_address(parts.netloc):
         raise wrong("the URL's host or port is not valid", "write https://host:port/path")
-    if _is_number(host):
+    if _is_number(host.encode("idna").decode()):
         raise wrong("the URL's host is a number, and no IPv4 address", "write the address as 192.0.2.7")
     return url
 
@@ -167,6 +167,11 @@ def is_loopback(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_more_than_an_address(netloc: str) -> bool:
+    """Before or behind the brackets of an IPv6 address some versions of `urlsplit` let anything pass."""
+    return "[" in netloc and re.fullmatch(r"\[[^\[\]]+\](:\d*)?", netloc) is None
 
 
 def _is_host(host: str) -> bool:

@@ -101,6 +101,7 @@ class Lane:
         self._rows = 0  # in all lines together
         self._bytes = 0
         self._again: deque[Parcel] = deque()
+        self._again_bytes = 0
         self._parked: dict[Entity, int] = {}
         self._wakes: list[tuple[datetime, int, Entity | None, EventId | None]] = []
         self._wakes_made = 0
@@ -114,8 +115,7 @@ class Lane:
     def room(self) -> int:
         """How many more rows it would take in. Sips of a few rows would cost a query per delivery."""
         free = WINDOW_ROWS - self._rows
-        weighs = self._bytes + self._out_bytes
-        return free if free >= WINDOW_ROWS // 4 and weighs < self.window_bytes else 0
+        return free if free >= WINDOW_ROWS // 4 and self._left > 0 else 0
 
     def offer(self, rows: Sequence[Stored], *, now: datetime) -> None:
         """Take in the next rows of the store, in order of `seq`, all beyond `cursor`."""
@@ -130,7 +130,7 @@ class Lane:
         """Entities and batches whose wait is over: to be read, for `back` and for `regroup`."""
         entities: list[Return] = []
         batches: list[EventId] = []
-        room = self.room() // LINE_ROWS  # what comes back must find room, too: the rest stays parked
+        room = self._returns
         while self._wakes and self._wakes[0][0] <= now and len(entities) + len(batches) < room:
             _, _, entity, batch = heapq.heappop(self._wakes)
             if entity is not None and entity in self._parked:
@@ -164,6 +164,7 @@ class Lane:
             self._batches[batch].add(row.delivery.entity)
         self._ahead.update(row.seq for row in members if row.seq > self.cursor)
         self._again.append(Parcel(members=tuple(members), batch=batch))
+        self._again_bytes += _weight(members)
 
     def recall(self, now: datetime) -> None:
         """Something was taken back in the store: what is here, and not in flight, is to be read again."""
@@ -182,7 +183,7 @@ class Lane:
             self._parked[entity] = first
             self._wake(now, entity=entity)
         while self._again:
-            parcel = self._again.popleft()
+            parcel = self._take_again()
             self._ahead.difference_update(row.seq for row in parcel.members)
             self._wake(now, batch=parcel.batch)
 
@@ -196,7 +197,7 @@ class Lane:
         # One probe after the other must not be the same batch: it may be the batch that is wrong.
         others_turn = self._was_batch and self._ready and self.circuit.is_open
         if self._again and not others_turn:
-            parcel, self._was_batch = self._again.popleft(), True
+            parcel, self._was_batch = self._take_again(), True
         elif self._ready:
             parcel, self._was_batch = self._next_parcel(allowance), False
         else:
@@ -235,7 +236,7 @@ class Lane:
     def next_wake(self, *, now: datetime, clock: float) -> float | None:
         """In how many seconds time alone changes what `due` or `take` would say; None: never."""
         waits = []
-        if self._wakes and self.room():
+        if self._wakes and self._returns:
             waits.append((self._wakes[0][0] - now).total_seconds())
         if (self._ready or self._again) and (launch := self._next_launch(clock)) is not None:
             waits.append(launch - clock)
@@ -249,7 +250,7 @@ class Lane:
         """Go on by other settings. What is in flight, and what the pace has counted, stay as they are."""
         self.endpoint, self.window_bytes = endpoint, window_bytes
         while self._again and not self._batches_go:
-            parcel = self._again.popleft()
+            parcel = self._take_again()
             assert parcel.batch is not None
             self._dissolved.add(parcel.batch)
             self._ahead.difference_update(row.seq for row in parcel.members)
@@ -258,6 +259,22 @@ class Lane:
         self._pace.become(endpoint.rate.max_per_second, clock)
 
     # ------------------------------------------------------------------ helpers
+
+    @property
+    def _left(self) -> int:
+        """Bytes that may still be taken in."""
+        return self.window_bytes - self._bytes - self._again_bytes - self._out_bytes
+
+    @property
+    def _returns(self) -> int:
+        """How many entities or batches may come back. They must find room, too, whatever they weigh; one may
+        where there is any."""
+        return min(self.room() // LINE_ROWS, max(self._left // LINE_BYTES, 1))
+
+    def _take_again(self) -> Parcel:
+        parcel = self._again.popleft()
+        self._again_bytes -= _weight(parcel.members)
+        return parcel
 
     @property
     def _owes_too_much(self) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
+from watcher.cancelling import heed
 from watcher.ports import Batch
 
 MANY = 100
@@ -34,6 +35,7 @@ async def ahead(batches: AsyncIterator[Batch]) -> AsyncGenerator[Batch, None]:
                 batch = await (coming or anext(batches))
             except StopAsyncIteration:
                 return
+            heed()  # the task that read may have swallowed it, and the next one will not be told
             coming = asyncio.create_task(_next(batches)) if is_followed(batch) else None
             yield batch
     finally:

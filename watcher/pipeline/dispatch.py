@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
+from watcher.cancelling import is_cut
 from watcher.core.attempts import attempt_of
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
@@ -190,10 +191,12 @@ class Dispatcher:
         return self._lane.take(clock=self._clock.monotonic())
 
     async def _send_on(self, launch: Launch | None) -> None:
-        """One attempt after the other, as long as there is something to be sent now."""
+        """One attempt after the other, as long as there is something to be sent now.
+
+        None after one that was cut: it made an outcome of that, and who is next may be another replica's."""
         while launch is not None:
             await self._attempt(launch)
-            launch = None if _is_cut() else self._next()
+            launch = None if is_cut() else self._next()
 
     async def _attempt(self, launch: Launch) -> None:
         parcel = launch.parcel
@@ -342,12 +345,6 @@ class Dispatcher:
 
     async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
         return await insist(act, doing=doing, clock=self._clock, observe=self._observe)
-
-
-def _is_cut() -> bool:
-    """Was this task cancelled? An attempt makes an outcome of that; who is next may be another replica's."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _state(standing: Standing | None) -> str | None:

@@ -23,7 +23,7 @@ ENVELOPE_BYTES = 500
 
 def portions(batch: Batch, *, receivers: int) -> Iterator[Batch]:
     """The batch in its order. `receivers`: how many endpoints may get each event."""
-    changes, start, weight = batch.changes, 0, 0
+    changes, start, weight, images = batch.changes, 0, 0, 0
     for number, change in enumerate(changes):
         heavier = _weight(change) * max(1, receivers)
         if number > start and weight + heavier > PORTION_BYTES:
@@ -34,11 +34,12 @@ def portions(batch: Batch, *, receivers: int) -> Iterator[Batch]:
                 checkpoint=Checkpoint(token=last.id, at=last.at),
                 # A primary's clock steps back now and then: a later change may have happened before this one.
                 through=min(batch.through, *(each.at for each in changes[number - 1 :])),
-                weight=weight,
+                weight=weight + images,
             )
-            start, weight = number, 0
+            start, weight, images = number, 0, 0
         weight += heavier
-    yield replace(batch, changes=changes[start:], weight=weight)
+        images += _length(change.before)
+    yield replace(batch, changes=changes[start:], weight=weight + images)
 
 
 def _weight(change: Change) -> int:

@@ -17,7 +17,8 @@ from watcher.pipeline.housekeeping import CHUNK
 from watcher.ports import Batch, ChangeSource, Clock, Observer, Outbox, always
 
 LOOK = timedelta(milliseconds=250)
-"""Between two looks at the store's size: at full pace it grows by some 10 MB meanwhile."""
+LOOK_CHANGES = 500
+"""Between two looks at the store's size: so long, or so many changes. At full pace that comes first."""
 
 LOOK_PAUSED = timedelta(seconds=1)
 
@@ -35,13 +36,16 @@ class Store:
         self._clock = clock
         self._observe = observe
         self._look_at = 0.0
+        self._read = 0  # changes, since the last look
         self._full_since: float | None = None
         self._said_at = 0.0
 
-    async def until_room(self) -> None:
-        """Return when the outbox may take more. Raises OutboxError."""
-        if self._clock.monotonic() < self._look_at:
+    async def until_room(self, *, read: int = 0) -> None:
+        """Return when the outbox may take more. `read`: so many changes more. Raises OutboxError."""
+        self._read += read
+        if self._clock.monotonic() < self._look_at and self._read < LOOK_CHANGES:
             return
+        self._read = 0
         while await self._is_full():
             await self._clock.sleep(LOOK_PAUSED)
         self._look_at = self._clock.monotonic() + LOOK.total_seconds()
@@ -109,4 +113,4 @@ class BoundedSource:
     async def _while_there_is_room(self, batches: AsyncIterator[Batch]) -> AsyncIterator[Batch]:
         async for batch in batches:
             yield batch
-            await self._store.until_room()
+            await self._store.until_room(read=len(batch.changes))

@@ -47,8 +47,9 @@ class Origin(NamedTuple):
 
     @property
     def shortly(self) -> str:
-        """The authority without a port that goes without saying."""
-        return self.name if self.port == _usual_port(secure=self.secure) else self.authority
+        """The authority without what goes without saying: its usual port, and the dot behind a full name."""
+        name = self.name.removesuffix(".")
+        return name if self.port == _usual_port(secure=self.secure) else f"{name}:{self.port}"
 
 
 class Form(NamedTuple):

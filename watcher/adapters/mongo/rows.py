@@ -19,12 +19,12 @@ from bson import Binary, Decimal128, Int64, ObjectId, Timestamp, json_util
 from bson.errors import InvalidId
 from pymongo.errors import OperationFailure, PyMongoError
 
-from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.classify import classify
 from watcher.adapters.mongo.connect import Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, id_text, plain
 from watcher.adapters.mongo.progress import token_time
 from watcher.adapters.mongo.trim import projection
+from watcher.cancelling import heed
 from watcher.core.changes import Checkpoint
 from watcher.core.events import Entity
 from watcher.core.memory import Remembered, plain_names, remembered

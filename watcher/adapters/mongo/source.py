@@ -19,7 +19,6 @@ from bson import Int64, Timestamp
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.errors import PyMongoError
 
-from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
 from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
@@ -29,6 +28,7 @@ from watcher.adapters.mongo.lookup import current_rows
 from watcher.adapters.mongo.primary import asking_the_primary
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
+from watcher.cancelling import heed
 from watcher.core.changes import Change, Checkpoint
 from watcher.core.facts import Thinned, Unreadable
 from watcher.core.secrets import SECRET_COLLECTIONS

@@ -27,8 +27,8 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.connect import Client, Place
+from watcher.cancelling import heed
 from watcher.core.leases import Lease
 from watcher.errors import LeaseLost, OutboxBroken, OutboxError
 

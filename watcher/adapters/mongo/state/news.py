@@ -12,9 +12,9 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from watcher.adapters.cancelling import heed
 from watcher.adapters.mongo.state.counting import APPENDED
 from watcher.adapters.mongo.state.database import State
+from watcher.cancelling import heed
 
 AGAIN_SECONDS = 1.0
 """Before the stream is opened again that tells; what it would have told is found by looking meanwhile."""

@@ -9,8 +9,13 @@ from __future__ import annotations
 import asyncio
 
 
+def is_cut() -> bool:
+    """Has this task been told to end?"""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 def heed() -> None:
     """Raises CancelledError if this task has been told to end and goes on all the same."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if is_cut():
         raise asyncio.CancelledError
