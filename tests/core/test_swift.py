@@ -53,3 +53,19 @@ def test_a_default_that_is_made_anew_is_no_matter_for_it() -> None:
         @dataclass(frozen=True, slots=True, kw_only=True)
         class Listed:
             names: list[str] = field(default_factory=list)
+
+
+def test_what_follows_from_the_rest_is_set_once() -> None:
+    @swift
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Sized:
+        name: str
+        size: int = field(init=False)
+
+        def __post_init__(self) -> None:
+            self.size = len(self.name)  # type: ignore[misc]
+
+    assert Sized(name="one").size == 3
+    assert replace(Sized(name="one"), name="three").size == 5
+    with pytest.raises(TypeError, match="size"):
+        Sized(name="one", size=4)  # type: ignore[call-arg]

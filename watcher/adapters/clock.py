@@ -16,12 +16,9 @@ class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    jitter = staticmethod(random.random)
 
     async def sleep(self, span: timedelta) -> None:
         heed()
         await asyncio.sleep(span.total_seconds())
-
-    def jitter(self) -> float:
-        return random.random()

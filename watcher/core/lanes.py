@@ -93,6 +93,7 @@ class Lane:
         """Requests that have no answer yet."""
         self.unsettled = 0
         """Attempts that have ended, and are not settled."""
+        self._unsettled_most = UNSETTLED * endpoint.max_in_flight
         self._out_bytes = 0  # under way, or not yet settled
         self.circuit = Circuit(endpoint.max_in_flight)
         self._pace = RateWindow(endpoint.rate.max_per_second)
@@ -163,8 +164,9 @@ class Lane:
             self._parked.setdefault(row.delivery.entity, row.seq)
             self._batches[batch].add(row.delivery.entity)
         self._ahead.update(row.seq for row in members if row.seq > self.cursor)
-        self._again.append(Parcel(members=tuple(members), batch=batch))
-        self._again_bytes += _weight(members)
+        parcel = Parcel(members=tuple(members), batch=batch)
+        self._again.append(parcel)
+        self._again_bytes += parcel.weight
 
     def recall(self, now: datetime) -> None:
         """Something was taken back in the store: what is here, and not in flight, is to be read again."""
@@ -191,8 +193,10 @@ class Lane:
 
     def take(self, *, clock: float) -> Launch | None:
         """The next parcel to send now, or None: nothing is ready, or circuit or pace say wait."""
+        if not self._may_go(clock):
+            return None
         allowance = self._pace.allowance(clock)
-        if self.in_flight >= self.circuit.slots(clock) or allowance < 1 or self._owes_too_much:
+        if allowance < 1:
             return None
         # One probe after the other must not be the same batch: it may be the batch that is wrong.
         others_turn = self._was_batch and self._ready and self.circuit.is_open
@@ -203,7 +207,7 @@ class Lane:
         else:
             return None
         self.in_flight += 1
-        self._out_bytes += _weight(parcel.members)
+        self._out_bytes += parcel.weight
         return Launch(parcel=parcel, ticket=self._pace.take(), bound=parcel.batch in self._batches)
 
     def written(self, launch: Launch, *, clock: float) -> None:
@@ -224,7 +228,7 @@ class Lane:
     def settle(self, parcel: Parcel, verdict: Verdict, *, now: datetime) -> None:
         """The attempt is settled in the store: let the next of its entities go."""
         self.unsettled -= 1
-        self._out_bytes -= _weight(parcel.members)
+        self._out_bytes -= parcel.weight
         match verdict:
             case Delivered() | Dead():
                 self._advance(parcel, now)
@@ -256,6 +260,7 @@ class Lane:
             self._ahead.difference_update(row.seq for row in parcel.members)
             self._release_batch(parcel.batch, now)
         self.circuit.resize(endpoint.max_in_flight)
+        self._unsettled_most = UNSETTLED * endpoint.max_in_flight
         self._pace.become(endpoint.rate.max_per_second, clock)
 
     # ------------------------------------------------------------------ helpers
@@ -273,13 +278,13 @@ class Lane:
 
     def _take_again(self) -> Parcel:
         parcel = self._again.popleft()
-        self._again_bytes -= _weight(parcel.members)
+        self._again_bytes -= parcel.weight
         return parcel
 
-    @property
-    def _owes_too_much(self) -> bool:
-        """While the store takes nothing, nothing more is sent that would be sent again after a crash."""
-        return self.unsettled >= UNSETTLED * self.endpoint.max_in_flight
+    def _may_go(self, clock: float) -> bool:
+        """Is a slot free? While the store takes nothing, nothing more is sent: it would go again after a
+        crash."""
+        return self.unsettled < self._unsettled_most and self.in_flight < self.circuit.slots(clock)
 
     @property
     def _batches_go(self) -> bool:
@@ -292,7 +297,7 @@ class Lane:
         if at is None:
             return None
         at = max(at, clock)
-        if self.in_flight >= self.circuit.slots(at) or self._owes_too_much:
+        if not self._may_go(at):
             return None
         if self._pace.allowance(clock) >= 1:
             return at
@@ -410,10 +415,6 @@ def _form(row: Stored) -> str:
     return form_of(row.delivery.body, row.delivery.id)
 
 
-def _weight(rows: Iterable[Stored]) -> int:
-    return sum([row.delivery.size for row in rows])
-
-
 def _entities(rows: Iterable[Stored]) -> Iterable[Entity]:
     """The entities of rows, each once, in order."""
-    return dict.fromkeys(row.delivery.entity for row in rows)
+    return dict.fromkeys([row.delivery.entity for row in rows])

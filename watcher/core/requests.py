@@ -30,16 +30,18 @@ class Parcel:
 
     members: tuple[Stored, ...]
     batch: EventId | None = None
+    identity: EventId = field(init=False)
+    """What receivers drop repeats by."""
+    attempts: int = field(init=False)
+    """Failed attempts so far; the members of a batch share them."""
+    weight: int = field(init=False)
+    """What it takes of memory, in bytes."""
 
-    @property
-    def identity(self) -> EventId:
-        """What receivers drop repeats by."""
-        return self.batch or self.members[0].delivery.id
-
-    @property
-    def attempts(self) -> int:
-        """Failed attempts so far; the members of a batch share them."""
-        return self.members[0].attempts
+    def __post_init__(self) -> None:
+        first = self.members[0]
+        self.identity = self.batch or first.delivery.id  # type: ignore[misc]
+        self.attempts = first.attempts  # type: ignore[misc]
+        self.weight = sum([row.delivery.size for row in self.members])  # type: ignore[misc]
 
 
 @swift

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
@@ -14,6 +15,9 @@ SIGNATURE_HEADER = "X-Webhook-Signature"
 
 STANDARD_ID, STANDARD_TIMESTAMP, STANDARD_SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
 """Of Standard Webhooks 1.0 (standardwebhooks/standard-webhooks, spec/standard-webhooks.md)."""
+
+BLOCK_BYTES = 64
+"""Of SHA-256."""
 
 STANDARD_PREFIX = "whsec_"
 """What follows in such a secret is its key, in base64."""
@@ -46,15 +50,7 @@ def signature(body: bytes, secret: Secret) -> str:
     >>> signature(b"{}", Secret(key=b"k"))
     'sha256=add853b103fbcc936a194f9eb15e29c4ff08af6e47d5d1bca4f20218e31e4fff'
     """
-    signing = _begun(secret.key).copy()
-    signing.update(body)
-    return "sha256=" + signing.hexdigest()
-
-
-@lru_cache(maxsize=64)
-def _begun(key: bytes) -> hmac.HMAC:
-    """With the key in it already, which is half of the work for a body of a kilobyte."""
-    return hmac.new(key, digestmod="sha256")
+    return "sha256=" + _hmac(secret.key, body).hex()
 
 
 def standard_signature(body: bytes, key: bytes, *, identity: str, seconds: int) -> str:
@@ -63,9 +59,29 @@ def standard_signature(body: bytes, key: bytes, *, identity: str, seconds: int) 
     >>> standard_signature(b"{}", b"k", identity="webhook_1", seconds=1732450000)
     'v1,dKvJ6XYIOmTK8DhnGzjuO9eCV30A+4hMZLD4kQsUKQs='
     """
-    signing = _begun(key).copy()
-    signing.update(b"%b.%d.%b" % (identity.encode(), seconds, body))
-    return "v1," + base64.b64encode(signing.digest()).decode()
+    signed = _hmac(key, b"%b.%d.%b" % (identity.encode(), seconds, body))
+    return "v1," + base64.b64encode(signed).decode()
+
+
+def _hmac(key: bytes, text: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104 §2), by its definition: half of the work is the same for all texts of a key."""
+    inner, outer = _begun(key)
+    inside = inner.copy()
+    inside.update(text)
+    outside = outer.copy()
+    outside.update(inside.digest())
+    return outside.digest()
+
+
+@lru_cache(maxsize=64)
+def _begun(key: bytes) -> tuple[hashlib._Hash, hashlib._Hash]:
+    """The inner and the outer hash, with the key in them already."""
+    short = key if len(key) <= BLOCK_BYTES else hashlib.sha256(key).digest()
+    block = short.ljust(BLOCK_BYTES, b"\0")
+    return (
+        hashlib.sha256(bytes(each ^ 0x36 for each in block)),
+        hashlib.sha256(bytes(each ^ 0x5C for each in block)),
+    )
 
 
 def standard_key(secret: Secret) -> bytes:

@@ -195,10 +195,10 @@ class Dispatcher:
 
         None after one that was cut: it made an outcome of that, and who is next may be another replica's."""
         while launch is not None:
-            await self._attempt(launch)
-            launch = None if is_cut() else self._next()
+            outcome = await self._attempt(launch)
+            launch = None if isinstance(outcome, NotSent) and is_cut() else self._next()
 
-    async def _attempt(self, launch: Launch) -> None:
+    async def _attempt(self, launch: Launch) -> Outcome:
         parcel = launch.parcel
         if parcel.batch is not None and not launch.bound:
             batch = parcel.batch
@@ -235,6 +235,7 @@ class Dispatcher:
                 clock=clock,
             )
         )
+        return outcome
 
     async def _settle(self, group: Sequence[Ended]) -> None:
         settlements = [
@@ -258,16 +259,14 @@ class Dispatcher:
         def written() -> None:
             if not self._may_send():
                 raise asyncio.CancelledError  # it took long to connect, or the program stood still meanwhile
-            self._lane.written(launch, clock=self._clock.monotonic())
             if self._lane.is_paced:  # now it is known when the next one may go
+                self._lane.written(launch, clock=self._clock.monotonic())
                 self._changed.set()
 
         try:
             request = compose(launch.parcel, self._endpoint, now=started)
             if isinstance(request, Unsendable):
                 return request
-            if not self._may_send():
-                return NotSent()  # the program stood still since it was taken, or the store did
             if traced := self._tracer.headers(launch.parcel.identity, launch.parcel.attempts + 1, started):
                 request = replace(request, headers=(*request.headers, *traced))
             return await self._sender.send(request, on_written=written)

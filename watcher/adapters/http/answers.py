@@ -54,6 +54,7 @@ class Reader:
         "_fields",
         "_headers_only",
         "_interim",
+        "_is_new",
         "_parser",
         "_read",
         "_size",
@@ -70,12 +71,16 @@ class Reader:
 
     def begin(self, *, headers_only: bool = False) -> None:
         """A request goes out. `headers_only`: of its answer no more is wanted, and no other one follows."""
+        self.begun = False
+        if self._is_new and not headers_only:
+            return
+        self._is_new: bool = not headers_only  # nothing was fed to it since
         self._headers_only = headers_only
         self._fields: Fields = []
         self._body: list[bytes] = []
         self._size = self._read = 0
         self._interim = False
-        self.begun = self.done = self.keep = False
+        self.done = self.keep = False
         self.status = 0
         """0: it has not come."""
         self.fields: Fields = []
@@ -87,7 +92,7 @@ class Reader:
 
     def feed(self, data: bytes) -> None:
         """Raises Flood and Malformed before the status; after it nothing, but is then `done`."""
-        self.begun = True
+        self.begun, self._is_new = True, False
         taken = 0
         while taken < len(data) and not self.done:
             # No more at once than there is room for: a flood is seen before it is read.
@@ -119,6 +124,7 @@ class Reader:
         self._parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
         )
+        self._is_new = False
         self.begin()
 
     def close(self) -> None:

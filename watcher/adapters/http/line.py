@@ -45,17 +45,30 @@ class Line:
         deadline = self._loop.time() + request.timeout.total_seconds()
         try:
             origin, head = head_of(request, proxy=self.route.proxy)
-            if (connection := self._kept(origin)) is not None:
+            kept = self._kept(origin)
+            while True:
+                connection = kept or await self._open(origin, request, deadline)
                 try:
-                    return await self._exchange(connection, origin, head, request.body, deadline, on_written)
+                    on_written()
+                except BaseException:
+                    self._keep(connection, origin)  # nothing was written on it
+                    raise
+                try:
+                    answer = await connection.post(head, request.body, deadline)
+                except asyncio.CancelledError:
+                    connection.abort()
+                    raise
                 except Cut as cut:
-                    if cut.begun:
+                    if kept is None or cut.begun:
                         raise
-            # The receiver closed an idle connection just as it was used: its right, and no failure. It may
-            # have read the request, so it may get it twice, with the same id. Once only, and not on a pooled
-            # connection, which may be as dead: a receiver that dies of this request must not be fed it again.
-            connection = await self._open(origin, request, deadline)
-            return await self._exchange(connection, origin, head, request.body, deadline, on_written)
+                    # The receiver closed an idle connection just as it was used: its right, and no failure.
+                    # It may have read the request, so it may get it twice, with the same id. Once only, and
+                    # not on a pooled connection, which may be as dead: a receiver that dies of this request
+                    # must not be fed it again.
+                    kept = None
+                    continue
+                self._keep(connection, origin)
+                return answer
         except Unanswered:
             raise
         except Late as late:
@@ -78,28 +91,6 @@ class Line:
             await asyncio.wait([connection.ended for connection in connections], timeout=GOODBYE_SECONDS)
         for connection in connections:
             connection.abort()
-
-    async def _exchange(
-        self,
-        connection: Connection,
-        origin: Origin,
-        head: bytes,
-        body: bytes,
-        deadline: float,
-        on_written: Callable[[], object],
-    ) -> Answer:
-        try:
-            on_written()
-        except BaseException:
-            self._keep(connection, origin)  # nothing was written on it
-            raise
-        try:
-            answer = await connection.post(head, body, deadline)
-        except asyncio.CancelledError:
-            connection.abort()
-            raise
-        self._keep(connection, origin)
-        return answer
 
     async def _open(self, origin: Origin, request: Request, deadline: float) -> Connection:
         progress = Progress(proxied=self.route.proxy is not None)
