@@ -369,7 +369,7 @@ class MemoryOutbox:
             if row.state == "pending":
                 self._put(replace(row, stored=replace(row.stored, batch=batch)))
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
         self._may_write()
         for settlement in settlements:
             row = self._rows.get(settlement.stored.delivery.id)

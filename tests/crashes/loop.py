@@ -84,11 +84,15 @@ class SteppedLoop(asyncio.BaseEventLoop):
                 self._ready.append(timer)
         raise AssertionError("it never ends")
 
-    def pass_time(self, seconds: float) -> None:
-        """So much later: what timers were set for is ready."""
+    def pass_time(self, seconds: float) -> bool:
+        """So much later: what timers were set for is ready. Is there any?"""
         self._time += seconds
+        rang = False
         while self._scheduled and self._scheduled[0].when() <= self._time:
-            self._ready.append(heapq.heappop(self._scheduled))
+            timer = heapq.heappop(self._scheduled)
+            rang = rang or not timer.cancelled()
+            self._ready.append(timer)
+        return rang
 
     # ------------------------------------------------------------------ used by the program
 

@@ -10,7 +10,7 @@ import hashlib
 import pickle
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, suppress
 from itertools import count
 from pathlib import Path
 from queue import Empty
@@ -21,7 +21,7 @@ from tests.crashes.loop import SteppedLoop
 from tests.crashes.promises import Row
 from watcher.adapters.sqlite import outbox as sqlite_outbox
 from watcher.adapters.sqlite.outbox import SqliteOutbox
-from watcher.adapters.sqlite.writer import Work, Writer
+from watcher.adapters.sqlite.writer import Writer
 from watcher.errors import OutboxError
 from watcher.ports import Outbox
 from watcher.testing import MemoryOutbox
@@ -278,18 +278,16 @@ class SteppedWriter(Writer):
     def _run(self) -> None:
         """The thread has nothing to do."""
 
-    async def do(self, work: Work) -> Any:
+    def _hand_over(self) -> None:
         self._stepped.job("writer", self._commit_what_waits)
-        return await super().do(work)
+        super()._hand_over()
 
     def _commit_what_waits(self) -> None:
-        jobs = []
-        while True:
-            try:
-                jobs.append(self._jobs.get_nowait())
-            except Empty:
-                break
-        self._commit([job for job in jobs if job is not None])
+        jobs: list[Any] = []
+        with suppress(Empty):
+            while True:
+                jobs += self._jobs.get_nowait() or ()
+        self._commit(jobs)
         self._touch()
 
     def _transaction(self, jobs: Any) -> list[Any]:

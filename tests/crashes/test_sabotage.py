@@ -112,7 +112,7 @@ def settled_before_it_is_sent(patch: Patch) -> None:
 
 
 def never_settled(patch: Patch) -> None:
-    async def spoiled(self, settlements):
+    async def spoiled(self, settlements, **given):
         pass
 
     patch.setattr(SqliteOutbox, "settle", spoiled)

@@ -16,6 +16,7 @@ from tests.crashes.promises import Evidence, Row, broken
 from tests.crashes.receivers import Receivers, Wire
 from tests.crashes.stores import Image, Store, Trouble
 from tests.crashes.stream import Stream
+from watcher.adapters.sqlite.writer import LEISURE_SECONDS
 from watcher.config.mappings import load_mappings
 from watcher.core.endpoints import Endpoint
 from watcher.core.mapping import CollectionMapping
@@ -156,8 +157,10 @@ class Life:
     # ------------------------------------------------------------------ what happens to it
 
     def rest(self) -> None:
-        """Let it do all that it can do now."""
+        """Let it do all that it can do now, and what it puts off for a moment."""
         self.loop.quiet()
+        while self.loop.pass_time(LEISURE_SECONDS):
+            self.loop.quiet()
         self._fail_if_it_ended()
         self._fail_if_somebody_waits()
 
@@ -165,7 +168,7 @@ class Life:
         """Let it do so much, if it has so much to do."""
         for _ in range(steps):
             if not self.loop.step():
-                self._fail_if_somebody_waits()
+                self.rest()
                 break
         self._fail_if_it_ended()
 

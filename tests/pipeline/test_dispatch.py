@@ -20,6 +20,7 @@ from watcher.core.forms import Address, Addressing, Failed
 from watcher.core.hiding import BLOT
 from watcher.core.lanes import WINDOW_ROWS
 from watcher.core.outcomes import Answered, NotSent, Unreachable, Unsendable
+from watcher.core.settlements import Settlement
 from watcher.core.signing import verifies
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.errors import LeaseLost, OutboxError
@@ -680,10 +681,10 @@ async def test_what_ended_before_a_stop_is_written_down_within_the_grace_however
     stage = Stage(an_endpoint())
     settling, settle = asyncio.Event(), stage.outbox.settle
 
-    async def slowly(settlements: Any) -> None:
+    async def slowly(settlements: Any, *, hurried: bool = True) -> None:
         settling.set()
         await settle_down()
-        await settle(settlements)
+        await settle(settlements, hurried=hurried)
 
     stage.outbox.settle = slowly  # type: ignore[method-assign]
     async with stage.running():
@@ -707,3 +708,74 @@ async def test_of_an_answer_the_secrets_are_hidden_that_its_request_was_made_wit
     dossier = await stage.outbox.dossier(delivery.id)
     assert dossier is not None
     assert [attempt.answer for attempt in dossier.attempts] == [f"you use {BLOT}"]
+
+
+class Hurries(MemoryOutbox):
+    """Remembers which settlements were in a hurry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hurries: list[bool] = []
+
+    async def settle(self, settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
+        self.hurries.append(hurried)
+        await super().settle(settlements, hurried=hurried)
+
+
+async def test_what_was_sent_is_settled_in_a_hurry_only_where_something_waits_for_it():
+    stage, outbox = Stage(an_endpoint()), Hurries()
+    stage.outbox = outbox
+    stage.dispatcher = Dispatcher(
+        an_endpoint(), outbox=outbox, sender=stage.sender, clock=stage.clock, observe=stage.facts
+    )
+    first, second = a_delivery(), a_delivery()  # of one conversation
+
+    async with stage.running():
+        await stage.append(first, second)
+        await stage.facts.until(Attempted, 2)
+
+    assert outbox.hurries == [True, False]
+    assert stage.sent() == [first.body, second.body]
+
+
+async def test_at_the_end_everything_is_settled_in_a_hurry():
+    stage, outbox = Stage(an_endpoint()), Hurries()
+    stage.dispatcher = Dispatcher(
+        an_endpoint(), outbox=outbox, sender=stage.sender, clock=stage.clock, observe=stage.facts
+    )
+    stage.outbox = outbox
+    stage.sender.open.clear()
+
+    async with stage.running():
+        await stage.append(a_delivery())
+        await settle_down()
+        stage.stopping.set()
+        await settle_down()
+        stage.sender.open.set()
+
+    assert outbox.hurries == [True]
+
+
+async def test_the_store_is_read_when_there_may_be_more_in_it():
+    stage, reads = Stage(an_endpoint()), list[int]()
+    pending = stage.outbox.pending
+
+    async def counted(endpoint: str, *, after: int, limit: int, max_bytes: int) -> Any:
+        rows = await pending(endpoint, after=after, limit=limit, max_bytes=max_bytes)
+        reads.append(len(rows))
+        return rows
+
+    stage.outbox.pending = counted  # type: ignore[method-assign]
+    async with stage.running():
+        await settle_down()
+        assert reads == [0], "once at the start"
+
+        await stage.append(*(a_delivery(entity=Entity(f"user:{number}")) for number in range(3)))
+        await stage.facts.until(Attempted, 3)
+        await settle_down()
+        assert reads == [0, 3], "and when it was told of some; not when they were settled"
+
+        many = [a_delivery(entity=Entity(f"user:{number}")) for number in range(WINDOW_ROWS + 5)]
+        await stage.append(*many)
+        await stage.facts.until(Attempted, 3 + len(many))
+        assert sum(reads) == 3 + len(many), "what did not fit is read when there is room"

@@ -131,6 +131,8 @@ class Lane:
         """Entities and batches whose wait is over: to be read, for `back` and for `regroup`."""
         entities: list[Return] = []
         batches: list[EventId] = []
+        if not self._wakes:
+            return entities, batches
         room = self._returns
         while self._wakes and self._wakes[0][0] <= now and len(entities) + len(batches) < room:
             _, _, entity, batch = heapq.heappop(self._wakes)
@@ -213,6 +215,11 @@ class Lane:
     def written(self, launch: Launch, *, clock: float) -> None:
         """The request has its connection and goes out: it arrives about now."""
         self._pace.written(launch.ticket, clock)
+
+    @property
+    def is_waiting(self) -> bool:
+        """Does anything wait for what is under way to be settled: a delivery, or room for more of them?"""
+        return self._rows > 0 or self._left <= 0 or bool(self._again)
 
     @property
     def is_paced(self) -> bool:

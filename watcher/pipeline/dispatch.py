@@ -67,6 +67,8 @@ class Dispatcher:
         self._settling = Settling(self._settle)
         self._changed = asyncio.Event()
         self._offered = asyncio.Event()
+        self._news = True
+        """There may be more in the store than the lane has seen."""
         self._standing_turn = asyncio.Lock()
         self._stored_standing: Standing | None = None
         self._recalls, self._recalled = 0, False
@@ -141,10 +143,10 @@ class Dispatcher:
             lane.regroup(batch, members, now=self._clock.now())
 
     async def _read_what_is_new(self) -> None:
-        room = self._lane.room()
+        room = self._lane.room() if self._news else 0
         if not room:
             return
-        after = self._lane.cursor
+        self._news, after = False, self._lane.cursor
         rows = await self._insist(
             "read",
             lambda: self._outbox.pending(
@@ -162,6 +164,7 @@ class Dispatcher:
             await self._insist(
                 "read", lambda: self._outbox.appended(self._endpoint.name, after=self._lane.cursor)
             )
+            self._news = True
             self._changed.set()
             await self._offered.wait()
             self._offered.clear()
@@ -245,7 +248,8 @@ class Dispatcher:
             for row in each.launch.parcel.members
         ]
         if settlements:
-            await self._insist("settle", lambda: self._outbox.settle(settlements))
+            hurried = self._lane.is_waiting or self._stopping
+            await self._insist("settle", lambda: self._outbox.settle(settlements, hurried=hurried))
 
         now, clock = self._clock.now(), self._clock.monotonic()
         for each in group:

@@ -27,10 +27,12 @@ def waits(*, jitter: Callable[[], float]) -> Iterator[timedelta]:
 
 async def insist(act: Callable[[], Awaitable[T]], *, doing: str, clock: Clock, observe: Observer) -> T:
     """Do it until the store lets us: a full disk delays what was promised, it does not break it."""
-    for wait in waits(jitter=clock.jitter):
+    patience = None
+    while True:
         try:
             return await act()
         except OutboxError as error:
+            patience = patience or waits(jitter=clock.jitter)
+            wait = next(patience)
             observe(StoreFailed(doing=doing, reason=str(error), retry_in=wait))
             await clock.sleep(wait)
-    raise AssertionError("waits() is endless")

@@ -186,8 +186,8 @@ class SqliteOutbox:
         given = {"batch": batch, "seqs": json.dumps([row.seq for row in members])}
         await self._writer.do(lambda db: db.execute(SQL["bind"], given))
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
-        await self._change(lambda _, changing: changing.settle(settlements))
+    async def settle(self, settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
+        await self._change(lambda _, changing: changing.settle(settlements), hurried=hurried)
 
     async def appended(self, endpoint: str, *, after: int) -> None:
         given, loop = {"endpoint": endpoint, "after": after}, asyncio.get_running_loop()
@@ -333,7 +333,9 @@ class SqliteOutbox:
 
     # ------------------------------------------------------------------ helpers
 
-    async def _change(self, work: Callable[[sqlite3.Connection, Changing], None]) -> Changing:
+    async def _change(
+        self, work: Callable[[sqlite3.Connection, Changing], None], *, hurried: bool = True
+    ) -> Changing:
         """Have deliveries changed in a transaction, and who waits for new ones woken."""
 
         def changing(db: sqlite3.Connection) -> Changing:
@@ -343,7 +345,7 @@ class SqliteOutbox:
             return changing
 
         try:
-            done: Changing = await self._writer.do(changing)
+            done: Changing = await self._writer.do(changing, hurried=hurried)
         except asyncio.CancelledError:  # it may be done all the same: who waits has to look
             self._fresh.forget()
             self._wake(self._waiting)

@@ -8,6 +8,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -17,7 +18,11 @@ from watcher.adapters.sqlite.database import translated
 from watcher.adapters.sqlite.files import Files
 
 GROUP_JOBS = 500
-"""Jobs in one transaction at most: a group must not keep its first member waiting."""
+"""Jobs in one transaction, about: a group must not keep its first member waiting."""
+
+LEISURE_SECONDS = 0.025
+"""How long a job that nobody waits for may wait for others: from forty changes a second on, the flush that
+stores each of them serves for what was settled before it, too."""
 
 Work = Callable[[sqlite3.Connection], Any]
 
@@ -35,18 +40,24 @@ class Writer:
         self._connection = connection
         self._path = path
         self._files = Files(path)
-        self._jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._jobs: SimpleQueue[Sequence[_Job] | None] = SimpleQueue()
+        self._at_leisure: list[_Job] = []
+        self._alarm: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="outbox-writer", daemon=True)
         self._thread.start()
 
-    async def do(self, work: Work) -> Any:
-        """Have the work done and committed.
+    async def do(self, work: Work, *, hurried: bool = True) -> Any:
+        """Have the work done and committed. Not `hurried`: a moment later, or with what comes until then.
 
         Raises OutboxError or OutboxBroken; then nothing of it is stored. Cancelled, it ends only when that is
         settled: who reads after it must not read what an earlier write is about to change."""
         job = _Job(work, self._loop.create_future())
-        self._jobs.put(job)
+        self._at_leisure.append(job)
+        if hurried:
+            self._hand_over()
+        elif self._alarm is None:
+            self._alarm = self._loop.call_later(LEISURE_SECONDS, self._hand_over)
         try:
             return await asyncio.shield(job.done)
         except asyncio.CancelledError:
@@ -55,20 +66,28 @@ class Writer:
 
     async def close(self) -> None:
         """Finish what was given, then end the thread."""
+        self._hand_over()
         self._jobs.put(None)
         await asyncio.to_thread(self._thread.join)
+
+    def _hand_over(self) -> None:
+        """Hand over all that there is, in its order."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._at_leisure:
+            self._jobs.put(self._at_leisure)
+            self._at_leisure = []
 
     def _run(self) -> None:
         going = True
         while going:
-            group = [self._jobs.get()]
-            while len(group) < GROUP_JOBS:
-                try:
-                    group.append(self._jobs.get_nowait())
-                except Empty:
-                    break
-            going = None not in group
-            self._commit([job for job in group if job is not None])
+            given = [self._jobs.get()]
+            with suppress(Empty):
+                while len(given) < GROUP_JOBS:
+                    given.append(self._jobs.get_nowait())
+            going = None not in given
+            self._commit([job for jobs in given if jobs is not None for job in jobs])
 
     def _commit(self, jobs: Sequence[_Job]) -> None:
         if not jobs:

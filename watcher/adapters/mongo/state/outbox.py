@@ -213,7 +213,7 @@ class MongoOutbox:
     async def bind(self, members: Sequence[Stored], batch: EventId) -> None:
         await self._settler.bind(self._lease, [row.delivery.id for row in members], batch)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> None:
+    async def settle(self, settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
         await self._settler.settle(self._lease, settlements)
 
     async def appended(self, endpoint: str, *, after: int) -> None:
