@@ -68,15 +68,16 @@ class Delivery:
     refused: str | None = None
     """Why it can never be sent (it is stored dead, with this reason); None for all others."""
 
+    size: int = field(init=False, repr=False, compare=False)
+    """What it takes of memory, in bytes, but for a little."""
+
+    def __post_init__(self) -> None:
+        self.size = len(self.body) + len(self.context or b"")  # type: ignore[misc]
+
     @property
     def goes_at_once(self) -> bool:
         """Pending as soon as it is stored."""
         return self.hold is None and self.refused is None
-
-    @property
-    def size(self) -> int:
-        """What it takes of memory, in bytes, but for a little."""
-        return len(self.body) + len(self.context or b"")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

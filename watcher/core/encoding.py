@@ -67,7 +67,7 @@ def batch_body(bodies: Sequence[bytes], *, at: datetime, batch: EventId) -> byte
 def encode(value: object) -> bytes:
     """The JSON of any value, as V8 would write it after reading it. Never raises, whatever its size."""
     try:
-        return _written(value)
+        return orjson.dumps(value) if type(value) in _AS_IT_IS else _written(value)
     except TypeError:
         return _written(_mended(value, MAX_DEPTH, []))
 

@@ -23,6 +23,20 @@ Expression = Callable[[View], Any]
 NULL: Final = object()
 """A null that is sent: what a person cleared."""
 
+
+class RowField:
+    """An expression for one top-level field of the row, as most of them are. Who asks for many may as well
+    take `name` from the row itself."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, view: View) -> Any:
+        return view["row"].get(self.name)
+
+
 FORMS = ("first", "texts", "pick", "each", "literal")
 
 
@@ -93,7 +107,7 @@ def _path(path: str, at: tuple[str | int, ...]) -> Expression:
         case []:
             return lambda view: view.get(root)
         case [name] if root == "row":
-            return lambda view: view["row"].get(name)
+            return RowField(name)
         case _:
             return lambda view: _walk(view.get(root), names)
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from watcher.core.changes import Operation
 from watcher.core.endpoints import Predicate
 from watcher.core.events import EventType
-from watcher.core.expressions import NULL, Expression
+from watcher.core.expressions import NULL, Expression, RowField
 from watcher.core.memory import PRINT
 from watcher.core.recovery import Traces
 from watcher.core.schemas import Fields
@@ -104,13 +104,12 @@ class Rule:
 
     def data_of(self, view: View) -> dict[str, Any]:
         """What is sent, given the view in which this rule fired."""
-        data = {}
+        data, row = {}, view["row"]
         for name, expression in self.data:
-            value = expression(view)
+            value = row.get(expression.name) if type(expression) is RowField else expression(view)
             if value is not None:
                 data[name] = None if value is NULL else value
         if self.values:
-            row = view["row"]
             # Where it is not known which of them changed, all of them are as they are now.
             written = self.values if view.get("vague") else view.get("changed", ())
             data |= {name: row[name] for name in written if name in self.values and name in row}

@@ -49,13 +49,17 @@ _Steps = tuple[tuple[str, int | None], ...]
 
 
 def _reach(value: Any, steps: _Steps) -> Sequence[Any]:
-    (name, index), rest = steps[0], steps[1:]
-    if type(value) is dict or isinstance(value, Mapping):  # the second takes ten times as long
+    passed = 0
+    while type(value) is dict or isinstance(value, Mapping):  # the second takes ten times as long
+        name, _ = steps[passed]
         if name not in value:
             return (MISSING,)
-        return _reach(value[name], rest) if rest else _ends(value[name])
+        value, passed = value[name], passed + 1
+        if passed == len(steps):
+            return _ends(value)
+    (_, index), rest = steps[passed], steps[passed + 1 :]
     if isinstance(value, ARRAYS):
-        found = [each for item in value if isinstance(item, Mapping) for each in _reach(item, steps)]
+        found = [each for item in value if isinstance(item, Mapping) for each in _reach(item, steps[passed:])]
         if index is not None and index < len(value):
             named = value[index]
             # What the last index names is meant as it is: an array there is not looked into.
@@ -77,9 +81,9 @@ def _ends(value: Any) -> Sequence[Any]:
 def equals(wanted: Any) -> Test:
     """Is one of the values this one? None is what is missing, too."""
     if wanted is None:
-        return lambda found: any(each is None or each is MISSING for each in found)
+        return lambda found: None in found or MISSING in found
     if isinstance(wanted, bool):
-        return lambda found: any(each is wanted for each in found)
+        return lambda found: any([each is wanted for each in found])  # noqa: C419 (quicker for one)
     if isinstance(wanted, str):
         return lambda found: wanted in found
     return lambda found: any(_same(each, wanted) for each in found)
@@ -111,7 +115,8 @@ def exists(wanted: bool) -> Test:
 
 
 def searched(search: Callable[[str], bool]) -> Test:
-    return lambda found: any(isinstance(each, str) and search(each) for each in found)
+    # A generator would take as long as the search in one text, which is what there is most often.
+    return lambda found: any([isinstance(each, str) and search(each) for each in found])  # noqa: C419
 
 
 def negated(test: Test) -> Test:

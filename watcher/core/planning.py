@@ -253,7 +253,8 @@ class Plan:
         deliveries: Sequence[Delivery] = ()
         if rule.event is not None and aimed.endpoints:
             event = event_of(change, seen, rule, view)
-            deliveries = _deliveries(event, aimed, row, self.hold(change, seen, rule))
+            hold = self.hold(change, seen, rule) if rule.holds is not None else None
+            deliveries = _deliveries(event, aimed, row, hold)
             draft.facts += refusals(deliveries)
             draft.events[rule.event] += 1
         if rule.lifts is not None:

@@ -82,12 +82,12 @@ async def capture(
             for fact in planned.facts:
                 observe(fact)
             now = clock.now()
-            lags = tuple(now - change.at for change in batch.changes)
+            lags = tuple([now - change.at for change in batch.changes])
             observe(
                 Captured(
                     changes=len(batch.changes),
                     events=planned.events.total(),
-                    deliveries=sum(isinstance(entry, Delivery) for entry in planned.entries),
+                    deliveries=sum([isinstance(entry, Delivery) for entry in planned.entries]),
                     stored=stored,
                     lag=lags[-1] if lags else None,
                     lags=lags,

@@ -5,11 +5,11 @@ crash between two parts repeats nothing but the later ones; and its stream time 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from watcher.core.changes import Change, Checkpoint
+from watcher.core.changes import Change, Checkpoint, Document
 from watcher.core.encoding import MAX_BODY_BYTES
 from watcher.ports import Batch
 
@@ -47,12 +47,14 @@ def _weight(change: Change) -> int:
     return min(MAX_BODY_BYTES, ENVELOPE_BYTES + _length(change.after))
 
 
-def _length(value: Any) -> int:
+def _length(holder: Document | list[Any] | tuple[Any, ...] | None) -> int:
     """Of all texts in it together: what else rows have is small."""
-    if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode(errors="replace"))
-    if isinstance(value, dict):
-        return sum(map(_length, value.values()))
-    if isinstance(value, Sequence):
-        return sum(map(_length, value))
-    return 0
+    if holder is None:
+        return 0
+    length = 0
+    for value in holder if isinstance(holder, (list, tuple)) else holder.values():
+        if isinstance(value, str):
+            length += len(value) if value.isascii() else len(value.encode(errors="replace"))
+        elif isinstance(value, (dict, list, tuple)):
+            length += _length(value)
+    return length

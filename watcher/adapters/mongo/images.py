@@ -38,13 +38,12 @@ class PreImages:
 
     def doubted(self, events: Sequence[RawEvent], now: float) -> bool:
         """Is it time to ask again, since some of these changes say otherwise?"""
-        if now < self._next_question or not any(map(self._says_otherwise, events)):
+        telling = [event for event in events if event.get("operationType") in TELLING]
+        if now < self._next_question or not any(map(self._says_otherwise, telling)):
             return False
         self._next_question = now + ASK_SECONDS
         return True
 
     def _says_otherwise(self, event: RawEvent) -> bool:
-        if event.get("operationType") not in TELLING:
-            return False
         has_image = bool(event.get("fullDocumentBeforeChange"))
         return has_image == (event["ns"]["coll"] in self.missing)

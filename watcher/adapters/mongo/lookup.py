@@ -12,13 +12,17 @@ from watcher.adapters.mongo.decode import CODEC, RawEvent, RowKey, id_text, plai
 from watcher.adapters.mongo.trim import projection
 from watcher.core.changes import Document
 
+TOLD = frozenset({"insert", "replace", "delete"})
+"""Operations whose changes tell all of the row, unless they were too large."""
 
-async def current_rows(
-    database: AsyncDatabase[dict[str, Any]], events: Sequence[RawEvent]
-) -> Mapping[RowKey, Document]:
-    """The rows of those changes; one that has been deleted since is not among them."""
+Wanted = Mapping[str, Sequence[Any]]
+"""Ids of rows, by collection."""
+
+
+async def current_rows(database: AsyncDatabase[dict[str, Any]], wanted: Wanted) -> Mapping[RowKey, Document]:
+    """Those rows; one that has been deleted since is not among them."""
     rows: dict[RowKey, Document] = {}
-    for collection, ids in _wanted(events).items():
+    for collection, ids in wanted.items():
         # Majority, as the stream: a row must not show what a failover may take back.
         reader = database.get_collection(
             collection, codec_options=CODEC, read_concern=ReadConcern("majority")
@@ -28,9 +32,12 @@ async def current_rows(
     return rows
 
 
-def _wanted(events: Sequence[RawEvent]) -> Mapping[str, list[Any]]:
+def rows_wanted(events: Sequence[RawEvent]) -> Wanted:
+    """Those behind what these changes do not tell."""
     wanted: dict[str, dict[str, Any]] = {}
     for event in events:
+        if event.get("operationType") in TOLD and "written" not in event:
+            continue
         if _lacks_its_row(event):
             subject = subject_of(event)
             if subject is not None:

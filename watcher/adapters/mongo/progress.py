@@ -51,6 +51,8 @@ class Progress:
         self._allowance = BEHIND if has_wall_times else BEHIND + WHOLE_SECOND
         self._through = datetime.min.replace(tzinfo=UTC)
         self._sounding: Sounding | None = None
+        self._awaited = (0, 0)
+        """What it saw as the newest write: comparing BSON's own timestamps takes a dozen calls."""
         self._next_sounding = 0.0
 
     def wants_sounding(self, now: float) -> bool:
@@ -59,6 +61,8 @@ class Progress:
 
     def sounded(self, sounding: Sounding | None, now: float) -> None:
         self._sounding = sounding
+        if sounding is not None:
+            self._awaited = (sounding.written.time, sounding.written.inc)
         self._next_sounding = now + EVERY_SECONDS
 
     def through(self, token: str, *, quiet: bool) -> datetime:
@@ -66,10 +70,10 @@ class Progress:
         reached = token_time(token)
         if reached is None:
             return self._through
-        proven = datetime.fromtimestamp(reached.time, UTC) - (self._allowance - BEHIND)
-        sounding = self._sounding
+        sounding, at = self._sounding, (reached.time, reached.inc)
+        proven = datetime.fromtimestamp(at[0], UTC) - (self._allowance - BEHIND)
         # A transaction's changes bear one time together: reaching it is not being past it.
-        if sounding is not None and (reached > sounding.written or (quiet and reached == sounding.written)):
+        if sounding is not None and (at > self._awaited or (quiet and at == self._awaited)):
             self._sounding = None
             proven = max(proven, sounding.at - self._allowance)
         self._through = max(self._through, proven)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from typing import Any
@@ -21,15 +21,15 @@ from pymongo.errors import PyMongoError
 
 from watcher.adapters.mongo.classify import TokenUnknown, TooLarge, classify
 from watcher.adapters.mongo.connect import GOODBYE_SECONDS, Client, Place, connection, place_of
-from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, change_of
+from watcher.adapters.mongo.decode import CODEC, Malformed, RawEvent, RowKey, change_of
 from watcher.adapters.mongo.images import PreImages
 from watcher.adapters.mongo.ladder import Ladder, left_out
-from watcher.adapters.mongo.lookup import current_rows
+from watcher.adapters.mongo.lookup import current_rows, rows_wanted
 from watcher.adapters.mongo.primary import asking_the_primary
 from watcher.adapters.mongo.progress import Progress, Sounding, token_time
 from watcher.adapters.mongo.trim import Noise, pipeline
 from watcher.cancelling import heed
-from watcher.core.changes import Change, Checkpoint
+from watcher.core.changes import Change, Checkpoint, Document
 from watcher.core.facts import Thinned, Unreadable
 from watcher.core.secrets import SECRET_COLLECTIONS
 from watcher.errors import PositionLost, SourceRefused
@@ -299,8 +299,10 @@ class _Stream:
         return Sounding(at=hello["localTime"], written=hello["lastWrite"]["opTime"]["ts"])
 
     async def _changes(self, events: Sequence[RawEvent]) -> Sequence[Change]:
-        async with self._asking():
-            rows = await current_rows(self._database, events)
+        rows: Mapping[RowKey, Document] = {}
+        if wanted := rows_wanted(events):
+            async with self._asking():
+                rows = await current_rows(self._database, wanted)
         changes: list[Change] = []
         for event in events:
             try:
