@@ -10,7 +10,7 @@ import pytest
 
 from tests.builders import NOON
 from watcher.core.events import EventId, EventType
-from watcher.core.facts import Attempted, Beat, StoreFailed
+from watcher.core.facts import Attempted, Beat, Settled, StoreFailed
 from watcher.core.figures import HOUR, Figure
 from watcher.core.outcomes import Answered, NotSent
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
@@ -24,7 +24,7 @@ FULL = OutboxError("the disk is full")
 
 
 def attempted(verdict=None, **fields):
-    return Attempted(
+    made = Attempted(
         **{
             "endpoint": "crm",
             "id": EventId("webhook_1"),
@@ -39,6 +39,7 @@ def attempted(verdict=None, **fields):
             **fields,
         }
     )
+    return Settled(attempts=(made,))
 
 
 def a_figure(**fields):

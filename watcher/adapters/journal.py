@@ -32,6 +32,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    Settled,
     SpansLost,
     StandingChanged,
     StoreFailed,
@@ -235,8 +236,9 @@ class Journal:
 
     def __call__(self, fact: Fact) -> None:
         match fact:
-            case Attempted():
-                self._attempted(fact)
+            case Settled(attempts=attempts):
+                lines = [(LEVEL_OF[type(each.verdict)], _attempt(each)) for each in attempts]
+                self._log.write("delivery.attempted", lines)
             case Captured():
                 # A quiet stream would say it twice a second.
                 log = self._log.info if fact.changes else self._log.debug
@@ -385,22 +387,6 @@ class Journal:
             events=fact.events,
         )
 
-    def _attempted(self, fact: Attempted) -> None:
-        line: dict[str, object] = {
-            "endpoint": fact.endpoint,
-            "id": fact.id,
-            "webhook": fact.event,
-            "attempt": fact.attempt,
-            "outcome": _outcome(fact.outcome),
-            **_verdict(fact.verdict),
-            "took_ms": _ms(fact.took),
-        }
-        if isinstance(fact.outcome, Answered) and fact.outcome.left:
-            line["answer"] = fact.outcome.left
-        if fact.carried > 1:
-            line["carried"] = fact.carried
-        self._log.write(LEVEL_OF[type(fact.verdict)], "delivery.attempted", line)
-
 
 LEVEL_OF: Mapping[type[Verdict], Level] = {
     Delivered: "info",
@@ -408,6 +394,23 @@ LEVEL_OF: Mapping[type[Verdict], Level] = {
     RetryAt: "warning",
     Dead: "error",
 }
+
+
+def _attempt(made: Attempted) -> Mapping[str, object]:
+    line: dict[str, object] = {
+        "endpoint": made.endpoint,
+        "id": made.id,
+        "webhook": made.event,
+        "attempt": made.attempt,
+        "outcome": _outcome(made.outcome),
+        **_verdict(made.verdict),
+        "took_ms": _ms(made.took),
+    }
+    if isinstance(made.outcome, Answered) and made.outcome.left:
+        line["answer"] = made.outcome.left
+    if made.carried > 1:
+        line["carried"] = made.carried
+    return line
 
 
 def _outcome(outcome: Outcome) -> str | int:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from watcher.core.events import EventType
+from watcher.core.facts import Attempted
+from watcher.core.verdicts import Delivered, Release
 
 BOUNDS = tuple(round(10 ** (number / 8), 3) for number in range(-8, 41))
 """Upper ends of the classes of durations, in ms: 0.1 ms to 100 s, each a third more than the one before.
@@ -57,7 +59,8 @@ class Attempts:
             return  # most steps of most endpoints: to add nothing costs as much as to add something
         self.delivered += other.delivered
         self.failed += other.failed
-        self.durations.update(other.durations)
+        for number, made in other.durations.items():
+            self.durations[number] += made
 
     @property
     def success(self) -> float | None:
@@ -135,6 +138,15 @@ class Survey:
             total=Course.of(total),
             by_event={event: Course.of(steps) for event, steps in sorted(by_event.items())},
         )
+
+
+def by_event(attempts: Iterable[Attempted]) -> Mapping[EventType, Attempts]:
+    """Added up for each event. One that our own shutdown cut is no attempt."""
+    made: defaultdict[EventType, Attempts] = defaultdict(Attempts)
+    for each in attempts:
+        if not isinstance(each.verdict, Release):
+            made[each.event].count(delivered=isinstance(each.verdict, Delivered), took=each.took)
+    return made
 
 
 def begin_of(time: datetime, step: timedelta) -> datetime:
