@@ -55,14 +55,14 @@ class Lines:
         """One line for each of these values, all of this moment.
 
         Raises what an earlier line met that could not be written."""
-        wanted = [(level, values) for level, values in told if level in self._levels]
-        if not wanted:
-            return
         now = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
         lines = [
             self._render({**values, "event": event, "level": level, "timestamp": now})
-            for level, values in wanted
+            for level, values in told
+            if level in self._levels
         ]
+        if not lines:
+            return
         self._waiting += lines
         if len(self._waiting) == len(lines):
             try:

@@ -48,9 +48,9 @@ class History:
             case Settled(endpoint=endpoint):
                 events = self._by_event[endpoint]
                 for event, made in by_event(fact.attempts).items():
-                    self._now().attempts[endpoint].add(made)
+                    self._now().attempts[endpoint].count(made)
                     if event in events or len(events) < EVENTS:
-                        events[event].add(made)
+                        events[event].count(made)
             case _:
                 pass
 

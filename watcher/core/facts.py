@@ -233,6 +233,7 @@ class Attempted:
         return len(self.members)
 
 
+@swift
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
     """What became of attempts at an endpoint is stored: of one, or of as many as were stored together."""

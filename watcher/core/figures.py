@@ -48,19 +48,21 @@ class Attempts:
     durations: Counter[int] = field(default_factory=Counter)
     """By class."""
 
-    def count(self, *, delivered: bool, took: timedelta) -> None:
-        """One more."""
-        self.delivered += delivered
-        self.failed += not delivered
-        self.durations[bisect_left(BOUNDS, took / MILLISECOND)] += 1
+    def count(self, made: Iterable[Attempted]) -> None:
+        """So many more."""
+        for each in made:
+            if isinstance(each.verdict, Delivered):
+                self.delivered += 1
+            else:
+                self.failed += 1
+            self.durations[bisect_left(BOUNDS, each.took / MILLISECOND)] += 1
 
     def add(self, other: Attempts | Figure) -> None:
         if not other.durations:
             return  # most steps of most endpoints: to add nothing costs as much as to add something
         self.delivered += other.delivered
         self.failed += other.failed
-        for number, made in other.durations.items():
-            self.durations[number] += made
+        self.durations.update(other.durations)
 
     @property
     def success(self) -> float | None:
@@ -140,13 +142,13 @@ class Survey:
         )
 
 
-def by_event(attempts: Iterable[Attempted]) -> Mapping[EventType, Attempts]:
-    """Added up for each event. One that our own shutdown cut is no attempt."""
-    made: defaultdict[EventType, Attempts] = defaultdict(Attempts)
-    for each in attempts:
+def by_event(made: Iterable[Attempted]) -> Mapping[EventType, Sequence[Attempted]]:
+    """Those that count: one that our own shutdown cut does not."""
+    apart: defaultdict[EventType, list[Attempted]] = defaultdict(list)
+    for each in made:
         if not isinstance(each.verdict, Release):
-            made[each.event].count(delivered=isinstance(each.verdict, Delivered), took=each.took)
-    return made
+            apart[each.event].append(each)
+    return apart
 
 
 def begin_of(time: datetime, step: timedelta) -> datetime:

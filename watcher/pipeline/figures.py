@@ -42,7 +42,7 @@ class Gathering:
     def __call__(self, fact: Fact) -> None:
         if isinstance(fact, Settled):
             for event, made in by_event(fact.attempts).items():
-                self._of((self._now(), fact.endpoint, event)).add(made)
+                self._of((self._now(), fact.endpoint, event)).count(made)
 
     async def keep(self, ending: asyncio.Event) -> None:
         """Add once a minute what was gathered, until `ending` is set; then what is left.
