@@ -13,6 +13,7 @@ from watcher.core.changes import Change, ChangeId, Checkpoint
 from watcher.core.deliveries import Delivery, Stored
 from watcher.core.endpoints import Endpoint, Secret
 from watcher.core.events import Entity, EventId, EventType
+from watcher.core.facts import Attempted
 from watcher.core.hiding import Hiding
 from watcher.core.outcomes import Answered, Outcome
 from watcher.core.requests import Parcel, Request, compose
@@ -112,4 +113,22 @@ def a_settlement(
             took=timedelta(milliseconds=12),
             reason=reason_of(verdict),
         ),
+    )
+
+
+def an_attempt(**fields: Any) -> Attempted:
+    return Attempted(
+        **{
+            "endpoint": "crm",
+            "id": EventId("webhook_1"),
+            "event": EventType("message.created"),
+            "members": (EventId("webhook_1"),),
+            "attempt": 1,
+            "began": NOON,
+            "outcome": Answered(status=200),
+            "verdict": DELIVERED,
+            "took": timedelta(milliseconds=1),
+            "age": timedelta(seconds=1),
+            **fields,
+        }
     )

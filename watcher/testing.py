@@ -18,7 +18,7 @@ from watcher.core.changes import Checkpoint, Document
 from watcher.core.circuits import Standing
 from watcher.core.deliveries import Delivery, Dossier, Fate, Lift, State, Stored
 from watcher.core.events import Entity, EventId, EventType
-from watcher.core.facts import Fact
+from watcher.core.facts import Attempted, Fact, Settled
 from watcher.core.figures import Attempts, Figure
 from watcher.core.leases import LASTS, Lease, Look
 from watcher.core.managing import AUDITED, AuditEntry, Registered, Sealed
@@ -79,7 +79,8 @@ class Facts:
         self._news.set()
 
     def of(self, kind: type[F]) -> list[F]:
-        return [fact for fact in self.seen if isinstance(fact, kind)]
+        """Facts of a kind; or each `Attempted`, however many were settled together."""
+        return [each for fact in self.seen for each in (fact, *_attempts(fact)) if isinstance(each, kind)]
 
     async def until(self, kind: type[F], count: int = 1) -> list[F]:
         """The first `count` facts of a kind, as soon as they are there."""
@@ -88,6 +89,10 @@ class Facts:
                 self._news.clear()
                 await self._news.wait()
         return self.of(kind)[:count]
+
+
+def _attempts(fact: Fact) -> Sequence[Attempted]:
+    return fact.attempts if isinstance(fact, Settled) else ()
 
 
 class RecordingSender:

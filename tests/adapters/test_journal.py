@@ -35,6 +35,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    Settled,
     SpansLost,
     StandingChanged,
     StoreFailed,
@@ -52,8 +53,8 @@ MINUTE = timedelta(minutes=1)
 HOUR = timedelta(hours=1)
 
 
-def attempted(**fields) -> Attempted:
-    return Attempted(
+def attempted(**fields) -> Settled:
+    made = Attempted(
         **{
             "endpoint": "crm",
             "id": EventId("webhook_1"),
@@ -68,6 +69,7 @@ def attempted(**fields) -> Attempted:
             **fields,
         }
     )
+    return Settled(attempts=(made,))
 
 
 @pytest.fixture

@@ -88,6 +88,23 @@ async def test_a_line_that_cannot_be_written_is_told_by_the_next_one_and_keeps_n
     assert told(stream) == ["two", "three"]
 
 
+async def test_lines_of_one_moment_are_each_of_its_level_and_none_is_lost_by_an_earlier_one() -> None:
+    stream = Stream()
+    lines = Lines(stream, as_json, "info")
+    stream.full = True
+    lines.info("lost")
+    await asyncio.sleep(0)
+    stream.full = False
+
+    with pytest.raises(OSError, match="No space left"):
+        lines.write("tried", [("info", {"id": 1}), ("debug", {"id": 2}), ("error", {"id": 3})])
+    await asyncio.sleep(0)
+
+    one, three = (json.loads(line) for line in stream.writes[0].splitlines())
+    assert (one["id"], one["level"], three["id"], three["level"]) == (1, "info", 3, "error")
+    assert one["timestamp"] == three["timestamp"]
+
+
 @pytest.mark.parametrize("render", [as_json, for_terminal(colors=False)])
 def test_a_password_is_not_written_however_deep_it_lies(render) -> None:
     stream = Stream()

@@ -30,6 +30,7 @@ from watcher.core.facts import (
     Recovering,
     RecoveryBegan,
     Refused,
+    Settled,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -57,8 +58,8 @@ def scraped(*facts: Fact, sizes: dict[str, Counts] | None = None) -> dict[str, f
     }
 
 
-def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Attempted:
-    return Attempted(
+def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Settled:
+    made = Attempted(
         **{
             "endpoint": "crm",
             "id": EventId("webhook_1"),
@@ -73,6 +74,7 @@ def attempted(outcome: Outcome, verdict: Verdict, **fields: Any) -> Attempted:
             **fields,
         }
     )
+    return Settled(attempts=(made,))
 
 
 @pytest.mark.parametrize(

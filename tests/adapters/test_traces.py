@@ -22,7 +22,7 @@ from tests.builders import NOON, a_checkpoint, a_delivery
 from watcher.adapters.traces import Traces, tracing
 from watcher.core.deliveries import Hold
 from watcher.core.events import EventId, EventType
-from watcher.core.facts import Attempted, SpansLost
+from watcher.core.facts import Attempted, Settled, SpansLost
 from watcher.core.outcomes import Answered, NotSent, Unreachable
 from watcher.core.spans import change_span_id, trace_id
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
@@ -48,8 +48,8 @@ def stage() -> Stage:
     return Stage()
 
 
-def attempted(**fields: Any) -> Attempted:
-    return Attempted(
+def attempted(**fields: Any) -> Settled:
+    made = Attempted(
         **{
             "endpoint": "crm",
             "id": ONE,
@@ -64,6 +64,7 @@ def attempted(**fields: Any) -> Attempted:
             **fields,
         }
     )
+    return Settled(attempts=(made,))
 
 
 async def append(stage: Stage, *deliveries: Any) -> MemoryOutbox:
@@ -159,8 +160,9 @@ def test_why_there_was_no_answer_is_told_by_one_word(stage, outcome, verdict, wo
 
 def test_the_request_tells_which_span_it_is(stage):
     fact = attempted()
+    (made,) = fact.attempts
 
-    ((name, value),) = stage.traces.headers(fact.id, fact.attempt, fact.began)
+    ((name, value),) = stage.traces.headers(made.id, made.attempt, made.began)
     stage.traces(fact)
 
     (span,) = stage.spans
@@ -171,7 +173,8 @@ def test_the_request_tells_which_span_it_is(stage):
 def test_a_batch_has_a_trace_that_leads_to_those_of_what_it_carries(stage):
     batch = EventId("webhook_3")
     fact = attempted(id=batch, members=(ONE, OTHER), event=EventType("batch"))
-    ((_, header),) = stage.traces.headers(batch, fact.attempt, fact.began)
+    (made,) = fact.attempts
+    ((_, header),) = stage.traces.headers(batch, made.attempt, made.began)
 
     stage.traces(fact)
 
@@ -185,6 +188,14 @@ def test_a_batch_has_a_trace_that_leads_to_those_of_what_it_carries(stage):
         change_span_id(OTHER),
     ]
     assert {link.context.span_id for part in parts for link in part.links} == {whole.context.span_id}
+
+
+def test_attempts_that_are_settled_together_are_told_one_by_one(stage):
+    one, other = attempted(), attempted(id=OTHER, members=(OTHER,))
+
+    stage.traces(Settled(attempts=(*one.attempts, *other.attempts)))
+
+    assert [span.attributes["webhook.id"] for span in stage.spans] == [ONE, OTHER]
 
 
 async def test_what_is_not_sampled_is_so_as_a_whole_and_says_so(monkeypatch):

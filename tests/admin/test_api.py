@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 
 import watcher.admin
 from tests.admin.test_server import a_port
-from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_endpoint
+from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, an_attempt, an_endpoint
 from tests.contracts.figures_contract import a_figure
 from watcher.adapters.sealing import AesSealing
 from watcher.admin import glance
@@ -36,7 +36,6 @@ from watcher.core.circuits import Standing
 from watcher.core.endpoints import Secret
 from watcher.core.events import Entity, EventId, EventType
 from watcher.core.facts import (
-    Attempted,
     Captured,
     LeaseEnded,
     LogChanged,
@@ -44,6 +43,7 @@ from watcher.core.facts import (
     Recovering,
     RecoveryBegan,
     Scanned,
+    Settled,
     StoreFailed,
     StreamLost,
     StreamOpened,
@@ -554,20 +554,12 @@ async def test_endpoints_are_told_with_what_was_seen_of_them_and_without_their_p
     await stage.put(numbered(1), numbered(2, endpoint="former"))
     for number in range(4):
         failed = number == 3
-        stage.desk.history(
-            Attempted(
-                endpoint="crm",
-                id=EventId("webhook_1"),
-                event=EventType("message.created"),
-                members=(EventId("webhook_1"),),
-                attempt=1,
-                began=NOON,
-                outcome=Answered(status=500 if failed else 200),
-                verdict=Dead(reason="status 500") if failed else Delivered(),
-                took=timedelta(milliseconds=10),
-                age=timedelta(milliseconds=30),
-            )
+        made = an_attempt(
+            outcome=Answered(status=500 if failed else 200),
+            verdict=Dead(reason="status 500") if failed else Delivered(),
+            took=timedelta(milliseconds=10),
         )
+        stage.desk.history(Settled(attempts=(made,)))
         stage.clock.advance(timedelta(seconds=10))
 
     answer = await client.get("/api/endpoints")
@@ -717,20 +709,8 @@ async def test_a_receiver_that_fails_is_told_of_while_something_waits_for_it(sta
     row = numbered(1)
     await stage.put(row)
     reason = "refused: nothing listens there"
-    stage.desk.readiness(
-        Attempted(
-            endpoint="crm",
-            id=row.id,
-            event=row.event,
-            members=(row.id,),
-            attempt=1,
-            began=NOON,
-            outcome=Unreachable(reason=reason),
-            verdict=RetryAt(at=NOON, reason=reason),
-            took=timedelta(0),
-            age=timedelta(0),
-        )
-    )
+    made = an_attempt(outcome=Unreachable(reason=reason), verdict=RetryAt(at=NOON, reason=reason))
+    stage.desk.readiness(Settled(attempts=(made,)))
     stage.clock.advance(timedelta(seconds=10))
 
     async def told() -> list[str]:

@@ -24,6 +24,7 @@ from watcher.core.facts import (
     OplogMeasured,
     OplogUnknown,
     SettingsReloaded,
+    Settled,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -43,7 +44,7 @@ FULL = StoreFailed(doing="settle", reason="disk full", retry_in=SECOND)
 
 
 def attempted(outcome, verdict, *, began=NOON):
-    return Attempted(
+    made = Attempted(
         endpoint="crm",
         id=EventId("webhook_1"),
         event=EventType("message.created"),
@@ -55,6 +56,7 @@ def attempted(outcome, verdict, *, began=NOON):
         took=SECOND,
         age=SECOND,
     )
+    return Settled(attempts=(made,))
 
 
 def an_observer(*facts):

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.builders import NOON
+from tests.builders import NOON, an_attempt
 from watcher.core.events import EventType
 from watcher.core.figures import BOUNDS, DAY, HOUR, Attempts, Figure, Span, Survey
 
@@ -42,7 +42,7 @@ def a_figure(hour: datetime, event: EventType = MESSAGE, *, delivered: int = 1, 
 def test_a_duration_is_told_by_the_upper_end_of_its_class(took, told):
     made = Attempts()
 
-    made.count(delivered=True, took=took)
+    made.count([an_attempt(took=took)])
 
     assert made.quantile_ms(0.5) == told
 
@@ -50,8 +50,7 @@ def test_a_duration_is_told_by_the_upper_end_of_its_class(took, told):
 @given(st.lists(st.floats(min_value=0.11, max_value=90_000), min_size=1), st.floats(0.01, 1))
 def test_a_quantile_is_never_too_low_and_at_most_a_third_too_high(spans, share):
     made = Attempts()
-    for ms in spans:
-        made.count(delivered=True, took=ms * MS)
+    made.count([an_attempt(took=ms * MS) for ms in spans])
     number = len(spans)
     exact = next(ms for rank, ms in enumerate(sorted(spans), 1) if rank >= share * number - 1e-9)
 

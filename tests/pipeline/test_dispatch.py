@@ -15,7 +15,7 @@ from watcher.core.circuits import MANY, Standing
 from watcher.core.deliveries import Delivery
 from watcher.core.endpoints import Endpoint, RateLimit, Secret
 from watcher.core.events import Entity
-from watcher.core.facts import Attempted, StandingChanged, StoreFailed
+from watcher.core.facts import Attempted, Settled, StandingChanged, StoreFailed
 from watcher.core.forms import Address, Addressing, Failed
 from watcher.core.hiding import BLOT
 from watcher.core.lanes import WINDOW_ROWS
@@ -417,6 +417,21 @@ async def test_a_batch_with_something_in_it_that_a_receiver_cannot_take_dies_whi
     assert len(tries) == 4
     assert await stage.outbox.counts() == {"crm": Counts(delivered=60 + later - dead, dead=dead)}
     assert stage.facts.of(StandingChanged)[-1].after is None
+
+
+async def test_what_is_settled_together_is_told_together():
+    stage, rows = Stage(an_endpoint()), deliveries(5)
+    stage.sender.open.clear()
+
+    async with stage.running():
+        await stage.append(*rows)
+        await settle_down()
+        stage.sender.open.set()
+        await stage.facts.until(Attempted, 5)
+
+    (settled,) = stage.facts.of(Settled)
+    assert settled.endpoint == "crm"
+    assert {made.id for made in settled.attempts} == {row.id for row in rows}
 
 
 async def test_one_delivery_that_a_receiver_cannot_take_dies_and_opens_nothing():

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 import pytest
 
-from tests.builders import NOON
-from watcher.core.events import EventId, EventType
-from watcher.core.facts import Attempted, Beat, StoreFailed
+from tests.builders import NOON, an_attempt
+from watcher.core.events import EventType
+from watcher.core.facts import Beat, Settled, StoreFailed
 from watcher.core.figures import HOUR, Figure
-from watcher.core.outcomes import Answered, NotSent
+from watcher.core.outcomes import NotSent
 from watcher.core.verdicts import Dead, Delivered, Release, RetryAt
 from watcher.errors import OutboxBroken, OutboxError
 from watcher.pipeline import figures
@@ -24,21 +24,7 @@ FULL = OutboxError("the disk is full")
 
 
 def attempted(verdict=None, **fields):
-    return Attempted(
-        **{
-            "endpoint": "crm",
-            "id": EventId("webhook_1"),
-            "event": EventType("message.created"),
-            "members": (EventId("webhook_1"),),
-            "attempt": 1,
-            "began": NOON,
-            "outcome": Answered(status=200),
-            "verdict": verdict or Delivered(),
-            "took": timedelta(milliseconds=1),
-            "age": timedelta(seconds=1),
-            **fields,
-        }
-    )
+    return Settled(attempts=(an_attempt(verdict=verdict or Delivered(), **fields),))
 
 
 def a_figure(**fields):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from itertools import accumulate
 
 from prometheus_client.core import HistogramMetricFamily
@@ -13,7 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 600, 3600)
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0)
 NAMES = (*map(floatToGoString, SECONDS), "+Inf")
 
 
@@ -29,12 +30,18 @@ class Durations(Collector):
         if label is None:
             self._begin("")
 
-    def observe(self, seconds: float, of: str = "") -> None:
-        """One more. `of`: the label's value."""
+    def observe(self, spans: Sequence[timedelta], of: str = "") -> None:
+        """So many more. `of`: the label's value."""
+        if not spans:
+            return
         if of not in self._counts:
             self._begin(of)
-        self._counts[of][bisect_left(SECONDS, seconds)] += 1
-        self._sums[of] += seconds
+        counts, total = self._counts[of], self._sums[of]
+        for span in spans:
+            seconds = span.total_seconds()
+            counts[bisect_left(SECONDS, seconds)] += 1
+            total += seconds
+        self._sums[of] = total
 
     def collect(self) -> Iterable[Metric]:
         family = HistogramMetricFamily(self._name, self._text, labels=self._labels)

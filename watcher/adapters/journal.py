@@ -32,6 +32,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    Settled,
     SpansLost,
     StandingChanged,
     StoreFailed,
@@ -235,8 +236,8 @@ class Journal:
 
     def __call__(self, fact: Fact) -> None:
         match fact:
-            case Attempted():
-                self._attempted(fact)
+            case Settled(attempts=attempts):
+                self._log.write("delivery.attempted", [_attempt(each) for each in attempts])
             case Captured():
                 # A quiet stream would say it twice a second.
                 log = self._log.info if fact.changes else self._log.debug
@@ -385,29 +386,34 @@ class Journal:
             events=fact.events,
         )
 
-    def _attempted(self, fact: Attempted) -> None:
-        line: dict[str, object] = {
-            "endpoint": fact.endpoint,
-            "id": fact.id,
-            "webhook": fact.event,
-            "attempt": fact.attempt,
-            "outcome": _outcome(fact.outcome),
-            **_verdict(fact.verdict),
-            "took_ms": _ms(fact.took),
-        }
-        if isinstance(fact.outcome, Answered) and fact.outcome.left:
-            line["answer"] = fact.outcome.left
-        if fact.carried > 1:
-            line["carried"] = fact.carried
-        self._log.write(LEVEL_OF[type(fact.verdict)], "delivery.attempted", line)
 
-
-LEVEL_OF: Mapping[type[Verdict], Level] = {
-    Delivered: "info",
-    Release: "info",
-    RetryAt: "warning",
-    Dead: "error",
+VERDICTS: Mapping[type[Verdict], tuple[Level, str]] = {
+    Delivered: ("info", "delivered"),
+    Release: ("info", "release"),
+    RetryAt: ("warning", "retry_at"),
+    Dead: ("error", "dead"),
 }
+"""At which level, and by which word, an attempt is told that ended so."""
+
+
+def _attempt(made: Attempted) -> tuple[Level, Mapping[str, object]]:
+    level, verdict = VERDICTS[type(made.verdict)]
+    line: dict[str, object] = {
+        "endpoint": made.endpoint,
+        "id": made.id,
+        "webhook": made.event,
+        "attempt": made.attempt,
+        "outcome": _outcome(made.outcome),
+        "verdict": verdict,
+    }
+    if isinstance(made.verdict, RetryAt):
+        line["at"] = made.verdict.at.isoformat(timespec="milliseconds")
+    line["took_ms"] = _ms(made.took)
+    if isinstance(made.outcome, Answered) and made.outcome.left:
+        line["answer"] = made.outcome.left
+    if made.carried > 1:
+        line["carried"] = made.carried
+    return level, line
 
 
 def _outcome(outcome: Outcome) -> str | int:
@@ -420,20 +426,6 @@ def _outcome(outcome: Outcome) -> str | int:
             return "not sent"
         case _:
             assert_never(outcome)
-
-
-def _verdict(verdict: Verdict) -> dict[str, object]:
-    match verdict:
-        case Delivered():
-            return {"verdict": "delivered"}
-        case RetryAt(at=at):
-            return {"verdict": "retry_at", "at": at.isoformat(timespec="milliseconds")}
-        case Release():
-            return {"verdict": "release"}
-        case Dead():
-            return {"verdict": "dead"}
-        case _:
-            assert_never(verdict)
 
 
 def _reach(fact: OplogMeasured | OplogScarce) -> dict[str, int | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
@@ -40,25 +40,31 @@ class Lines:
         self._failure: Exception | None = None
 
     def debug(self, event: str, **values: object) -> None:
-        self.write("debug", event, values)
+        self.write(event, [("debug", values)])
 
     def info(self, event: str, **values: object) -> None:
-        self.write("info", event, values)
+        self.write(event, [("info", values)])
 
     def warning(self, event: str, **values: object) -> None:
-        self.write("warning", event, values)
+        self.write(event, [("warning", values)])
 
     def error(self, event: str, **values: object) -> None:
-        self.write("error", event, values)
+        self.write(event, [("error", values)])
 
-    def write(self, level: Level, event: str, values: Mapping[str, object]) -> None:
-        """Raises what an earlier line met that could not be written."""
-        if level not in self._levels:
+    def write(self, event: str, told: Iterable[tuple[Level, Mapping[str, object]]]) -> None:
+        """One line for each of these values, all of this moment.
+
+        Raises what an earlier line met that could not be written."""
+        now = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
+        lines = [
+            self._render({**values, "event": event, "level": level, "timestamp": now})
+            for level, values in told
+            if level in self._levels
+        ]
+        if not lines:
             return
-        now = datetime.now(UTC).isoformat().removesuffix("+00:00")
-        line = self._render({**values, "event": event, "level": level, "timestamp": f"{now}Z"})
-        self._waiting.append(line)
-        if len(self._waiting) == 1:
+        self._waiting += lines
+        if len(self._waiting) == len(lines):
             try:
                 asyncio.get_running_loop().call_soon(self._flush)
             except RuntimeError:  # nothing runs yet, or any more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
 from functools import cache
@@ -24,7 +25,6 @@ from watcher import __version__
 from watcher.adapters.durations import Durations
 from watcher.core.backfill import Backfill
 from watcher.core.facts import (
-    Attempted,
     Backfilled,
     Beat,
     Captured,
@@ -47,6 +47,7 @@ from watcher.core.facts import (
     Scanned,
     SettingsRefused,
     SettingsReloaded,
+    Settled,
     SpansLost,
     StandingChanged,
     StoreFailed,
@@ -244,7 +245,7 @@ class Metrics:
         match fact:
             case Captured():
                 self._captured(fact)
-            case Attempted():
+            case Settled():
                 self._attempted(fact)
             case StreamOpened():
                 self._stream_open.set(1)
@@ -319,7 +320,7 @@ class Metrics:
                 for endpoint, number in by_endpoint.items():
                     changed.labels(endpoint).inc(number)
             case Beat(late=late):
-                self._late.observe(_seconds(late))
+                self._late.observe((late,))
             case SpansLost(spans=spans):
                 self._spans_lost.inc(spans)
             case _:
@@ -369,25 +370,31 @@ class Metrics:
         self._deliveries.inc(fact.stored)
         self._lag.set(_seconds(fact.lag) if fact.lag is not None else 0)
         if fact.changes:
-            self._batch.observe(_seconds(fact.took))
-        for lag in fact.lags:
-            self._stored.observe(_seconds(lag))
+            self._batch.observe((fact.took,))
+        self._stored.observe(fact.lags)
 
-    def _attempted(self, fact: Attempted) -> None:
-        endpoint, verdict = fact.endpoint, verdict_word(fact.verdict)
-        self._attempts_of(endpoint, outcome_word(fact.outcome), verdict).inc()
-        self._attempt.observe(_seconds(fact.took), endpoint)
-        if isinstance(fact.verdict, Release):
-            return
-        self._settling.observe(_seconds(fact.storing), endpoint)
-        if not isinstance(fact.outcome, Unsendable):
-            self._fails(endpoint, fails=not isinstance(fact.verdict, Delivered))
-        if fact.attempt == 1:
-            self._first_attempt.observe(_seconds(fact.age - fact.took - fact.storing), endpoint)
-        if isinstance(fact.verdict, Delivered | Dead):
-            self._settled_of(endpoint, verdict).inc(fact.carried)
-        if isinstance(fact.verdict, Delivered):
-            self._receipt.observe(_seconds(fact.age), endpoint)
+    def _attempted(self, fact: Settled) -> None:
+        endpoint, made = fact.endpoint, fact.attempts
+        requests: defaultdict[tuple[str, str], int] = defaultdict(int)
+        for each in made:
+            requests[outcome_word(each.outcome), verdict_word(each.verdict)] += 1
+        for (outcome, verdict), number in requests.items():
+            self._attempts_of(endpoint, outcome, verdict).inc(number)
+        self._attempt.observe([each.took for each in made], endpoint)
+
+        counted = [each for each in made if not isinstance(each.verdict, Release)]
+        self._settling.observe([each.storing for each in counted], endpoint)
+        first = [each for each in counted if each.attempt == 1]
+        self._first_attempt.observe([each.age - each.took - each.storing for each in first], endpoint)
+        if sent := [each for each in counted if not isinstance(each.outcome, Unsendable)]:
+            self._fails(endpoint, fails=not isinstance(sent[-1].verdict, Delivered))
+
+        delivered = [each for each in counted if isinstance(each.verdict, Delivered)]
+        dead = [each for each in counted if isinstance(each.verdict, Dead)]
+        self._receipt.observe([each.age for each in delivered], endpoint)
+        for verdict, through in (("delivered", delivered), ("dead", dead)):
+            if through:
+                self._settled_of(endpoint, verdict).inc(sum([each.carried for each in through]))
 
     def _fails(self, endpoint: str, *, fails: bool) -> None:
         if endpoint in self._expected and self._failed.get(endpoint) is not fails:

@@ -36,7 +36,7 @@ from watcher.adapters.prometheus import outcome_word, verdict_word
 from watcher.adapters.times import EPOCH
 from watcher.core.deliveries import Delivery, Lift
 from watcher.core.events import EventId
-from watcher.core.facts import Attempted, Fact, SpansLost
+from watcher.core.facts import Attempted, Fact, Settled, SpansLost
 from watcher.core.outcomes import Answered, NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.spans import attempt_span_id, change_span_id, trace_id, traceparent
 from watcher.core.verdicts import Delivered, Release
@@ -88,8 +88,9 @@ class Traces:
         self._provider.shutdown()
 
     def __call__(self, fact: Fact) -> None:
-        if isinstance(fact, Attempted):
-            self._attempted(fact)
+        if isinstance(fact, Settled):
+            for each in fact.attempts:
+                self._attempted(each)
 
     def headers(self, identity: EventId, attempt: int, began: datetime) -> Sequence[tuple[str, str]]:
         """What tells the receiver of which trace the request is."""

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watcher.core.events import EventType
-from watcher.core.facts import Attempted, Captured, Fact
-from watcher.core.figures import Attempts
-from watcher.core.verdicts import Delivered, Release
+from watcher.core.facts import Captured, Fact, Settled
+from watcher.core.figures import Attempts, by_event
 from watcher.ports import Clock
 
 STEP = timedelta(seconds=10)
@@ -46,14 +45,12 @@ class History:
                 step.captured += fact.changes
                 if fact.lag is not None:
                     step.lag = max(fact.lag, step.lag or fact.lag)
-            case Attempted(verdict=Release()):
-                pass
-            case Attempted():
-                delivered = isinstance(fact.verdict, Delivered)
-                self._now().attempts[fact.endpoint].count(delivered=delivered, took=fact.took)
-                events = self._by_event[fact.endpoint]
-                if fact.event in events or len(events) < EVENTS:
-                    events[fact.event].count(delivered=delivered, took=fact.took)
+            case Settled(endpoint=endpoint):
+                events = self._by_event[endpoint]
+                for event, made in by_event(fact.attempts).items():
+                    self._now().attempts[endpoint].count(made)
+                    if event in events or len(events) < EVENTS:
+                        events[event].count(made)
             case _:
                 pass
 

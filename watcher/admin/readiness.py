@@ -10,7 +10,6 @@ from watcher.core.circuits import Standing
 from watcher.core.facts import (
     LOOKING,
     TALLYING,
-    Attempted,
     Captured,
     CapturePaused,
     CaptureResumed,
@@ -24,6 +23,7 @@ from watcher.core.facts import (
     RecoveryBegan,
     SettingsRefused,
     SettingsReloaded,
+    Settled,
     StandingChanged,
     StoreFailed,
     StreamLost,
@@ -125,11 +125,8 @@ class ReadinessObserver:
             case StoreFailed(doing=doing, reason=reason):
                 self._store, self._failed_at = reason, self.clock.monotonic()
                 self._failed_to_look = doing == LOOKING
-            case Attempted(verdict=Release()):
-                pass  # nothing was written
-            case Attempted():
-                self._store = ""
-                self._attempted(fact)
+            case Settled():
+                self._settled(fact)
             case CapturePaused():
                 self._paused = _full(fact)
             case CaptureResumed():
@@ -214,16 +211,21 @@ class ReadinessObserver:
         if fact.changes or began - self._failed_at >= QUIET.total_seconds():
             self._store = ""
 
-    def _attempted(self, fact: Attempted) -> None:
-        match fact.verdict:
-            case Delivered():
-                self._failing.pop(fact.endpoint, None)
-            case RetryAt(reason=reason) | Dead(reason=reason) if not isinstance(fact.outcome, Unsendable):
-                before = self._failing.get(fact.endpoint)
-                since = before.since if before is not None else fact.began
-                self._failing[fact.endpoint] = Failing(since=since, reason=reason)
-            case _:
-                pass
+    def _settled(self, fact: Settled) -> None:
+        endpoint = fact.endpoint
+        for each in fact.attempts:
+            match each.verdict:
+                case Release():
+                    continue  # nothing was written
+                case Delivered():
+                    self._failing.pop(endpoint, None)
+                case RetryAt(reason=reason) | Dead(reason=reason) if not isinstance(each.outcome, Unsendable):
+                    before = self._failing.get(endpoint)
+                    since = before.since if before is not None else each.began
+                    self._failing[endpoint] = Failing(since=since, reason=reason)
+                case _:
+                    pass
+            self._store = ""
 
     def _leases(self) -> Part:
         if self._seen_at is None:

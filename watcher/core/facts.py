@@ -233,6 +233,19 @@ class Attempted:
         return len(self.members)
 
 
+@swift
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What became of attempts at an endpoint is stored: of one, or of as many as were stored together."""
+
+    attempts: tuple[Attempted, ...]
+    """One at least, all at the same endpoint, in the order in which they ended."""
+
+    @property
+    def endpoint(self) -> str:
+        return self.attempts[0].endpoint
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingChanged:
     """An endpoint's circuit opened or closed; or it was paused, resumed, or slowed down."""
@@ -361,7 +374,7 @@ Fact = (
     | Recovering
     | Recovered
     | Backfilled
-    | Attempted
+    | Settled
     | StandingChanged
     | LeasesSeen
     | LeaseTaken

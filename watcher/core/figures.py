@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from watcher.core.events import EventType
+from watcher.core.facts import Attempted
+from watcher.core.verdicts import Delivered, Release
 
 BOUNDS = tuple(round(10 ** (number / 8), 3) for number in range(-8, 41))
 """Upper ends of the classes of durations, in ms: 0.1 ms to 100 s, each a third more than the one before.
@@ -46,11 +48,14 @@ class Attempts:
     durations: Counter[int] = field(default_factory=Counter)
     """By class."""
 
-    def count(self, *, delivered: bool, took: timedelta) -> None:
-        """One more."""
-        self.delivered += delivered
-        self.failed += not delivered
-        self.durations[bisect_left(BOUNDS, took / MILLISECOND)] += 1
+    def count(self, made: Iterable[Attempted]) -> None:
+        """So many more."""
+        for each in made:
+            if isinstance(each.verdict, Delivered):
+                self.delivered += 1
+            else:
+                self.failed += 1
+            self.durations[bisect_left(BOUNDS, each.took / MILLISECOND)] += 1
 
     def add(self, other: Attempts | Figure) -> None:
         if not other.durations:
@@ -135,6 +140,15 @@ class Survey:
             total=Course.of(total),
             by_event={event: Course.of(steps) for event, steps in sorted(by_event.items())},
         )
+
+
+def by_event(made: Iterable[Attempted]) -> Mapping[EventType, Sequence[Attempted]]:
+    """Those that count: one that our own shutdown cut does not."""
+    apart: defaultdict[EventType, list[Attempted]] = defaultdict(list)
+    for each in made:
+        if not isinstance(each.verdict, Release):
+            apart[each.event].append(each)
+    return apart
 
 
 def begin_of(time: datetime, step: timedelta) -> datetime:

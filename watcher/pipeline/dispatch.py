@@ -14,7 +14,7 @@ from watcher.cancelling import is_cut
 from watcher.core.attempts import attempt_of
 from watcher.core.circuits import Standing
 from watcher.core.endpoints import Endpoint
-from watcher.core.facts import Attempted, StandingChanged
+from watcher.core.facts import Attempted, Settled, StandingChanged
 from watcher.core.hiding import Hiding
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
@@ -255,8 +255,7 @@ class Dispatcher:
         for each in group:
             self._lane.settle(each.launch.parcel, each.verdict, now=now)
         self._changed.set()
-        for each in group:
-            self._tell(each, now=now, storing=timedelta(seconds=clock - each.clock))
+        self._tell(group, now=now, clock=clock)
         await self._keep_standing()
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
@@ -327,27 +326,31 @@ class Dispatcher:
         if _state(before) != _state(after):
             self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
 
-    def _tell(self, ended: Ended, *, now: datetime, storing: timedelta) -> None:
-        parcel = ended.launch.parcel
-        newest = parcel.members[-1].delivery
-        self._observe(
-            Attempted(
-                endpoint=self._endpoint.name,
-                id=parcel.identity,
-                event=BATCH if parcel.batch else newest.event,
-                members=tuple(row.delivery.id for row in parcel.members),
-                attempt=parcel.attempts + 1,
-                began=ended.attempt.at,
-                outcome=ended.outcome,
-                verdict=ended.verdict,
-                took=ended.attempt.took,
-                age=now - newest.at,
-                storing=storing,
-            )
-        )
+    def _tell(self, group: Sequence[Ended], *, now: datetime, clock: float) -> None:
+        name = self._endpoint.name
+        attempts = [_attempted(each, endpoint=name, now=now, clock=clock) for each in group]
+        self._observe(Settled(attempts=tuple(attempts)))
 
     async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
         return await insist(act, doing=doing, clock=self._clock, observe=self._observe)
+
+
+def _attempted(ended: Ended, *, endpoint: str, now: datetime, clock: float) -> Attempted:
+    parcel = ended.launch.parcel
+    newest = parcel.members[-1].delivery
+    return Attempted(
+        endpoint=endpoint,
+        id=parcel.identity,
+        event=BATCH if parcel.batch else newest.event,
+        members=tuple([row.delivery.id for row in parcel.members]),
+        attempt=parcel.attempts + 1,
+        began=ended.attempt.at,
+        outcome=ended.outcome,
+        verdict=ended.verdict,
+        took=ended.attempt.took,
+        age=now - newest.at,
+        storing=timedelta(seconds=clock - ended.clock),
+    )
 
 
 def _state(standing: Standing | None) -> str | None:

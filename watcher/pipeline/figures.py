@@ -9,9 +9,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from watcher.core.events import EventType
-from watcher.core.facts import TALLYING, Attempted, Fact, StoreFailed
-from watcher.core.figures import HOUR, Attempts, Figure, begin_of
-from watcher.core.verdicts import Delivered, Release
+from watcher.core.facts import TALLYING, Fact, Settled, StoreFailed
+from watcher.core.figures import HOUR, Attempts, Figure, begin_of, by_event
 from watcher.errors import OutboxError
 from watcher.ports import Clock, Figures, Observer
 
@@ -41,15 +40,9 @@ class Gathering:
         self._hour = begin_of(clock.now(), HOUR)
 
     def __call__(self, fact: Fact) -> None:
-        match fact:
-            case Attempted(verdict=Release()):
-                pass
-            case Attempted():
-                self._of((self._now(), fact.endpoint, fact.event)).count(
-                    delivered=isinstance(fact.verdict, Delivered), took=fact.took
-                )
-            case _:
-                pass
+        if isinstance(fact, Settled):
+            for event, made in by_event(fact.attempts).items():
+                self._of((self._now(), fact.endpoint, event)).count(made)
 
     async def keep(self, ending: asyncio.Event) -> None:
         """Add once a minute what was gathered, until `ending` is set; then what is left.
