@@ -225,7 +225,7 @@ def test_each_stage_s_time_is_told_apart():
     assert samples["watcher_commit_to_stored_seconds_count[]"] == 2
     assert samples["watcher_commit_to_stored_seconds_sum[]"] == 4
     assert samples["watcher_capture_batch_seconds_sum[]"] == 0.5
-    assert samples["watcher_commit_to_attempt_seconds_sum['crm']"] == 6
+    assert samples["watcher_commit_to_attempt_seconds_sum['crm']"] == 7
     assert samples["watcher_attempt_seconds_sum['crm']"] == 2
     assert samples["watcher_settle_seconds_sum['crm']"] == 1
     assert samples["watcher_commit_to_receipt_seconds_sum['crm']"] == 9

@@ -385,7 +385,7 @@ class Metrics:
         counted = [each for each in made if not isinstance(each.verdict, Release)]
         self._settling.observe([each.storing for each in counted], endpoint)
         first = [each for each in counted if each.attempt == 1]
-        self._first_attempt.observe([each.age - each.took - each.storing for each in first], endpoint)
+        self._first_attempt.observe([each.age - each.took for each in first], endpoint)
         if sent := [each for each in counted if not isinstance(each.outcome, Unsendable)]:
             self._fails(endpoint, fails=not isinstance(sent[-1].verdict, Delivered))
 

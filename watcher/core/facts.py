@@ -226,7 +226,7 @@ class Attempted:
     age: timedelta
     """From the (newest carried) change to the end of the attempt."""
     storing: timedelta = timedelta(0)
-    """What of the age went into storing the verdict, after the answer."""
+    """Until the verdict was stored, after the end."""
 
     @property
     def carried(self) -> int:

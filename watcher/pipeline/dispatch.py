@@ -255,7 +255,7 @@ class Dispatcher:
         for each in group:
             self._lane.settle(each.launch.parcel, each.verdict, now=now)
         self._changed.set()
-        self._tell(group, now=now, clock=clock)
+        self._tell(group, clock=clock)
         await self._keep_standing()
 
     async def _send(self, launch: Launch, started: datetime) -> Outcome:
@@ -326,16 +326,16 @@ class Dispatcher:
         if _state(before) != _state(after):
             self._observe(StandingChanged(endpoint=self._endpoint.name, before=before, after=after))
 
-    def _tell(self, group: Sequence[Ended], *, now: datetime, clock: float) -> None:
+    def _tell(self, group: Sequence[Ended], *, clock: float) -> None:
         name = self._endpoint.name
-        attempts = [_attempted(each, endpoint=name, now=now, clock=clock) for each in group]
+        attempts = [_attempted(each, endpoint=name, clock=clock) for each in group]
         self._observe(Settled(attempts=tuple(attempts)))
 
     async def _insist(self, doing: str, act: Callable[[], Awaitable[T]]) -> T:
         return await insist(act, doing=doing, clock=self._clock, observe=self._observe)
 
 
-def _attempted(ended: Ended, *, endpoint: str, now: datetime, clock: float) -> Attempted:
+def _attempted(ended: Ended, *, endpoint: str, clock: float) -> Attempted:
     parcel = ended.launch.parcel
     newest = parcel.members[-1].delivery
     return Attempted(
@@ -348,7 +348,7 @@ def _attempted(ended: Ended, *, endpoint: str, now: datetime, clock: float) -> A
         outcome=ended.outcome,
         verdict=ended.verdict,
         took=ended.attempt.took,
-        age=now - newest.at,
+        age=ended.attempt.at + ended.attempt.took - newest.at,
         storing=timedelta(seconds=clock - ended.clock),
     )
 
