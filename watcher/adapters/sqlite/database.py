@@ -88,6 +88,8 @@ def connect(path: Path, *, writing: bool, waits: bool = True, beside: bool = Fal
                 connection.execute("PRAGMA journal_mode = WAL")
                 # FULL: what was acknowledged survives a power cut, dead letters and positions alike.
                 connection.execute("PRAGMA synchronous = FULL")
+                # Statements of many rows keep what they would undo: beyond 64 KB in a temporary file, else.
+                connection.execute("PRAGMA temp_store = MEMORY")
             else:
                 _version(connection, path)
     except BaseException:
