@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
+from watcher.adapters.sqlite import spots
 from watcher.adapters.sqlite.rows import just_stored, new_row, settled_rows, state_of
 from watcher.adapters.sqlite.statements import SQL, add, add_bodies, settle, split
 from watcher.adapters.times import to_ms
@@ -71,6 +72,7 @@ class Changing:
                 numbered = self._those_that_are_new(numbered)
                 self.added = None
             self._keep_bodies(numbered)
+            spots.keep(self._db, numbered)
             self._tally.update((each.endpoint, state_of(each)) for _, each in numbered)
             self.new += len(numbered)
             if self.added is not None:
@@ -125,7 +127,9 @@ class Changing:
         gone = self._db.execute(SQL["forget"], given).fetchall()
         self._tally.subtract((endpoint, state) for endpoint, state, _ in gone)
         if gone:
-            self._db.execute(SQL["forget_bodies"], {"seqs": json.dumps([seq for *_, seq in gone])})
+            seqs = [seq for *_, seq in gone]
+            self._db.execute(SQL["forget_bodies"], {"seqs": json.dumps(seqs)})
+            spots.forget(self._db, seqs)
             self._db.execute(SQL["keep_last_seq"], {"seq": self._numbers.last})
         return len(gone)
 
@@ -174,6 +178,7 @@ class Changing:
         given = {"seq": seq, "next": self._numbers.next()}
         self._db.execute(SQL[statement], given)
         self._db.execute(SQL["move_body"], given)
+        self._db.execute(SQL["move_spots"], given)
         self.added = None
 
     def _move(self, endpoint: str, before: str, after: str) -> None:

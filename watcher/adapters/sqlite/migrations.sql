@@ -97,3 +97,27 @@ CREATE TABLE bodies (
     body    BLOB NOT NULL,
     context BLOB
 );
+
+-- version: 7
+-- Spots (spots.py) in place of indexes by text. Apart from deliveries, which are left as they are: to write
+-- each of them again would be a second copy of them all. `spot` is spots.py's.
+DROP INDEX of_user;
+DROP INDEX of_conversation;
+CREATE TABLE spots (
+    seq               INTEGER PRIMARY KEY,
+    user_spot         INTEGER,
+    conversation_spot INTEGER
+);
+INSERT INTO spots
+SELECT seq, spot(seq, user), spot(seq, conversation) FROM deliveries
+WHERE user IS NOT NULL OR conversation IS NOT NULL ORDER BY seq;
+CREATE INDEX of_user         ON spots (user_spot)         WHERE user_spot IS NOT NULL;
+CREATE INDEX of_conversation ON spots (conversation_spot) WHERE conversation_spot IS NOT NULL;
+CREATE TABLE epochs (
+    epoch    INTEGER PRIMARY KEY,
+    first_id TEXT NOT NULL,
+    last_id  TEXT NOT NULL
+);
+INSERT INTO epochs
+SELECT coalesce(user_spot, conversation_spot) >> 32 AS epoch, min(id), max(id)
+FROM spots CROSS JOIN deliveries USING (seq) GROUP BY epoch;

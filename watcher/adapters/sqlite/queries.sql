@@ -57,6 +57,9 @@ UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
 -- name: move_body
 UPDATE bodies SET seq = :next WHERE seq = :seq;
 
+-- name: move_spots
+UPDATE spots SET seq = :next WHERE seq = :seq;
+
 -- name: cancel
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
 
@@ -170,6 +173,31 @@ RETURNING endpoint, state, seq;
 
 -- name: forget_bodies
 DELETE FROM bodies WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: forget_spots
+DELETE FROM spots WHERE seq IN (SELECT value FROM json_each(:seqs))
+RETURNING coalesce(user_spot, conversation_spot) >> 32;
+
+-- name: forget_epochs
+-- Of these, whichever has no spot any more.
+DELETE FROM epochs
+WHERE epoch IN (SELECT value FROM json_each(:epochs))
+  AND NOT EXISTS (SELECT 1 FROM spots WHERE user_spot >= epoch << 32 AND user_spot < epoch + 1 << 32)
+  AND NOT EXISTS (
+    SELECT 1 FROM spots WHERE conversation_spot >= epoch << 32 AND conversation_spot < epoch + 1 << 32
+  );
+
+-- name: keep_epoch
+INSERT INTO epochs (epoch, first_id, last_id) VALUES (:epoch, :first_id, :last_id)
+ON CONFLICT (epoch) DO UPDATE
+SET first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id);
+
+-- name: spotted
+-- {what} of deliveries whose {column} is of a text with this checksum. From epoch to epoch, in this order.
+SELECT {what} FROM epochs
+CROSS JOIN spots ON {column} = (epoch << 32 | :checksum)
+CROSS JOIN deliveries ON deliveries.seq = spots.seq
+WHERE TRUE;
 
 -- name: forget_marks
 DELETE FROM marks WHERE at < :before;

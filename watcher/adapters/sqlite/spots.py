@@ -1,0 +1,114 @@
+"""Spots: numbers by which deliveries of a user or of a conversation are found among millions.
+
+In an index by the text itself each new row is on a page of its own, all of which a commit writes. A spot is
+the epoch in which a delivery was stored (so many `seq` in turn), above a checksum of the text: those of an
+epoch stand close together, at the end of the index.
+
+The law: what has a user or a conversation has spots, which stay as they are wherever its `seq` goes. Table
+`epochs` has every epoch of which there are spots, and the ids of their deliveries are within its bounds. So
+epochs are looked into in the order of their best ids, until none can hold a better one than those found.
+Texts may have a checksum in common: the text itself is looked at, too."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from watcher.adapters.sqlite.statements import SQL, add_spots, split
+from watcher.core.deliveries import Delivery
+from watcher.core.events import EventId
+from watcher.core.searching import Wanted
+
+EPOCH = 4_096
+"""How many `seq` make an epoch. Of a million deliveries, a page of a user with few is a look into 244 epochs
+(1 ms), and one of a user with all of them is reading a whole epoch (8 ms)."""
+
+
+def spot(seq: int, text: str | None) -> int | None:
+    """Of a text in a delivery that is stored with this `seq`."""
+    return None if text is None else seq // EPOCH << 32 | _checksum(text)
+
+
+def keep(db: sqlite3.Connection, numbered: Sequence[tuple[int, Delivery]]) -> None:
+    """Those of new deliveries, each of which comes with its `seq`."""
+    ids, rows = defaultdict[int, list[EventId]](list), list[tuple[int, int | None, int | None]]()
+    for seq, each in numbered:
+        if each.user is not None or each.conversation is not None:
+            ids[seq // EPOCH].append(each.id)
+            rows.append((seq, spot(seq, each.user), spot(seq, each.conversation)))
+    start = 0
+    for size in split(len(rows)):
+        db.execute(add_spots(size), [value for row in rows[start : start + size] for value in row])
+        start += size
+    for epoch, some in ids.items():
+        db.execute(SQL["keep_epoch"], {"epoch": epoch, "first_id": min(some), "last_id": max(some)})
+
+
+def forget(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Those of deliveries that are no more."""
+    gone = db.execute(SQL["forget_spots"], {"seqs": json.dumps(seqs)}).fetchall()
+    db.execute(SQL["forget_epochs"], {"epochs": json.dumps(sorted({epoch for (epoch,) in gone}))})
+
+
+def page(
+    db: sqlite3.Connection,
+    wanted: Wanted,
+    clauses: str,
+    given: Mapping[str, Any],
+    *,
+    limit: int,
+    oldest_first: bool,
+) -> Sequence[EventId]:
+    """Ids of a user or of a conversation, in order. `clauses`: all that is asked of a delivery."""
+    best, order = ("first_id", "ASC") if oldest_first else ("last_id", "DESC")
+    zone = _zone(given, oldest_first=oldest_first)
+    epochs = f"SELECT epoch, {best} FROM epochs WHERE TRUE{zone} ORDER BY {best} {order}"  # noqa: S608 (constants and parameters)
+    text, given = _found("id", wanted, clauses, given)
+    text += f" AND epoch = :epoch ORDER BY id {order} LIMIT :limit"
+
+    found: list[EventId] = []
+    for epoch, bound in db.execute(epochs, given).fetchall():
+        if len(found) == limit and (bound > found[-1] if oldest_first else bound < found[-1]):
+            break
+        rows = db.execute(text, {**given, "epoch": epoch, "limit": limit})
+        found = sorted([*found, *(identity for (identity,) in rows)], reverse=not oldest_first)[:limit]
+    return found
+
+
+def number(
+    db: sqlite3.Connection, wanted: Wanted, clauses: str, given: Mapping[str, Any]
+) -> Mapping[Any, int]:
+    """How many there are in each state."""
+    text, given = _found("state, count(*)", wanted, clauses, given)
+    return dict(db.execute(f"{text}{_zone(given)} GROUP BY state", given).fetchall())
+
+
+def _found(
+    what: str, wanted: Wanted, clauses: str, given: Mapping[str, Any]
+) -> tuple[str, Mapping[str, Any]]:
+    """A conversation leads, where both are asked for: it has fewer than its user."""
+    column, text = "user_spot", wanted.user
+    if wanted.conversation is not None:
+        column, text = "conversation_spot", wanted.conversation
+    return SQL["spotted"].format(what=what, column=column) + clauses, {
+        **given,
+        "checksum": _checksum(text or ""),
+    }
+
+
+def _zone(given: Mapping[str, Any], *, oldest_first: bool = False) -> str:
+    """Which epochs may hold an id within the bounds that are given."""
+    bounds = {
+        "first": "last_id >= :first",
+        "beyond": "first_id < :beyond",
+        "after": "last_id > :after" if oldest_first else "first_id < :after",
+    }
+    return "".join(f" AND {clause}" for name, clause in bounds.items() if name in given)
+
+
+def _checksum(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass"))
