@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from watcher.adapters.sqlite import spots
@@ -67,7 +67,7 @@ class Changing:
             chunk = deliveries[start : start + size]
             start += size
             numbered = [(self._numbers.next(), delivery) for delivery in chunk]
-            values = [value for seq, delivery in numbered for value in new_row(seq, delivery)]
+            values = list(chain.from_iterable(new_row(*each) for each in numbered))
             if self._db.execute(add(size), values).rowcount < size:
                 numbered = self._those_that_are_new(numbered)
                 self.added = None
@@ -104,8 +104,8 @@ class Changing:
             settlements = [each for each in settlements if each.stored.seq in pending]
             self._settled(settlements)
         self._db.execute("RELEASE settling")
-        for each in settlements:
-            self._move(each.stored.delivery.endpoint, "pending", each.state)
+        self._tally.update((each.stored.delivery.endpoint, each.state) for each in settlements)
+        self._tally.subtract((each.stored.delivery.endpoint, "pending") for each in settlements)
 
     def replay(self, ids: Sequence[EventId]) -> None:
         for seq, endpoint, state in self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall():
@@ -165,8 +165,8 @@ class Changing:
         """How many of them were pending."""
         rows, changed = settled_rows(settlements), 0
         for size in split(len(settlements)):
-            values = [value for row in islice(rows, size) for value in row]
-            changed += self._db.execute(settle(size), [KEPT, *values]).rowcount
+            values = [KEPT, *chain.from_iterable(islice(rows, size))]
+            changed += self._db.execute(settle(size), values).rowcount
         return changed
 
     def _let_go(self, found: str, given: Mapping[str, Any]) -> None:

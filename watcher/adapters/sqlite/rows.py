@@ -120,4 +120,4 @@ def _crc(
     identity: str, endpoint: str, event: str, entity: str, at: int | None, body: bytes, context: bytes | None
 ) -> int:
     """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
-    return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
+    return crc(f"{identity}\n{endpoint}\n{event}\n{entity}\n{at}", body=body + (context or b""))
