@@ -69,6 +69,8 @@ async def test_what_an_earlier_version_stored_goes_on(old_state: Path) -> None:
         assert rows[2].delivery.row == "", "stored before rows were noted"
         assert {row.delivery.context for row in rows} == {None}
         assert rows[0].attempts == 1
+        entity = rows[0].delivery.entity
+        assert await outbox.pending_of("crm", entity, start=0, limit=9, max_bytes=10**9) == rows
 
         fresh = a_delivery(row=Entity("messages:fresh"))
         await outbox.append([fresh], checkpoint=a_checkpoint("82AC"), through=NOON.replace(minute=1))
@@ -153,9 +155,9 @@ async def test_whose_what_an_earlier_version_stored_is_goes_on_being_known(
     with closing(sqlite3.connect(path)) as db:
         assert db.execute("SELECT epoch, first_id, last_id FROM epochs").fetchall() == [
             (0, "webhook_dead", "webhook_retried"),
-            (1, "webhook_batched", "webhook_batched"),
+            (1, "webhook_batched", "webhook_refused"),
             (2, "webhook_let_go", "webhook_theirs"),
-            (3, "webhook_new", "webhook_new"),
+            (3, "webhook_dead", "webhook_new"),
         ]
 
 

@@ -1,4 +1,4 @@
-"""Spots: a user's and a conversation's deliveries, over many epochs, as by a look at each of them."""
+"""Spots: deliveries of users, conversations and entities, over many epochs, as by a look at each of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import random
 import re
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
@@ -19,14 +20,16 @@ from watcher.adapters.sqlite.database import connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.backfill import Backfill
-from watcher.core.deliveries import Delivery, Hold, State
-from watcher.core.events import EventId, EventType
+from watcher.core.deliveries import Delivery, Hold, State, Stored
+from watcher.core.events import Entity, EventId, EventType
 from watcher.core.searching import Wanted
 from watcher.core.verdicts import Dead
 
 USERS = ("ann", "bob", None)
 CONVERSATIONS = ("plumless", "buckeroo", "c3", None)
 """The first two have one checksum."""
+
+ENTITIES = tuple(Entity(f"conversation:{each}") for each in CONVERSATIONS[:3])
 
 EVENTS = (EventType("message.created"), EventType("user.login"))
 LONG_AFTER = NOON + timedelta(days=99)
@@ -39,6 +42,7 @@ def _small_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_of_the_conversations_have_one_checksum() -> None:
     assert spots.spot(1, CONVERSATIONS[0]) == spots.spot(1, CONVERSATIONS[1])
+    assert spots.spot(1, ENTITIES[0]) == spots.spot(1, ENTITIES[1])
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -84,6 +88,7 @@ async def _live(outbox: SqliteOutbox, path: Path, dice: random.Random) -> None:
             through = NOON + timedelta(minutes=turn)  # ends holds
             await outbox.append(batch, checkpoint=a_checkpoint(), through=through)
         pending = await outbox.pending("crm", after=0, limit=1_000, max_bytes=10**9)
+        await _demand_the_lines(outbox, pending, dice)
         some = dice.sample(pending, len(pending) // 2)
         await outbox.settle([a_settlement(row) for row in some[1:]])
         await outbox.settle([a_settlement(row, Dead(reason="status 500")) for row in some[:1]])
@@ -93,12 +98,24 @@ async def _live(outbox: SqliteOutbox, path: Path, dice: random.Random) -> None:
         )
 
 
+async def _demand_the_lines(outbox: SqliteOutbox, pending: Sequence[Stored], dice: random.Random) -> None:
+    """Of each entity all that is pending, in order, from anywhere on."""
+    for entity in ENTITIES:
+        start, limit = dice.choice([0, *(row.seq for row in pending)]), dice.choice([1, 3, 1_000])
+        line = await outbox.pending_of("crm", entity, start=start, limit=limit, max_bytes=10**9)
+        assert (
+            list(line)
+            == [row for row in pending if row.delivery.entity == entity and row.seq >= start][:limit]
+        )
+
+
 def _made(dice: random.Random, second: int) -> Delivery:
     hold = Hold(key=f"messages:{second}", until=NOON + timedelta(minutes=dice.randrange(30)))
     return a_delivery(
         id=EventId(f"webhook_{second:08x}{dice.randrange(4):08x}{dice.getrandbits(96):024x}"),
         endpoint=dice.choice(["crm", "crm", "audit"]),
         event=dice.choice(EVENTS),
+        entity=dice.choice(ENTITIES),
         user=dice.choice(USERS),
         conversation=dice.choice(CONVERSATIONS),
         hold=hold if dice.random() < 0.2 else None,
@@ -125,17 +142,21 @@ def _a_search(dice: random.Random) -> Wanted:
 def _demand_the_law(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         rows = db.execute(
-            "SELECT coalesce(user_spot, conversation_spot) >> 32, id"
-            " FROM deliveries LEFT JOIN spots USING (seq) WHERE user IS NOT NULL OR conversation IS NOT NULL"
+            "SELECT seq, id, user, user_spot, conversation, conversation_spot, entity, entity_spot"
+            " FROM deliveries LEFT JOIN spots USING (seq)"
         ).fetchall()
-        (number,) = db.execute("SELECT count(*) FROM spots").fetchone()
-        epochs = {
-            epoch: (first, last)
-            for epoch, first, last in db.execute("SELECT epoch, first_id, last_id FROM epochs")
-        }
-    assert len(rows) == number
-    assert {epoch for epoch, _ in rows} == epochs.keys()
-    assert all(epochs[epoch][0] <= identity <= epochs[epoch][1] for epoch, identity in rows)
+        (lost,) = db.execute(
+            "SELECT count(*) FROM spots WHERE seq NOT IN (SELECT seq FROM deliveries)"
+        ).fetchone()
+        bounds = {epoch: (first, last) for epoch, first, last in db.execute("SELECT * FROM epochs")}
+    for seq, identity, user, user_spot, conversation, conversation_spot, entity, entity_spot in rows:
+        assert user_spot == spots.spot(seq, user)
+        assert conversation_spot == spots.spot(seq, conversation)
+        assert entity_spot == spots.spot(seq, entity)
+        first, last = bounds[seq // spots.EPOCH]
+        assert first <= identity <= last
+    assert bounds.keys() == {row[0] // spots.EPOCH for row in rows}
+    assert lost == 0
 
 
 async def test_nothing_is_left_of_what_is_forgotten(tmp_path: Path) -> None:
@@ -181,8 +202,8 @@ def test_spots_are_sought_epoch_by_epoch(tmp_path: Path, column: str, index: str
         assert [word for word in plan if "SCAN" in word] == ["SCAN epochs"]
         assert f"SEARCH spots USING COVERING INDEX {index} ({column}=?)" in plan
         assert "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid=?)" in plan
-        forget = _plan(db, SQL["forget_epochs"], epochs="[]")
-        assert f"SEARCH spots USING COVERING INDEX {index} ({column}>? AND {column}<?)" in forget
+        forget = _plan(db, SQL["forget_epochs"], epochs="[]", size=4)
+        assert "SEARCH deliveries USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)" in forget
         assert "SEARCH spots USING INTEGER PRIMARY KEY (rowid=?)" in _plan(db, SQL["forget_spots"], seqs="[]")
 
 

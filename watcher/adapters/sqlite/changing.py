@@ -18,7 +18,7 @@ from watcher.adapters.sqlite.statements import SQL, add, add_bodies, settle, spl
 from watcher.adapters.times import to_ms
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Delivery, Lift, Stored
-from watcher.core.events import EventId
+from watcher.core.events import Entity, EventId
 from watcher.core.settlements import Settlement
 
 Numbered = tuple[int, Delivery]
@@ -85,7 +85,7 @@ class Changing:
         if lift.to == "pending":
             self._let_go(held, given)
             return
-        for seq, endpoint in self._db.execute(held, given).fetchall():
+        for seq, endpoint, *_ in self._db.execute(held, given).fetchall():
             self._db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _now()})
             self._move(endpoint, "held", "cancelled")
 
@@ -108,9 +108,11 @@ class Changing:
         self._tally.subtract((each.stored.delivery.endpoint, "pending") for each in settlements)
 
     def replay(self, ids: Sequence[EventId]) -> None:
-        for seq, endpoint, state in self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall():
-            self._renumber("replay", seq)
+        found = self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall()
+        for seq, endpoint, identity, entity, state in found:
+            self._renumber("replay", seq, identity, entity)
             self._move(endpoint, state, "pending")
+        spots.clear(self._db, [seq for seq, *_ in found])
 
     def cancel(self, ids: Sequence[EventId], reason: str) -> None:
         given = {"ids": json.dumps(ids), "reason": reason, "now": _now()}
@@ -170,15 +172,19 @@ class Changing:
         return changed
 
     def _let_go(self, found: str, given: Mapping[str, Any]) -> None:
-        for seq, endpoint in self._db.execute(found, given).fetchall():
-            self._renumber("let_go", seq)
+        held = self._db.execute(found, given).fetchall()
+        for seq, endpoint, identity, entity in held:
+            self._renumber("let_go", seq, identity, entity)
             self._move(endpoint, "held", "pending")
+        spots.clear(self._db, [seq for seq, *_ in held])
 
-    def _renumber(self, statement: str, seq: int) -> None:
-        given = {"seq": seq, "next": self._numbers.next()}
+    def _renumber(self, statement: str, seq: int, identity: EventId, entity: Entity) -> None:
+        following = self._numbers.next()
+        given = {"seq": seq, "next": following, "spot": spots.spot(following, entity)}
         self._db.execute(SQL[statement], given)
         self._db.execute(SQL["move_body"], given)
         self._db.execute(SQL["move_spots"], given)
+        spots.widen(self._db, following, identity)
         self.added = None
 
     def _move(self, endpoint: str, before: str, after: str) -> None:

@@ -99,8 +99,8 @@ CREATE TABLE bodies (
 );
 
 -- version: 7
--- Spots (spots.py) in place of indexes by text. Apart from deliveries, which are left as they are: to write
--- each of them again would be a second copy of them all. `spot` is spots.py's.
+-- Spots (spots.py) in place of texts in indexes. Those that people search by are apart from deliveries, which
+-- are left as they are: to write each of them again would be a second copy of them all. `spot` is spots.py's.
 DROP INDEX of_user;
 DROP INDEX of_conversation;
 CREATE TABLE spots (
@@ -119,5 +119,9 @@ CREATE TABLE epochs (
     last_id  TEXT NOT NULL
 );
 INSERT INTO epochs
-SELECT coalesce(user_spot, conversation_spot) >> 32 AS epoch, min(id), max(id)
-FROM spots CROSS JOIN deliveries USING (seq) GROUP BY epoch;
+SELECT spot(seq, '') >> 32 AS epoch, min(id), max(id) FROM deliveries GROUP BY epoch;
+-- What is sent again gets one then.
+ALTER TABLE deliveries ADD COLUMN entity_spot INTEGER;
+DROP INDEX pending_of_entity;
+UPDATE deliveries SET entity_spot = spot(seq, entity) WHERE state = 'pending';
+CREATE INDEX pending_of_entity ON deliveries (entity_spot, endpoint) WHERE state = 'pending';

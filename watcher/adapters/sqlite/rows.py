@@ -8,6 +8,7 @@ from typing import Any
 
 from watcher.adapters.records import attempt_text
 from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.spots import spot
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.deliveries import Delivery, State, Stored
 from watcher.core.events import Entity, EventId, EventType
@@ -42,6 +43,7 @@ def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.user,
         delivery.conversation,
         b"",
+        spot(seq, delivery.entity),
     )
 
 

@@ -27,12 +27,13 @@ CREATE TABLE deliveries (
     context      BLOB,
     user         TEXT,
     conversation TEXT,
-    log          TEXT
+    log          TEXT,
+    entity_spot  INTEGER
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
 CREATE INDEX pending_in_order  ON deliveries (endpoint, seq)         WHERE state = 'pending';
-CREATE INDEX pending_of_entity ON deliveries (endpoint, entity, seq) WHERE state = 'pending';
+CREATE INDEX pending_of_entity ON deliveries (entity_spot, endpoint) WHERE state = 'pending';
 CREATE INDEX pending_of_batch  ON deliveries (batch, seq)            WHERE state = 'pending' AND batch IS NOT NULL;
 -- What ends holds.
 CREATE INDEX held_by_time      ON deliveries (held_until)            WHERE state = 'held';
@@ -57,7 +58,7 @@ CREATE TABLE bodies (
     context BLOB
 );
 
--- By which a user's and a conversation's are found (spots.py), by `seq`.
+-- By which a user's and a conversation's are found, by `seq`. Spots (also `entity_spot`): see spots.py.
 CREATE TABLE spots (
     seq               INTEGER PRIMARY KEY,
     user_spot         INTEGER,

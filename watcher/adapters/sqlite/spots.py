@@ -1,14 +1,14 @@
-"""Spots: numbers by which deliveries of a user or of a conversation are found among millions.
+"""Spots: numbers by which deliveries of a user, a conversation or an entity are found among millions.
 
 In an index by the text itself each new row is on a page of its own, all of which a commit writes. A spot is
-the epoch in which a delivery was stored (so many `seq` in turn), above a checksum of the text: those of an
-epoch stand close together, at the end of the index.
+the epoch of a delivery (so many `seq` in turn), above a checksum of the text: those of an epoch stand close
+together, at the end of the index.
 
-The law: what has a user or a conversation has spots, which stay as they are wherever its `seq` goes. Table
-`epochs` has every epoch of which there are spots, and the ids of their deliveries are within its bounds. So
-epochs are looked into in the order of their best ids, until none can hold a better one than those found: each
-time into twice as many, as whoever has few is in none of most.
-Texts may have a checksum in common: the text itself is looked at, too."""
+The law: spots are of the epoch in which the delivery's `seq` is, and move with it. Table `epochs` has every
+epoch in which there is a delivery, and their ids are within its bounds. So people's searches look into epochs
+in the order of their best ids, until none can hold a better one than those found: each time into twice as
+many, as whoever has few is in none of most. Texts may have a checksum in common: the text itself is looked
+at, too."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import sqlite3
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from watcher.adapters.sqlite.statements import SQL, add_spots, split
@@ -35,24 +36,36 @@ def spot(seq: int, text: str | None) -> int | None:
 
 
 def keep(db: sqlite3.Connection, numbered: Sequence[tuple[int, Delivery]]) -> None:
-    """Those of new deliveries, each of which comes with its `seq`."""
+    """Those of new deliveries, each of which comes with its `seq`; but for their entities', in their rows."""
     ids, rows = defaultdict[int, list[EventId]](list), list[tuple[int, int | None, int | None]]()
     for seq, each in numbered:
+        ids[seq // EPOCH].append(each.id)
         if each.user is not None or each.conversation is not None:
-            ids[seq // EPOCH].append(each.id)
             rows.append((seq, spot(seq, each.user), spot(seq, each.conversation)))
     start = 0
     for size in split(len(rows)):
-        db.execute(add_spots(size), [value for row in rows[start : start + size] for value in row])
+        db.execute(add_spots(size), list(chain.from_iterable(rows[start : start + size])))
         start += size
     for epoch, some in ids.items():
         db.execute(SQL["keep_epoch"], {"epoch": epoch, "first_id": min(some), "last_id": max(some)})
 
 
+def widen(db: sqlite3.Connection, seq: int, identity: EventId) -> None:
+    """Have the bounds of the epoch of a `seq` hold this id, too."""
+    db.execute(SQL["keep_epoch"], {"epoch": seq // EPOCH, "first_id": identity, "last_id": identity})
+
+
 def forget(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
     """Those of deliveries that are no more."""
-    gone = db.execute(SQL["forget_spots"], {"seqs": json.dumps(seqs)}).fetchall()
-    db.execute(SQL["forget_epochs"], {"epochs": json.dumps(sorted({epoch for (epoch,) in gone}))})
+    db.execute(SQL["forget_spots"], {"seqs": json.dumps(seqs)})
+    clear(db, seqs)
+
+
+def clear(db: sqlite3.Connection, seqs: Sequence[int]) -> None:
+    """Drop epochs that have no delivery any more, of those in which something was."""
+    epochs = {seq // EPOCH for seq in seqs}
+    if epochs:
+        db.execute(SQL["forget_epochs"], {"epochs": json.dumps(sorted(epochs)), "size": EPOCH})
 
 
 def page(

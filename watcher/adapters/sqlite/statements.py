@@ -42,7 +42,7 @@ MIGRATIONS = {
 
 ADDED = (
     *("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason"),
-    *("settled_at", "crc", "user", "conversation", "body"),
+    *("settled_at", "crc", "user", "conversation", "body", "entity_spot"),
 )
 """The columns of a new delivery, in the order of the values."""
 
