@@ -156,7 +156,7 @@ async def test_whose_what_an_earlier_version_stored_is_goes_on_being_known(
         assert db.execute("SELECT epoch, first_id, last_id FROM epochs").fetchall() == [
             (0, "webhook_dead", "webhook_retried"),
             (1, "webhook_batched", "webhook_refused"),
-            (2, "webhook_let_go", "webhook_theirs"),
+            (2, "webhook_cancelled", "webhook_theirs"),
             (3, "webhook_dead", "webhook_new"),
         ]
 
