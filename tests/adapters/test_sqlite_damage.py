@@ -6,6 +6,7 @@ import asyncio
 import random
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -57,11 +58,13 @@ async def use(path: Path, stored: Stored) -> None:
     it does not give, it must miss when it is looked through."""
     async with SqliteOutbox.open(path) as outbox:
         given = {
-            name: [row.delivery for row in await outbox.pending(name, after=0, limit=999, max_bytes=10**9)]
+            name: [
+                _sent(row.delivery) for row in await outbox.pending(name, after=0, limit=999, max_bytes=10**9)
+            ]
             for name in stored
         }
         for name, deliveries in stored.items():
-            ordered = iter(deliveries)
+            ordered = iter(map(_sent, deliveries))
             assert all(delivery in ordered for delivery in given[name]), "not as stored, or out of order"
         position = await checkpoint_of(outbox)
         assert position in (POSITION, None)
@@ -69,8 +72,14 @@ async def use(path: Path, stored: Stored) -> None:
         assert all(row.fields == {"user": "u7"} for row in remembered.values())
 
         await outbox.examine()
-        assert (given, position, len(remembered)) == (stored, POSITION, 1)
+        assert given == {name: list(map(_sent, deliveries)) for name, deliveries in stored.items()}
+        assert (position, len(remembered)) == (POSITION, 1)
         await outbox.append([a_delivery()], checkpoint=a_checkpoint("82AB"), through=NOON)
+
+
+def _sent(delivery: Delivery) -> Delivery:
+    """Its row is not sent, and has no checksum."""
+    return replace(delivery, row=Entity(""))
 
 
 async def test_whatever_is_overwritten_is_told_or_does_no_harm(tmp_path, stored):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import NOON, a_checkpoint, a_delivery, a_settlement, checkpoint_of
+from watcher.adapters.sqlite import spots
 from watcher.adapters.sqlite.database import SCHEMA_VERSION, connect
 from watcher.adapters.sqlite.outbox import SqliteOutbox
 from watcher.adapters.sqlite.reading import SqliteReader
@@ -68,6 +69,8 @@ async def test_what_an_earlier_version_stored_goes_on(old_state: Path) -> None:
         assert rows[2].delivery.row == "", "stored before rows were noted"
         assert {row.delivery.context for row in rows} == {None}
         assert rows[0].attempts == 1
+        entity = rows[0].delivery.entity
+        assert await outbox.pending_of("crm", entity, start=0, limit=9, max_bytes=10**9) == rows
 
         fresh = a_delivery(row=Entity("messages:fresh"))
         await outbox.append([fresh], checkpoint=a_checkpoint("82AC"), through=NOON.replace(minute=1))
@@ -125,6 +128,37 @@ async def test_what_an_earlier_version_stored_is_searched_and_sent_again(old_sta
         assert told is not None
         assert (again.id, again.body) == ("webhook_dead", told.body)
         assert again.body
+
+
+async def test_whose_what_an_earlier_version_stored_is_goes_on_being_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spots, "EPOCH", 4)
+    path = tmp_path / "state.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(STATES.joinpath("6.sql").read_text())
+
+    async with SqliteOutbox.open(path) as outbox:
+        await outbox.replay([EventId("webhook_dead")])
+        new = a_delivery(user="ann", id=EventId("webhook_new"))
+        await outbox.append([new], checkpoint=a_checkpoint("82AC"), through=NOON)
+
+        for wanted, names in (
+            (Wanted(user="ann"), ["retried", "new", "dead", "batched"]),
+            (Wanted(conversation="c1"), ["retried", "dead", "batched"]),
+            (Wanted(conversation="c2"), ["theirs"]),
+            (Wanted(user="bob"), ["let_go"]),
+        ):
+            fates = await outbox.search(wanted, after=None, limit=9)
+            assert [fate.id.removeprefix("webhook_") for fate in fates] == names
+            assert sum((await outbox.number(wanted)).values()) == len(names)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT epoch, first_id, last_id FROM epochs").fetchall() == [
+            (0, "webhook_dead", "webhook_retried"),
+            (1, "webhook_batched", "webhook_refused"),
+            (2, "webhook_cancelled", "webhook_theirs"),
+            (3, "webhook_dead", "webhook_new"),
+        ]
 
 
 async def test_what_an_earlier_version_cannot_tell_is_said_with_the_cure(old_state: Path) -> None:

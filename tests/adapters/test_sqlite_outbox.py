@@ -243,6 +243,7 @@ def test_what_runs_often_finds_its_rows_by_an_index_and_needs_no_sorting(tmp_pat
         "lifted",
         "row",
         "ahead",
+        "spot",
     )
 
     plan = " / ".join(

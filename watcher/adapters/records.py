@@ -103,15 +103,15 @@ def backfill_of(name: str, text: str) -> Backfill:
 
 def attempt_text(attempt: Attempt) -> str:
     """What says nothing is left out: there is one of it for each delivery."""
-    written = {
-        "at": to_ms(attempt.at),
-        "took": attempt.took // MILLISECOND,
-        "status": attempt.status,
-        "reason": attempt.reason,
-        "headers": attempt.headers or None,
-        "answer": attempt.answer or None,
-    }
-    told = {name: value for name, value in written.items() if value is not None}
+    told: dict[str, Any] = {"at": to_ms(attempt.at), "took": attempt.took // MILLISECOND}
+    if attempt.status is not None:
+        told["status"] = attempt.status
+    if attempt.reason is not None:
+        told["reason"] = attempt.reason
+    if attempt.headers:
+        told["headers"] = attempt.headers
+    if attempt.answer:
+        told["answer"] = attempt.answer
     return orjson.dumps(told).decode()
 
 

@@ -9,15 +9,16 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
+from watcher.adapters.sqlite import spots
 from watcher.adapters.sqlite.rows import just_stored, new_row, settled_rows, state_of
 from watcher.adapters.sqlite.statements import SQL, add, add_bodies, settle, split
 from watcher.adapters.times import to_ms
 from watcher.core.attempts import KEPT
 from watcher.core.deliveries import Delivery, Lift, Stored
-from watcher.core.events import EventId
+from watcher.core.events import Entity, EventId
 from watcher.core.settlements import Settlement
 
 Numbered = tuple[int, Delivery]
@@ -66,11 +67,12 @@ class Changing:
             chunk = deliveries[start : start + size]
             start += size
             numbered = [(self._numbers.next(), delivery) for delivery in chunk]
-            values = [value for seq, delivery in numbered for value in new_row(seq, delivery)]
+            values = list(chain.from_iterable(new_row(*each) for each in numbered))
             if self._db.execute(add(size), values).rowcount < size:
                 numbered = self._those_that_are_new(numbered)
                 self.added = None
             self._keep_bodies(numbered)
+            spots.keep(self._db, numbered)
             self._tally.update((each.endpoint, state_of(each)) for _, each in numbered)
             self.new += len(numbered)
             if self.added is not None:
@@ -83,7 +85,7 @@ class Changing:
         if lift.to == "pending":
             self._let_go(held, given)
             return
-        for seq, endpoint in self._db.execute(held, given).fetchall():
+        for seq, endpoint, *_ in self._db.execute(held, given).fetchall():
             self._db.execute(SQL["cancel"], {"seq": seq, "reason": lift.reason, "now": _now()})
             self._move(endpoint, "held", "cancelled")
 
@@ -102,13 +104,15 @@ class Changing:
             settlements = [each for each in settlements if each.stored.seq in pending]
             self._settled(settlements)
         self._db.execute("RELEASE settling")
-        for each in settlements:
-            self._move(each.stored.delivery.endpoint, "pending", each.state)
+        self._tally.update((each.stored.delivery.endpoint, each.state) for each in settlements)
+        self._tally.subtract((each.stored.delivery.endpoint, "pending") for each in settlements)
 
     def replay(self, ids: Sequence[EventId]) -> None:
-        for seq, endpoint, state in self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall():
-            self._renumber("replay", seq)
+        found = self._db.execute(SQL["to_replay"], {"ids": json.dumps(ids)}).fetchall()
+        for seq, endpoint, identity, entity, state in found:
+            self._renumber("replay", seq, identity, entity)
             self._move(endpoint, state, "pending")
+        spots.clear(self._db, [seq for seq, *_ in found])
 
     def cancel(self, ids: Sequence[EventId], reason: str) -> None:
         given = {"ids": json.dumps(ids), "reason": reason, "now": _now()}
@@ -125,7 +129,9 @@ class Changing:
         gone = self._db.execute(SQL["forget"], given).fetchall()
         self._tally.subtract((endpoint, state) for endpoint, state, _ in gone)
         if gone:
-            self._db.execute(SQL["forget_bodies"], {"seqs": json.dumps([seq for *_, seq in gone])})
+            seqs = [seq for *_, seq in gone]
+            self._db.execute(SQL["forget_bodies"], {"seqs": json.dumps(seqs)})
+            spots.forget(self._db, seqs)
             self._db.execute(SQL["keep_last_seq"], {"seq": self._numbers.last})
         return len(gone)
 
@@ -161,19 +167,24 @@ class Changing:
         """How many of them were pending."""
         rows, changed = settled_rows(settlements), 0
         for size in split(len(settlements)):
-            values = [value for row in islice(rows, size) for value in row]
-            changed += self._db.execute(settle(size), [KEPT, *values]).rowcount
+            values = [KEPT, *chain.from_iterable(islice(rows, size))]
+            changed += self._db.execute(settle(size), values).rowcount
         return changed
 
     def _let_go(self, found: str, given: Mapping[str, Any]) -> None:
-        for seq, endpoint in self._db.execute(found, given).fetchall():
-            self._renumber("let_go", seq)
+        held = self._db.execute(found, given).fetchall()
+        for seq, endpoint, identity, entity in held:
+            self._renumber("let_go", seq, identity, entity)
             self._move(endpoint, "held", "pending")
+        spots.clear(self._db, [seq for seq, *_ in held])
 
-    def _renumber(self, statement: str, seq: int) -> None:
-        given = {"seq": seq, "next": self._numbers.next()}
+    def _renumber(self, statement: str, seq: int, identity: EventId, entity: Entity) -> None:
+        following = self._numbers.next()
+        given = {"seq": seq, "next": following, "spot": spots.spot(following, entity)}
         self._db.execute(SQL[statement], given)
         self._db.execute(SQL["move_body"], given)
+        self._db.execute(SQL["move_spots"], given)
+        spots.widen(self._db, following, identity)
         self.added = None
 
     def _move(self, endpoint: str, before: str, after: str) -> None:

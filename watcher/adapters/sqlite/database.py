@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from watcher.adapters.sqlite.checks import CURE
+from watcher.adapters.sqlite.spots import spot
 from watcher.adapters.sqlite.statements import MIGRATIONS, SCHEMA
 from watcher.errors import OutboxBroken, OutboxError, OutboxLocked
 
@@ -88,6 +89,8 @@ def connect(path: Path, *, writing: bool, waits: bool = True, beside: bool = Fal
                 connection.execute("PRAGMA journal_mode = WAL")
                 # FULL: what was acknowledged survives a power cut, dead letters and positions alike.
                 connection.execute("PRAGMA synchronous = FULL")
+                # Statements of many rows keep what they would undo: beyond 64 KB in a temporary file, else.
+                connection.execute("PRAGMA temp_store = MEMORY")
             else:
                 _version(connection, path)
     except BaseException:
@@ -141,6 +144,7 @@ def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     steps = (
         [SCHEMA] if version == 0 else [MIGRATIONS[each] for each in range(version + 1, SCHEMA_VERSION + 1)]
     )
+    connection.create_function("spot", 2, spot)
     with connection:  # one transaction: a crash in the middle leaves the file as it was
         connection.execute("BEGIN IMMEDIATE")
         for statement in chain.from_iterable(steps):

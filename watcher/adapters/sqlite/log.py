@@ -1,6 +1,6 @@
 """The log of deliveries: searched page by page, over millions of them, without reading what is not asked for.
 
-Of a user or a conversation there are few, and an index of its own leads to them. All else is a range of the
+Spots lead to those of a user or a conversation (spots.py). All else is a range of the
 index `in_the_log` for each endpoint and state, which tells of the event, too; or where there are many, and
 few may be of the event, of `of_event`. The ranges are read side by side, and joined by their ids."""
 
@@ -17,6 +17,7 @@ from itertools import islice
 from typing import Any
 
 from watcher.adapters.records import attempt_of
+from watcher.adapters.sqlite import spots
 from watcher.adapters.sqlite.fates import fate_of
 from watcher.adapters.sqlite.statements import SQL
 from watcher.core.deliveries import Dossier, Fate, State
@@ -52,10 +53,11 @@ def _standing_still(db: sqlite3.Connection) -> Iterator[None]:
 
 def _number(db: sqlite3.Connection, wanted: Wanted) -> Mapping[State, int]:
     numbers: Counter[State] = Counter()
-    if _is_narrow(wanted):
-        text, given = _narrow("state, count(*)", wanted, None, oldest_first=False)
-        for state, count in db.execute(f"{text} GROUP BY state", given):
-            numbers[state] += count
+    if wanted.ids:
+        text, given = _of_ids("state, count(*)", wanted, None, oldest_first=False)
+        numbers.update(dict(db.execute(f"{text} GROUP BY state", given).fetchall()))
+    elif _is_spotted(wanted):
+        numbers.update(spots.number(db, wanted, *_conditions(wanted, None, oldest_first=False)))
     else:
         for endpoint, state, _ in _ranges(db, wanted):
             text, given = _range("count(*)", wanted, endpoint, state, None, oldest_first=False)
@@ -82,9 +84,13 @@ def _found(
 ) -> Iterator[EventId]:
     """The ids, in order."""
     order = f" ORDER BY id {'ASC' if oldest_first else 'DESC'} LIMIT :limit"
-    if _is_narrow(wanted):
-        text, given = _narrow("id", wanted, after, oldest_first=oldest_first)
+    if wanted.ids:
+        text, given = _of_ids("id", wanted, after, oldest_first=oldest_first)
         yield from _ids(db, text + order, {**given, "limit": limit})
+        return
+    if _is_spotted(wanted):
+        clauses, given = _conditions(wanted, after, oldest_first=oldest_first)
+        yield from spots.page(db, wanted, clauses, given, limit=limit, oldest_first=oldest_first)
         return
     found = list(_ranges(db, wanted))
     there = sum(count for _, _, count in _ranges(db, replace(wanted, states=())))
@@ -107,9 +113,8 @@ def _ids(db: sqlite3.Connection, text: str, given: Mapping[str, Any]) -> Iterato
     return (EventId(identity) for (identity,) in db.execute(text, given))
 
 
-def _is_narrow(wanted: Wanted) -> bool:
-    """Few at most: what else is asked for can be looked at row by row."""
-    return bool(wanted.ids) or wanted.user is not None or wanted.conversation is not None
+def _is_spotted(wanted: Wanted) -> bool:
+    return wanted.user is not None or wanted.conversation is not None
 
 
 def _ranges(db: sqlite3.Connection, wanted: Wanted) -> Iterable[tuple[str, State, int]]:
@@ -140,9 +145,15 @@ def _of_event(
     return text + clauses, {**given, "endpoint": endpoint, "event": event}
 
 
-def _narrow(
+def _of_ids(
     what: str, wanted: Wanted, after: EventId | None, *, oldest_first: bool
 ) -> tuple[str, dict[str, Any]]:
+    clauses, given = _conditions(wanted, after, oldest_first=oldest_first)
+    return f"SELECT {what} FROM deliveries WHERE TRUE{clauses}", given  # noqa: S608 (constants and parameters)
+
+
+def _conditions(wanted: Wanted, after: EventId | None, *, oldest_first: bool) -> tuple[str, dict[str, Any]]:
+    """All that is asked for, to be looked at row by row."""
     clauses, given = _bounds(wanted, after, oldest_first=oldest_first)
     for column, value in (("user", wanted.user), ("conversation", wanted.conversation)):
         if value is not None:
@@ -152,7 +163,7 @@ def _narrow(
         if values:
             clauses += f" AND {column} IN (SELECT value FROM json_each(:{column}s))"  # noqa: S608 (constants)
             given[f"{column}s"] = json.dumps(values)
-    return f"SELECT {what} FROM deliveries WHERE TRUE{clauses}", given  # noqa: S608 (constants and parameters)
+    return clauses, given
 
 
 def _bounds(wanted: Wanted, after: EventId | None, *, oldest_first: bool) -> tuple[str, dict[str, Any]]:

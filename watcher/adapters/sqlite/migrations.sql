@@ -97,3 +97,31 @@ CREATE TABLE bodies (
     body    BLOB NOT NULL,
     context BLOB
 );
+
+-- version: 7
+-- Spots (spots.py) in place of texts in indexes. Those that people search by are apart from deliveries, which
+-- are left as they are: to write each of them again would be a second copy of them all. `spot` is spots.py's.
+DROP INDEX of_user;
+DROP INDEX of_conversation;
+CREATE TABLE spots (
+    seq               INTEGER PRIMARY KEY,
+    user_spot         INTEGER,
+    conversation_spot INTEGER
+);
+INSERT INTO spots
+SELECT seq, spot(seq, user), spot(seq, conversation) FROM deliveries
+WHERE user IS NOT NULL OR conversation IS NOT NULL ORDER BY seq;
+CREATE INDEX of_user         ON spots (user_spot)         WHERE user_spot IS NOT NULL;
+CREATE INDEX of_conversation ON spots (conversation_spot) WHERE conversation_spot IS NOT NULL;
+CREATE TABLE epochs (
+    epoch    INTEGER PRIMARY KEY,
+    first_id TEXT NOT NULL,
+    last_id  TEXT NOT NULL
+);
+INSERT INTO epochs
+SELECT spot(seq, '') >> 32 AS epoch, min(id), max(id) FROM deliveries GROUP BY epoch;
+-- What is sent again gets one then.
+ALTER TABLE deliveries ADD COLUMN entity_spot INTEGER;
+DROP INDEX pending_of_entity;
+UPDATE deliveries SET entity_spot = spot(seq, entity) WHERE state = 'pending';
+CREATE INDEX pending_of_entity ON deliveries (entity_spot, endpoint) WHERE state = 'pending';

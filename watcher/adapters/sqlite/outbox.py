@@ -22,6 +22,7 @@ from watcher.adapters.sqlite.fresh import Fresh
 from watcher.adapters.sqlite.polling import OTHERS_SECONDS, Polling
 from watcher.adapters.sqlite.position import keep_position, known, position
 from watcher.adapters.sqlite.rows import bounded, stored
+from watcher.adapters.sqlite.spots import spot
 from watcher.adapters.sqlite.statements import SQL
 from watcher.adapters.sqlite.writer import Writer
 from watcher.adapters.times import from_ms, to_ms
@@ -175,7 +176,13 @@ class SqliteOutbox:
     async def pending_of(
         self, endpoint: str, entity: Entity, *, start: int, limit: int, max_bytes: int
     ) -> Sequence[Stored]:
-        given = {"endpoint": endpoint, "entity": entity, "start": start, "limit": limit}
+        given = {
+            "endpoint": endpoint,
+            "entity": entity,
+            "start": start,
+            "limit": limit,
+            "spot": spot(start, entity),
+        }
         return await self._read(lambda db: bounded(db.execute(SQL["pending_of"], given), max_bytes))
 
     async def members(self, endpoint: str, batch: EventId) -> Sequence[Stored]:

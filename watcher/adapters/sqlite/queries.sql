@@ -38,24 +38,30 @@ REPLACE INTO sqlite_sequence (rowid, name, seq)
 VALUES ((SELECT rowid FROM sqlite_sequence WHERE name = 'deliveries'), 'deliveries', :seq);
 
 -- name: held_due
-SELECT seq, endpoint FROM deliveries
+SELECT seq, endpoint, id, entity FROM deliveries
 WHERE state = 'held' AND held_until <= :through AND hold_key NOT IN (SELECT value FROM json_each(:lifted))
 ORDER BY held_until, seq;
 
 -- name: held_of_row
-SELECT seq, endpoint FROM deliveries
+SELECT seq, endpoint, id, entity FROM deliveries
 WHERE state = 'held' AND hold_key = :key AND id NOT IN (SELECT value FROM json_each(:ahead)) ORDER BY seq;
 
 -- name: held_of_entity
-SELECT seq, endpoint FROM deliveries
+SELECT seq, endpoint, id, entity FROM deliveries
 WHERE state = 'held' AND entity = :key AND id NOT IN (SELECT value FROM json_each(:ahead))
 ORDER BY held_until, seq;
 
 -- name: let_go
-UPDATE deliveries SET seq = :next, state = 'pending' WHERE seq = :seq;
+UPDATE deliveries SET seq = :next, state = 'pending', entity_spot = :spot WHERE seq = :seq;
 
 -- name: move_body
 UPDATE bodies SET seq = :next WHERE seq = :seq;
+
+-- name: move_spots
+UPDATE spots
+SET seq = :next, user_spot = (:spot >> 32 << 32) | (user_spot & 0xFFFFFFFF),
+    conversation_spot = (:spot >> 32 << 32) | (conversation_spot & 0xFFFFFFFF)
+WHERE seq = :seq;
 
 -- name: cancel
 UPDATE deliveries SET state = 'cancelled', reason = :reason, settled_at = :now WHERE seq = :seq;
@@ -67,10 +73,14 @@ FROM deliveries LEFT JOIN bodies USING (seq)
 WHERE state = 'pending' AND endpoint = :endpoint AND seq > :after ORDER BY seq LIMIT :limit;
 
 -- name: pending_of
+-- From the epoch of `start` on. `spot`: what the entity would have there.
 SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc,
        coalesce(bodies.body, deliveries.body), coalesce(bodies.context, deliveries.context)
-FROM deliveries LEFT JOIN bodies USING (seq)
-WHERE state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start ORDER BY seq LIMIT :limit;
+FROM epochs
+CROSS JOIN deliveries ON entity_spot = (epoch << 32) | (:spot & 0xFFFFFFFF)
+LEFT JOIN bodies USING (seq)
+WHERE epoch >= :spot >> 32 AND state = 'pending' AND endpoint = :endpoint AND entity = :entity AND seq >= :start
+ORDER BY epoch, seq LIMIT :limit;
 
 -- name: members
 SELECT seq, id, endpoint, event, entity, row, at, attempts, due_at, batch, crc,
@@ -98,14 +108,14 @@ FROM deliveries LEFT JOIN bodies USING (seq) WHERE id = :id;
 
 -- name: to_replay
 -- In the order in which they were sent at first; ids of one change say nothing of it.
-SELECT seq, endpoint, state FROM deliveries
+SELECT seq, endpoint, id, entity, state FROM deliveries
 WHERE id IN (SELECT value FROM json_each(:ids)) AND state IN ('delivered', 'dead', 'cancelled')
   AND NOT (state = 'dead' AND attempted_at IS NULL)
 ORDER BY substr(id, 1, 24), seq;
 
 -- name: replay
 UPDATE deliveries
-SET seq = :next, state = 'pending', attempts = 0, due_at = NULL, batch = NULL, status = NULL, reason = NULL,
+SET seq = :next, state = 'pending', entity_spot = :spot, attempts = 0, due_at = NULL, batch = NULL, status = NULL, reason = NULL,
     attempted_at = NULL, took_ms = NULL, settled_at = NULL
 WHERE seq = :seq;
 
@@ -170,6 +180,27 @@ RETURNING endpoint, state, seq;
 
 -- name: forget_bodies
 DELETE FROM bodies WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: forget_spots
+DELETE FROM spots WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: forget_epochs
+-- Of these, whichever has no delivery any more.
+DELETE FROM epochs
+WHERE epoch IN (SELECT value FROM json_each(:epochs))
+  AND NOT EXISTS (SELECT 1 FROM deliveries WHERE seq >= epoch * :size AND seq < (epoch + 1) * :size);
+
+-- name: keep_epoch
+INSERT INTO epochs (epoch, first_id, last_id) VALUES (:epoch, :first_id, :last_id)
+ON CONFLICT (epoch) DO UPDATE
+SET first_id = min(first_id, excluded.first_id), last_id = max(last_id, excluded.last_id);
+
+-- name: spotted
+-- {what} of deliveries whose {column} is of a text with this checksum. From epoch to epoch, in this order.
+SELECT {what} FROM epochs
+CROSS JOIN spots ON {column} = (epoch << 32) | :checksum
+CROSS JOIN deliveries ON deliveries.seq = spots.seq
+WHERE TRUE;
 
 -- name: forget_marks
 DELETE FROM marks WHERE at < :before;

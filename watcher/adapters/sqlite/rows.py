@@ -8,6 +8,7 @@ from typing import Any
 
 from watcher.adapters.records import attempt_text
 from watcher.adapters.sqlite.checks import crc, demand
+from watcher.adapters.sqlite.spots import spot
 from watcher.adapters.times import MILLISECOND, from_ms, maybe_from_ms, to_ms
 from watcher.core.deliveries import Delivery, State, Stored
 from watcher.core.events import Entity, EventId, EventType
@@ -42,6 +43,7 @@ def new_row(seq: int, delivery: Delivery) -> Sequence[Any]:
         delivery.user,
         delivery.conversation,
         b"",
+        spot(seq, delivery.entity),
     )
 
 
@@ -120,4 +122,4 @@ def _crc(
     identity: str, endpoint: str, event: str, entity: str, at: int | None, body: bytes, context: bytes | None
 ) -> int:
     """Of what never changes of a delivery. Those without a context have the one that version 2 gave them."""
-    return crc(identity, endpoint, event, entity, at, body=body + (context or b""))
+    return crc(f"{identity}\n{endpoint}\n{event}\n{entity}\n{at}", body=body + (context or b""))

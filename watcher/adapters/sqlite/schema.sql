@@ -27,12 +27,13 @@ CREATE TABLE deliveries (
     context      BLOB,
     user         TEXT,
     conversation TEXT,
-    log          TEXT
+    log          TEXT,
+    entity_spot  INTEGER
 );
 
 -- What dispatch reads by. Partial, so that the many settled rows weigh nothing in them.
 CREATE INDEX pending_in_order  ON deliveries (endpoint, seq)         WHERE state = 'pending';
-CREATE INDEX pending_of_entity ON deliveries (endpoint, entity, seq) WHERE state = 'pending';
+CREATE INDEX pending_of_entity ON deliveries (entity_spot, endpoint) WHERE state = 'pending';
 CREATE INDEX pending_of_batch  ON deliveries (batch, seq)            WHERE state = 'pending' AND batch IS NOT NULL;
 -- What ends holds.
 CREATE INDEX held_by_time      ON deliveries (held_until)            WHERE state = 'held';
@@ -48,8 +49,6 @@ CREATE INDEX of_row            ON deliveries (row);
 -- without reading the row.
 CREATE INDEX in_the_log      ON deliveries (endpoint, state, id, event);
 CREATE INDEX of_event        ON deliveries (event, endpoint, id);
-CREATE INDEX of_user         ON deliveries (user, id)         WHERE user IS NOT NULL;
-CREATE INDEX of_conversation ON deliveries (conversation, id) WHERE conversation IS NOT NULL;
 
 -- What is sent, by `seq`, and apart from what changes: to write down how an attempt ended must not write this
 -- again. (What version 5 stored has it in `deliveries`, where all others have an empty body.)
@@ -57,6 +56,22 @@ CREATE TABLE bodies (
     seq     INTEGER PRIMARY KEY,
     body    BLOB NOT NULL,
     context BLOB
+);
+
+-- By which a user's and a conversation's are found, by `seq`. Spots (also `entity_spot`): see spots.py.
+CREATE TABLE spots (
+    seq               INTEGER PRIMARY KEY,
+    user_spot         INTEGER,
+    conversation_spot INTEGER
+);
+CREATE INDEX of_user         ON spots (user_spot)         WHERE user_spot IS NOT NULL;
+CREATE INDEX of_conversation ON spots (conversation_spot) WHERE conversation_spot IS NOT NULL;
+
+-- Between which ids the deliveries of each epoch of spots are.
+CREATE TABLE epochs (
+    epoch    INTEGER PRIMARY KEY,
+    first_id TEXT NOT NULL,
+    last_id  TEXT NOT NULL
 );
 
 -- How many there are in each state: counting a million rows takes 19 ms, each time.

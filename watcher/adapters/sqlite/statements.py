@@ -42,7 +42,7 @@ MIGRATIONS = {
 
 ADDED = (
     *("seq", "id", "endpoint", "event", "entity", "row", "at", "state", "hold_key", "held_until", "reason"),
-    *("settled_at", "crc", "user", "conversation", "body"),
+    *("settled_at", "crc", "user", "conversation", "body", "entity_spot"),
 )
 """The columns of a new delivery, in the order of the values."""
 
@@ -71,17 +71,19 @@ def split(rows: int) -> Iterator[int]:
 @cache
 def add(rows: int) -> str:
     """Insert so many deliveries, but for their bodies; what is already there is left as it is."""
-    return (
-        f"INSERT INTO deliveries ({', '.join(ADDED)}) VALUES {_rows(rows, ADDED)} "  # noqa: S608 (constants and `?` only)
-        "ON CONFLICT (id) DO NOTHING"
-    )
+    return _insert("deliveries", ADDED, rows) + " ON CONFLICT (id) DO NOTHING"
 
 
 @cache
 def add_bodies(rows: int) -> str:
     """Insert what is sent of so many of them."""
-    columns = ("seq", "body", "context")
-    return f"INSERT INTO bodies ({', '.join(columns)}) VALUES {_rows(rows, columns)}"  # noqa: S608 (constants and `?` only)
+    return _insert("bodies", ("seq", "body", "context"), rows)
+
+
+@cache
+def add_spots(rows: int) -> str:
+    """Insert the spots of so many of them."""
+    return _insert("spots", ("seq", "user_spot", "conversation_spot"), rows)
 
 
 @cache
@@ -90,6 +92,10 @@ def settle(rows: int) -> str:
     names = ", ".join(f"column{number} AS {name}" for number, name in enumerate(SETTLED, start=1))
     told = f"SELECT {names} FROM (VALUES {_rows(rows, SETTLED)})"  # noqa: S608 (constants and `?` only)
     return SQL["settle"].format(told=told)
+
+
+def _insert(table: str, columns: Sequence[str], rows: int) -> str:
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {_rows(rows, columns)}"  # noqa: S608 (constants and `?` only)
 
 
 def _rows(number: int, columns: Sequence[str]) -> str:
