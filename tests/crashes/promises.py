@@ -94,6 +94,8 @@ class Evidence:
     def _down(self, endpoint: Endpoint, *, of_one_life: bool) -> Iterator[int]:
         failed: dict[str, datetime] = {}
         life, down = 0, False
+        # The program's clock counts in floats: a minute to the microsecond may be less than one to it.
+        long = LONG + timedelta(microseconds=1) if of_one_life else LONG
         heard = [each for each in self.attempts if each.endpoint == endpoint.name and each.heard is not None]
         for attempt in sorted(heard, key=lambda each: each.heard or 0):
             if of_one_life and attempt.life != life:
@@ -109,7 +111,7 @@ class Evidence:
                 failed.setdefault(identity, attempt.at)
             assert attempt.heard is not None
             lasted = (attempt.heard_at or attempt.at) - min(failed.values())
-            down = down or len(failed) >= MANY or (len(failed) >= SOME and lasted >= LONG)
+            down = down or len(failed) >= MANY or (len(failed) >= SOME and lasted >= long)
             if down:
                 yield attempt.heard
 

@@ -74,6 +74,9 @@ async def test_figures_outlive_the_program_and_are_added_to(librechat, watchers,
 
 
 @pytest.mark.long
+@pytest.mark.timeout(
+    240
+)  # MongoDB keeps what a killed program had begun for a minute, and drops nothing meanwhile
 async def test_a_kill_costs_a_minute_of_figures_at_most(librechat, watchers, receivers, settings):
     inbox = await receivers()
     watcher = watchers(settings(inbox.url))
