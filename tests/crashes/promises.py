@@ -318,7 +318,8 @@ def _hasty_retries(evidence: Evidence) -> Iterator[str]:
 
 
 def _crowding(evidence: Evidence) -> Iterator[str]:
-    """One that is down gets one request at a time."""
+    """One that is down gets one request at a time; but for those that were as good as under way when it came
+    to that, in the same moment."""
     for endpoint in evidence.endpoints:
         mine = sorted(
             (each for each in evidence.attempts if each.endpoint == endpoint.name),
@@ -326,11 +327,12 @@ def _crowding(evidence: Evidence) -> Iterator[str]:
         )
         for attempt in mine:
             before = [each for each in mine if each.life == attempt.life and each.began < attempt.began]
-            ends = [each.heard for each in before if each.heard is not None and each.heard < attempt.began]
-            heard = max(ends, default=0)
-            if heard in evidence.surely_down[endpoint.name]:
+            ended = [each for each in before if each.heard is not None and each.heard < attempt.began]
+            last = max(ended, key=lambda each: each.heard or 0, default=None)
+            if last is not None and last.heard in evidence.surely_down[endpoint.name]:
+                since = last.heard_at or last.at
                 under_way = [
-                    each for each in before if each.began > heard and (each.heard or NEVER) > attempt.began
+                    each for each in before if each.at > since and (each.heard or NEVER) > attempt.began
                 ]
                 if under_way:
                     yield f"{endpoint.name} was down, and was sent {attempt.request} beside another"
