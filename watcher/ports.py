@@ -246,7 +246,7 @@ class Outbox(Protocol):
 
     async def settle(self, settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
         """Write what became of attempts. A delivery that is no longer pending is left as it is.
-        Not `hurried`: nobody waits for it, and it may share a transaction with what comes a moment later.
+        Not `hurried`: nobody waits for it, and it may share a transaction with what comes within 50 ms.
 
         Settled twice is settled once: a store that failed may have done what it is asked for again."""
         ...

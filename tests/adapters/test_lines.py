@@ -105,6 +105,22 @@ async def test_lines_of_one_moment_are_each_of_its_level_and_none_is_lost_by_an_
     assert one["timestamp"] == three["timestamp"]
 
 
+async def test_a_line_that_cannot_be_made_keeps_none_of_its_moment_from_being_written() -> None:
+    def render(values: dict[str, object]) -> str:
+        if values["id"] == 2:
+            raise ValueError("odd")
+        return as_json(values)
+
+    stream = Stream()
+    lines = Lines(stream, render, "info")
+
+    with pytest.raises(ValueError, match="odd"):
+        lines.write("tried", [("info", {"id": 1}), ("info", {"id": 2}), ("info", {"id": 3})])
+    await asyncio.sleep(0)
+
+    assert [json.loads(line)["id"] for line in stream.writes[0].splitlines()] == [1, 3]
+
+
 @pytest.mark.parametrize("render", [as_json, for_terminal(colors=False)])
 def test_a_password_is_not_written_however_deep_it_lies(render) -> None:
     stream = Stream()

@@ -60,9 +60,8 @@ class Story:
         """Turn the clock to when time alone lets something go; how long that took."""
         free = self.circuit.next_free()
         assert free is not None
-        waited = max(0.0, free - self.clock)
-        self.clock += waited
-        return waited
+        began, self.clock = self.clock, max(self.clock, free)
+        return self.clock - began
 
     @property
     def slots(self) -> int:

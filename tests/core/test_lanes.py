@@ -576,3 +576,72 @@ def test_batches_that_are_due_again_find_room_by_weight():
             end(lane, launch, Delivered())
 
     assert sent == list(batches)
+
+
+# ---------------------------------------------------------------- who waits for a settlement
+
+
+def answered(lane: Lane) -> Launch:
+    """The one that is next, sent and answered; not settled."""
+    launch = lane.take(clock=0.0)
+    assert launch is not None
+    lane.answered(launch, clock=0.0)
+    return launch
+
+
+def test_nothing_waits_for_a_settlement_where_there_is_nothing_else():
+    lane = Lane(an_endpoint())
+    lane.offer([a_row(1, "a")], now=NOON)
+
+    answered(lane)
+
+    assert not lane.is_waiting
+
+
+def test_what_is_behind_it_waits_here_or_in_the_store():
+    lane = Lane(an_endpoint())
+    lane.offer([a_row(1, "a"), a_row(2, "a")], now=NOON)
+    answered(lane)
+    assert lane.is_waiting, "here"
+
+    lane = Lane(an_endpoint())
+    lane.offer([a_row(seq, "a") for seq in range(1, LINE_ROWS + 2)], now=NOON)
+    for _ in range(LINE_ROWS - 1):
+        lane.settle(answered(lane).parcel, Delivered(), now=NOON)
+    answered(lane)
+    assert lane.is_waiting, "in the store"
+
+
+def test_room_is_waited_for():
+    lane = Lane(an_endpoint(), window_bytes=100)
+    lane.offer([a_row(1, "a", size=100)], now=NOON)
+
+    answered(lane)
+
+    assert lane.is_waiting
+
+
+def test_a_batch_that_goes_again_keeps_others_waiting():
+    lane = Lane(an_endpoint(rate=RateLimit(max_per_second=1, batch_size=2)))
+    lane.offer([a_row(1, "a"), a_row(2, "b")], now=NOON)
+    (batch,) = launched(lane)
+    end(lane, batch, RetryAt(at=NOON, reason="status 500"))
+    _, (again,) = lane.due(NOON)
+    lane.regroup(again, batch.parcel.members, now=NOON)
+    assert lane.is_waiting, "to go"
+
+    launched(lane, clock=20.0)
+
+    assert lane.is_waiting, "under way"
+
+
+def test_how_much_may_be_unsettled_follows_the_slots():
+    lane = Lane(an_endpoint(max_in_flight=1))
+    lane.offer([a_row(seq) for seq in range(1, 20)], now=NOON)
+    for _ in range(UNSETTLED):
+        answered(lane)
+    assert lane.take(clock=0.0) is None
+
+    lane.become(an_endpoint(max_in_flight=2), WINDOW_BYTES, clock=0.0, now=NOON)
+
+    assert lane.take(clock=0.0) is not None

@@ -165,10 +165,9 @@ class Life:
         self._fail_if_somebody_waits()
 
     def run(self, steps: int) -> None:
-        """Let it do so much, if it has so much to do."""
+        """Let it do so much, if it has so much to do; not what it puts off for a moment."""
         for _ in range(steps):
             if not self.loop.step():
-                self.rest()
                 break
         self._fail_if_it_ended()
 

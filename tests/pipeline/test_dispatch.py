@@ -794,3 +794,67 @@ async def test_the_store_is_read_when_there_may_be_more_in_it():
         await stage.append(*many)
         await stage.facts.until(Attempted, 3 + len(many))
         assert sum(reads) == 3 + len(many), "what did not fit is read when there is room"
+
+
+async def test_what_changes_how_the_endpoint_stands_and_what_failed_is_settled_in_a_hurry():
+    stage, outbox = Stage(an_endpoint()), Hurries()
+    stage.outbox = outbox
+    stage.dispatcher = Dispatcher(
+        an_endpoint(), outbox=outbox, sender=stage.sender, clock=stage.clock, observe=stage.facts
+    )
+    answers = iter([Answered(status=500), Answered(status=410)])
+    stage.sender.answer = lambda _: next(answers)
+
+    async with stage.running():
+        for number in (1, 2):
+            await stage.append(a_delivery(entity=Entity(f"user:{number}")))
+            await stage.facts.until(Attempted, number)
+
+    assert outbox.hurries == [True, True]
+
+
+async def test_of_an_attempt_the_age_is_told_at_its_end_and_the_storing_apart():
+    stage, settle = Stage(an_endpoint()), MemoryOutbox.settle
+
+    async def slowly(settlements: Sequence[Settlement], *, hurried: bool = True) -> None:
+        stage.clock.advance(timedelta(seconds=7))
+        await settle(stage.outbox, settlements)
+
+    stage.outbox.settle = slowly  # type: ignore[method-assign]
+    stage.sender.open.clear()
+    async with stage.running():
+        await stage.append(a_delivery(at=NOON - timedelta(seconds=1)))
+        await settle_down()
+        stage.clock.advance(timedelta(seconds=3))
+        stage.sender.open.set()
+        (attempted,) = await stage.facts.until(Attempted)
+
+    second = timedelta(seconds=1)
+    assert (attempted.took, attempted.age, attempted.storing) == (3 * second, 4 * second, 7 * second)
+
+
+async def test_who_is_cut_takes_nothing_more_even_where_its_cancellation_was_swallowed():
+    stage, bind = (
+        Stage(an_endpoint(max_in_flight=1, rate=RateLimit(max_per_second=100, batch_size=2))),
+        asyncio.Event(),
+    )
+
+    async def swallowed(members: Any, batch: Any) -> None:
+        bind.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return  # as `asyncio.wait_for` of Python 3.11 may
+
+    stage.outbox.bind = swallowed  # type: ignore[method-assign]
+    await stage.append(*(a_delivery(entity=Entity(f"user:{number}")) for number in range(400)))
+    run = asyncio.create_task(stage.dispatcher.run(stage.stopping, grace=timedelta(seconds=5)))
+    await settle_down()
+    stage.clock.advance(timedelta(seconds=2))  # what may have been sent before its start is over
+    async with asyncio.timeout(5):
+        await bind.wait()
+    sent = len(stage.sender.requests)
+    run.cancel()
+    await asyncio.wait({run})
+
+    assert len(stage.sender.requests) <= sent + 1

@@ -54,17 +54,17 @@ class Lines:
     def write(self, event: str, told: Iterable[tuple[Level, Mapping[str, object]]]) -> None:
         """One line for each of these values, all of this moment.
 
-        Raises what an earlier line met that could not be written."""
+        Raises what one of them met, or an earlier line that could not be written; the others are kept."""
         now = datetime.now(UTC).isoformat().removesuffix("+00:00") + "Z"
-        lines = [
-            self._render({**values, "event": event, "level": level, "timestamp": now})
-            for level, values in told
-            if level in self._levels
-        ]
-        if not lines:
-            return
+        lines = []
+        for level, values in told:
+            if level in self._levels:
+                try:
+                    lines.append(self._render({**values, "event": event, "level": level, "timestamp": now}))
+                except Exception as error:
+                    self._failure = error
         self._waiting += lines
-        if len(self._waiting) == len(lines):
+        if lines and len(self._waiting) == len(lines):
             try:
                 asyncio.get_running_loop().call_soon(self._flush)
             except RuntimeError:  # nothing runs yet, or any more

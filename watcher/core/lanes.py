@@ -218,8 +218,11 @@ class Lane:
 
     @property
     def is_waiting(self) -> bool:
-        """Does anything wait for what is under way to be settled: a delivery, or room for more of them?"""
-        return self._rows > 0 or self._left <= 0 or bool(self._again)
+        """May anything wait for what has ended to be settled: what is behind it here or in the store, a batch
+        that goes again and whom it keeps parked, or room for more?"""
+        if self._rows or self._again or self._batches or self._left <= 0:
+            return True
+        return any(line.rest is not None for line in self._lines.values())
 
     @property
     def is_paced(self) -> bool:

@@ -101,7 +101,7 @@ def _let_it_go_out() -> Generator[None, None, None]:
     """Who sends what was just stored goes first: to tell of it and to ask for more keeps the event loop busy
     for as long as a request takes."""
     for _ in range(TURNS):
-        yield  # as `asyncio.sleep(0)` does, without what stands around it
+        yield  # to the event loop, as `asyncio.sleep(0)` does
 
 
 async def _in_portions(batches: AsyncIterator[Batch], plan: Plan) -> AsyncIterator[Batch]:

@@ -19,7 +19,7 @@ from watcher.core.hiding import Hiding
 from watcher.core.lanes import LINE_BYTES, LINE_ROWS, WINDOW_BYTES, Lane, Launch
 from watcher.core.outcomes import NotSent, Outcome, Unreachable, Unsendable
 from watcher.core.requests import BATCH, compose
-from watcher.core.verdicts import Release, decide, is_last, reason_of
+from watcher.core.verdicts import Delivered, Release, decide, is_last, reason_of
 from watcher.pipeline.patience import insist
 from watcher.pipeline.settling import Ended, Settling
 from watcher.ports import UNTRACED, Clock, Observer, Outbox, Sender, Settlement, Tracer
@@ -198,10 +198,10 @@ class Dispatcher:
 
         None after one that was cut: it made an outcome of that, and who is next may be another replica's."""
         while launch is not None:
-            outcome = await self._attempt(launch)
-            launch = None if isinstance(outcome, NotSent) and is_cut() else self._next()
+            await self._attempt(launch)
+            launch = None if is_cut() else self._next()
 
-    async def _attempt(self, launch: Launch) -> Outcome:
+    async def _attempt(self, launch: Launch) -> None:
         parcel = launch.parcel
         if parcel.batch is not None and not launch.bound:
             batch = parcel.batch
@@ -238,7 +238,6 @@ class Dispatcher:
                 clock=clock,
             )
         )
-        return outcome
 
     async def _settle(self, group: Sequence[Ended]) -> None:
         settlements = [
@@ -248,7 +247,9 @@ class Dispatcher:
             for row in each.launch.parcel.members
         ]
         if settlements:
-            hurried = self._lane.is_waiting or self._stopping
+            well = all(isinstance(each.verdict, Delivered) for each in group)
+            moved = not _alike(self._stored_standing, self._lane.circuit.standing)
+            hurried = self._stopping or not well or moved or self._lane.is_waiting
             await self._insist("settle", lambda: self._outbox.settle(settlements, hurried=hurried))
 
         now, clock = self._clock.now(), self._clock.monotonic()
@@ -270,6 +271,8 @@ class Dispatcher:
             request = compose(launch.parcel, self._endpoint, now=started)
             if isinstance(request, Unsendable):
                 return request
+            if not self._may_send():
+                return NotSent()  # the program stood still since it was taken, or the store did
             if traced := self._tracer.headers(launch.parcel.identity, launch.parcel.attempts + 1, started):
                 request = replace(request, headers=(*request.headers, *traced))
             return await self._sender.send(request, on_written=written)

@@ -71,11 +71,11 @@ class Reader:
 
     def begin(self, *, headers_only: bool = False) -> None:
         """A request goes out. `headers_only`: of its answer no more is wanted, and no other one follows."""
-        self.begun = False
-        if self._is_new and not headers_only:
-            return
-        self._is_new: bool = not headers_only  # nothing was fed to it since
         self._headers_only = headers_only
+        self.begun = False
+        if self._is_new:
+            return  # nothing was fed to it since it last began
+        self._is_new: bool = True
         self._fields: Fields = []
         self._body: list[bytes] = []
         self._size = self._read = 0

@@ -38,8 +38,10 @@ class PreImages:
 
     def doubted(self, events: Sequence[RawEvent], now: float) -> bool:
         """Is it time to ask again, since some of these changes say otherwise?"""
+        if now < self._next_question:
+            return False
         telling = [event for event in events if event.get("operationType") in TELLING]
-        if now < self._next_question or not any(map(self._says_otherwise, telling)):
+        if not any(map(self._says_otherwise, telling)):
             return False
         self._next_question = now + ASK_SECONDS
         return True
