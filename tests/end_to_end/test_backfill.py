@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,7 @@ from typing import Any
 from bson import ObjectId
 
 from tests.end_to_end.harness import SECRET, Watcher
+from watcher.adapters.sqlite.backfills import unfinished
 from watcher.adapters.sqlite.reading import SqliteReader
 
 LONG_AGO = datetime(2026, 1, 5, tzinfo=UTC)
@@ -94,11 +98,11 @@ async def test_killed_in_the_middle_it_goes_on_and_sends_each_once(librechat, ur
     await watcher.start()
 
     process = launch(watcher, "--since", BEFORE)
-    while not (await under_way(watcher))["rows"]:
-        assert process.poll() is None, "it is through, and nobody told of it"
+    await asyncio.to_thread(until_some_are_filled, watcher.folder / "state.db")
     process.kill()
     process.wait()
-    halfway = await under_way(watcher)
+    while not (halfway := await under_way(watcher))["rows"]:
+        pass  # it is looked at now and then
     assert 0 < halfway.pop("rows") < 4_000
     assert halfway == {"active": 1, "expected_rows": 4_000}
 
@@ -108,6 +112,12 @@ async def test_killed_in_the_middle_it_goes_on_and_sends_each_once(librechat, ur
     assert code == 0, out
     assert set((await under_way(watcher)).values()) == {0}
     assert len(inbox.ids) == len(inbox.accepted) == 4_000
+
+
+def until_some_are_filled(state: Path) -> None:
+    with closing(sqlite3.connect(f"file:{state}?mode=ro", uri=True)) as db:
+        while not any(each.rows for each in unfinished(db)):
+            time.sleep(0.005)
 
 
 async def under_way(watcher: Watcher) -> dict[str, float]:
