@@ -12,9 +12,6 @@ from watcher.adapters.mongo.decode import CODEC, RawEvent, RowKey, id_text, plai
 from watcher.adapters.mongo.trim import projection
 from watcher.core.changes import Document
 
-TOLD = frozenset({"insert", "replace", "delete"})
-"""Operations whose changes tell all of the row, unless they were too large."""
-
 Wanted = Mapping[str, Sequence[Any]]
 """Ids of rows, by collection."""
 
@@ -36,8 +33,6 @@ def rows_wanted(events: Sequence[RawEvent]) -> Wanted:
     """Those behind what these changes do not tell."""
     wanted: dict[str, dict[str, Any]] = {}
     for event in events:
-        if event.get("operationType") in TOLD and "written" not in event:
-            continue
         if _lacks_its_row(event):
             subject = subject_of(event)
             if subject is not None:
